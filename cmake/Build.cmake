@@ -1,0 +1,45 @@
+# Compiler settings and the two functions that every folder's CMakeLists.txt uses.
+
+option(SYNTHESIZER_TESTS "Build the tests" ON)
+set(SYNTHESIZER_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+# CHECKs stay in release builds: no NDEBUG.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
+add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers)
+if(SYNTHESIZER_SANITIZE)
+  add_compile_options(-fsanitize=${SYNTHESIZER_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${SYNTHESIZER_SANITIZE})
+endif()
+
+find_program(SYNTHESIZER_MOLD mold)
+if(SYNTHESIZER_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+find_program(SYNTHESIZER_CCACHE ccache)
+if(SYNTHESIZER_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SYNTHESIZER_CCACHE})
+endif()
+
+# synthesizer_library(NAME SOURCES a.cc… LINKS target…): the one target of a folder.
+function(synthesizer_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_LINKS})
+endfunction()
+
+# synthesizer_test(NAME SOURCES a_test.cc… LINKS target…): one GoogleTest program a folder, each of its tests a ctest test.
+function(synthesizer_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES TIMEOUT 600)
+endfunction()

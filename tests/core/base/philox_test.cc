@@ -1,0 +1,23 @@
+#include "core/base/philox.h"
+
+#include <gtest/gtest.h>
+
+namespace synthesizer {
+namespace {
+
+// Known-answer vectors of Random123, philox4x32-10.
+TEST(Philox, KnownAnswers) {
+  EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}), (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(Philox, UniformStaysBelowOne) {
+  EXPECT_LT(uniform_float(~0u), 1.0f);
+  EXPECT_LT(uniform_double(~0u, ~0u), 1.0);
+  EXPECT_EQ(uniform_double(0, 0), 0.0);
+}
+
+}  // namespace
+}  // namespace synthesizer
