@@ -1,0 +1,41 @@
+// Collectives among the ranks of one mesh axis (or of the whole world). The graph knows only this interface;
+// dist implements it for MPI, for threads of one process (tests) and as a fake that only knows its shape (plan).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "core/tensor/dtype.h"
+
+namespace synthesizer {
+
+enum class Reduction { kSum, kMax };
+
+// Every call is collective and blocking, and made in the same order by all ranks of the communicator.
+// Buffers are dense; counts are elements of `dtype`, 64 bits wide. One thread at a time may use a communicator.
+// Results are the same bits on every rank, and the same on every run with this number of ranks.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // In place.
+  virtual void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) = 0;
+  // `in` holds size() blocks of `count`; rank r gets the reduction of all ranks' blocks r in `out`.
+  virtual void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) = 0;
+  // `out` gets size() blocks of `count`, block r from rank r.
+  virtual void all_gather(const void* in, void* out, int64_t count, DType dtype) = 0;
+  // `in` and `out` hold size() blocks of `count`: block r of `in` goes to rank r, block r of `out` came from rank r.
+  virtual void all_to_all(const void* in, void* out, int64_t count, DType dtype) = 0;
+  // From rank `root` to all; bytes.
+  virtual void broadcast(void* data, int64_t bytes, int root) = 0;
+  virtual void barrier() = 0;
+
+  // The ranks that give the same colour, ordered by key. Collective.
+  virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+};
+
+}  // namespace synthesizer
