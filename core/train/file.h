@@ -1,0 +1,48 @@
+// POSIX files by descriptor: whole reads and writes at offsets, synced folders, atomic replacement of small files.
+// Every failure is an Error that names the path and the system's reason; a full disk also says what to free.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace synthesizer {
+
+// Owns a descriptor; move-only.
+class File {
+ public:
+  File() = default;
+  // `flags` as open(2) takes them (O_CLOEXEC is added); new files get mode 0666 less the umask.
+  File(std::filesystem::path path, int flags);
+  ~File();
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+
+  int descriptor() const { return descriptor_; }
+  const std::filesystem::path& path() const { return path_; }
+  int64_t size() const;
+  void resize(int64_t bytes) const;
+  // The whole range or an Error; a file that ends early is one too.
+  void read_at(int64_t offset, void* out, int64_t bytes) const;
+  void write_at(int64_t offset, const void* data, int64_t bytes) const;
+  // At the descriptor's position: the end, for files opened with O_APPEND.
+  void append(std::string_view text) const;
+  void sync() const;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// Throws Error "could not {action} {path}: {reason}" for this errno, with what to do about a full disk or quota.
+[[noreturn]] void fail_errno(int error, std::string_view action, const std::filesystem::path& path);
+
+std::string read_text_file(const std::filesystem::path& path);
+// Written beside, synced, renamed: readers see the old text or the new one, never a part.
+void replace_text_file(const std::filesystem::path& path, std::string_view text);
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
+// So that names made, renamed or removed in the folder survive a power cut.
+void sync_folder(const std::filesystem::path& folder);
+
+}  // namespace synthesizer
