@@ -1,0 +1,15 @@
+// Reverse-mode differentiation as a graph transformation (Griewank & Walther): gradients are ordinary nodes.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+// d loss / d each of `wanted`, appended to the graph; `loss` is a scalar. A value that the loss does not depend on gets no
+// gradient (an empty Value). Contributions of several uses are added in one fixed order.
+std::vector<Value> differentiate(Value loss, std::span<const Value> wanted);
+
+}  // namespace synthesizer

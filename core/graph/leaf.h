@@ -1,0 +1,74 @@
+// Leaves of the graph: what a step is given. Parameters, fixed tensors and optimizer state live between steps;
+// inputs are written by the host before each step; constants are made by the step itself.
+#pragma once
+
+#include <vector>
+
+#include "core/base/random.h"
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+// One rank's block of a whole tensor: per dim, where it begins and how large the whole dim is.
+struct Block {
+  Shape whole;
+  std::vector<int64_t> begin;
+};
+
+class Leaf : public Op {
+ public:
+  enum class Kind {
+    kParameter,  // trained
+    kFixed,      // drawn once, never trained (the matrices of Fix)
+    kState,      // of the optimizer
+    kInput,      // written by the host before each step
+  };
+  Leaf(Kind kind, DType dtype, Shape shape, Initializer initializer);
+
+  Kind kind() const { return kind_; }
+  bool persistent() const { return kind_ != Kind::kInput; }
+  const Initializer& initializer() const { return initializer_; }
+  // This rank's block of the whole tensor; before partition the block is the whole.
+  const Block& block() const { return block_; }
+
+  std::string_view name() const override;
+  std::string attributes() const override;
+  bool pure() const override { return false; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
+                                     std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override { return {}; }
+
+ private:
+  Kind kind_;
+  ValueType type_;
+  Initializer initializer_;
+  Block block_;
+};
+
+// Every element is `value`.
+class Constant : public Op {
+ public:
+  Constant(DType dtype, Shape shape, double value) : type_{dtype, std::move(shape)}, value_(value) {}
+  double value() const { return value_; }
+
+  std::string_view name() const override { return "constant"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
+                                     std::span<const ValueType>) const override;
+
+ private:
+  ValueType type_;
+  double value_;
+};
+
+Value parameter(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
+Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
+Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, double fill);
+Value input(Graph& graph, const std::string& name, DType dtype, Shape shape);
+Value constant(Graph& graph, DType dtype, Shape shape, double value);
+
+}  // namespace synthesizer

@@ -1,0 +1,76 @@
+// A graph made ready to run on one rank: kernels prepared, memory planned, communication on a lane of its own.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/graph.h"
+#include "core/graph/kernel.h"
+#include "core/graph/memory_plan.h"
+#include "core/graph/schedule.h"
+#include "core/graph/state_store.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+
+class CommunicationLane;
+
+// The graph must outlive the program. run() allocates no memory.
+class Program {
+ public:
+  // `store` has every persistent leaf of the graph. Several programs may share one store; they run one at a time.
+  Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store);
+  ~Program();
+
+  // Runs the step once: inputs as they are now, outputs valid until the next run.
+  void run();
+
+  // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or if
+  // T is not its type.
+  template <typename T>
+  std::span<T> input(std::string_view name) {
+    return typed<T>(input_ref(name));
+  }
+  template <typename T>
+  std::span<const T> output(std::string_view name) {
+    return typed<T>(output_ref(name));
+  }
+  bool has_input(std::string_view name) const;
+  bool has_output(std::string_view name) const;
+  const ValueType& input_type(std::string_view name) { return graph_.type(input_ref(name)); }
+  const ValueType& output_type(std::string_view name) { return graph_.type(output_ref(name)); }
+
+  const MemoryPlan& memory() const { return memory_; }
+  const Schedule& order() const { return schedule_; }
+  // Bytes of the arena really allocated.
+  int64_t arena_bytes() const { return arena_.bytes(); }
+
+ private:
+  struct Step;
+  ValueRef input_ref(std::string_view name) const;
+  ValueRef output_ref(std::string_view name) const;
+  std::byte* address(ValueRef ref) const;
+  void prepare(const KernelTable& kernels, const AxisCommunicators& communicators);
+
+  template <typename T>
+  std::span<T> typed(ValueRef ref) {
+    const ValueType& type = graph_.type(ref);
+    check_type(type.dtype, kDTypeOf<std::remove_const_t<T>>);
+    return {reinterpret_cast<T*>(address(ref)), static_cast<size_t>(type.shape.elements())};
+  }
+  static void check_type(DType is, DType wanted);
+
+  Graph& graph_;
+  StateStore& store_;
+  Schedule schedule_;
+  MemoryPlan memory_;
+  Storage arena_;
+  std::vector<Step> steps_;
+  std::unique_ptr<CommunicationLane> lane_;
+};
+
+}  // namespace synthesizer

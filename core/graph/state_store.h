@@ -1,0 +1,44 @@
+// The tensors that live between steps: parameters, fixed tensors and optimizer state of one rank, in one allocation.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/graph.h"
+#include "core/graph/leaf.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+
+struct StateTensor {
+  std::string name;
+  ValueType type;  // this rank's block
+  Leaf::Kind kind = Leaf::Kind::kParameter;
+  Initializer initializer;
+  Block block;  // where it lies in the whole tensor
+  int64_t offset = 0;
+  std::byte* data = nullptr;
+};
+
+class StateStore {
+ public:
+  // One tensor for each persistent leaf of the (partitioned) training graph, allocated and zeroed.
+  explicit StateStore(const Graph& graph);
+
+  // In name order.
+  const std::vector<StateTensor>& tensors() const { return tensors_; }
+  // Throws Error if there is none of this name.
+  const StateTensor& at(std::string_view name) const;
+  const StateTensor* find(std::string_view name) const;
+  // Writes every tensor's initial values (core/base/random.h): the same on any number of ranks.
+  void initialize(uint64_t seed);
+  int64_t bytes() const { return storage_.bytes(); }
+
+ private:
+  std::vector<StateTensor> tensors_;
+  Storage storage_;
+};
+
+}  // namespace synthesizer

@@ -1,0 +1,31 @@
+// Products by name: out[…] = Σ over the contracted dims of a[…] · b[…].
+#pragma once
+
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+// A dim that both inputs have is a batch dim if the output keeps it and contracted if it does not; a dim that one input
+// has must be in the output. Accumulates in the inputs' type.
+class Einsum : public Op {
+ public:
+  explicit Einsum(DimNames output) : output_(std::move(output)) {}
+  const DimNames& output() const { return output_; }  // order of the output's dims
+
+  std::string_view name() const override { return "einsum"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<Value> gradient(const GradientContext& context) const override;  // einsums
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
+
+ private:
+  DimNames output_;
+};
+
+// Output order: what is left of a's dims, then of b's that a has not.
+Value einsum(Value a, Value b, const DimNames& contract);
+// Output order given; every dim that is not in it is contracted.
+Value einsum_to(Value a, Value b, const DimNames& output);
+
+}  // namespace synthesizer

@@ -1,0 +1,51 @@
+// Ops that write the state of a run: the optimizer's last step.
+#pragma once
+
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+struct AdamWOptions {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+};
+
+// AdamW (Loshchilov & Hutter 2019). Inputs: parameter, first, second (like it), gradient, learning_rate [], scale [] (of
+// the gradient: clipping), step [] (i64, 0 for the first), apply [] (0: everything stays as it is).
+//   g = scale·gradient; m = β1 m + (1−β1) g; v = β2 v + (1−β2) g²; t = step + 1
+//   p -= lr · (m/(1−β1ᵗ) / (sqrt(v/(1−β2ᵗ)) + ε) + weight_decay · p)
+// Outputs: parameter, first, second, in place.
+class AdamW : public Op {
+ public:
+  explicit AdamW(AdamWOptions options) : options_(options) {}
+  const AdamWOptions& options() const { return options_; }
+
+  std::string_view name() const override { return "adamw"; }
+  std::string attributes() const override;
+  bool pure() const override { return false; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::vector<Alias> aliases() const override;
+
+ private:
+  AdamWOptions options_;
+};
+
+// Inputs: target (persistent), value (like it), apply []. Output: target, overwritten by value if apply is not 0.
+class Assign : public Op {
+ public:
+  std::string_view name() const override { return "assign"; }
+  bool pure() const override { return false; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, Alias::Kind::kUpdate}}; }
+};
+
+struct AdamWState {
+  Value parameter, first, second;
+};
+AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale, Value step,
+                 Value apply, const AdamWOptions& options);
+Value assign(Value target, Value value, Value apply);
+
+}  // namespace synthesizer
