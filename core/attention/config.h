@@ -1,0 +1,28 @@
+// What a configuration may say of one stack's self-attention, as plain data. Defaults are the paper's reading.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace synthesizer {
+
+// How the parts of a mixture are weighted.
+enum class Mixture {
+  kSoftmax,  // the paper: softmax of a trained vector, one entry a part
+  kSigmoid,  // the authors' code: exactly two parts, s the first and 1 - s the second, s = sigmoid of a trained scalar
+  kSum,      // no weights
+};
+
+struct AttentionConfig {
+  std::string kind = "V";    // in the paper's notation: "V", "R", "FR+FD", …
+  int64_t max_length = 512;  // L: what is sized by position is made at L and cut to the batch's length
+  int64_t factor_rank = 8;   // k of FR
+  int64_t factor_a = 0;      // a of FD, a·b = L; 0: the divisor of L nearest to sqrt(L) from above
+  Mixture mixture = Mixture::kSoftmax;
+  bool share_across_heads = false;  // D, FD: one W2 (Wa, Wb) for all heads
+  bool dense_bias = true;           // D, FD: b1 and b2 of equation 2
+  bool tie_key_value = false;       // one matrix for keys and values
+  bool scale = false;  // V divided by sqrt(d_head); false: folded into the query's initial values, as T5 has it
+};
+
+}  // namespace synthesizer
