@@ -21,12 +21,13 @@ struct Node {
 
 class Graph {
  public:
-  Graph() = default;
+  Graph();
+  ~Graph();
   Graph(const Graph&) = delete;  // Values point to their graph
   Graph& operator=(const Graph&) = delete;
 
-  // Appends a node and gives its outputs. The node's name is the current scope + "/" + `label` (default: the op's name),
-  // made unique by "_2", "_3"…
+  // Appends a node and gives its outputs. The node's name is the current scope + "/" + `label` (default: the op's
+  // name), made unique by "_2", "_3"…
   std::vector<Value> add(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label = {});
   // The same for an op with one output.
   Value add_one(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label = {});
@@ -53,13 +54,13 @@ class Graph {
 
  private:
   std::vector<Value> append(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string name);
-  std::string unique(std::string name) const;
+  std::string unique(const std::string& name) const;
 
   std::vector<Node> nodes_;
   std::vector<std::pair<std::string, ValueRef>> outputs_;
   std::string scope_;
   struct Names;
-  std::shared_ptr<Names> names_;
+  std::unique_ptr<Names> names_;
 };
 
 // Sets the scope of a graph for a block: {ScopedName s(graph, "encoder.layers.0"); …}

@@ -25,9 +25,9 @@ class Kernel {
 
 // Counted while kernels run, for tests and reports; all ranks of a process may share one.
 struct KernelCounters {
-  std::atomic<int64_t> softmax_runs{0};    // calls of the softmax kernel (forward)
-  std::atomic<int64_t> softmax_rows{0};    // rows it normalised
-  std::atomic<int64_t> product_flops{0};   // 2·m·n·k of every matrix product really run
+  std::atomic<int64_t> softmax_runs{0};   // calls of the softmax kernel (forward)
+  std::atomic<int64_t> softmax_rows{0};   // rows it normalised
+  std::atomic<int64_t> product_flops{0};  // 2·m·n·k of every matrix product really run
   std::atomic<int64_t> collective_calls{0};
   std::atomic<int64_t> collective_bytes{0};  // of the buffers given to collectives
 };
@@ -39,9 +39,11 @@ class KernelTable {
  public:
   virtual ~KernelTable() = default;
   // Bytes of workspace the op needs with these types: a pure function, asks no device and no library.
-  virtual int64_t workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs) const = 0;
+  virtual int64_t workspace(const Op& op, std::span<const ValueType> inputs,
+                            std::span<const ValueType> outputs) const = 0;
   // Throws Error if the table has no kernel for the op. `communicators` are for collectives and outlive the kernel.
-  virtual std::unique_ptr<Kernel> make(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
+  virtual std::unique_ptr<Kernel> make(const Op& op, std::span<const ValueType> inputs,
+                                       std::span<const ValueType> outputs,
                                        const AxisCommunicators& communicators) const = 0;
 };
 

@@ -15,6 +15,11 @@ struct Block {
   std::vector<int64_t> begin;
 };
 
+// What a rank has of a shape, and of a block, when `shape` is placed so on an axis. Throws Error if a split dim does
+// not divide.
+Shape local_shape(const Shape& shape, const Placement& placement, const AxisIndex& axis);
+Block local_block(const Block& block, const Shape& shape, const Placement& placement, const AxisIndex& axis);
+
 class Leaf : public Op {
  public:
   enum class Kind {
@@ -67,7 +72,7 @@ class Constant : public Op {
 
 Value parameter(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
-Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, double fill);
+Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value input(Graph& graph, const std::string& name, DType dtype, Shape shape);
 Value constant(Graph& graph, DType dtype, Shape shape, double value);
 

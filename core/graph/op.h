@@ -1,5 +1,5 @@
-// The contract of an op: one immutable class that knows its types, its gradient (as graph nodes), what a split dimension
-// does to it and what it costs. Kernels are elsewhere (core/kernels), found through the KernelTable.
+// The contract of an op: one immutable class that knows its types, its gradient (as graph nodes), what a split
+// dimension does to it and what it costs. Kernels are elsewhere (core/kernels), found through the KernelTable.
 #pragma once
 
 #include <memory>
@@ -57,7 +57,8 @@ class Op {
   virtual std::vector<Value> gradient(const GradientContext& context) const;
 
   // The partition table for these (global) types. Must contain the all-whole rule first, unless the op cannot be so.
-  // Rules with kSplit name a dim of some input or output; the pass uses only those whose dim the layout maps to the axis.
+  // Rules with kSplit name a dim of some input or output; the pass uses only those whose dim the layout maps to the
+  // axis.
   virtual std::vector<PartitionRule> partition(std::span<const ValueType> inputs,
                                                std::span<const ValueType> outputs) const = 0;
   // The op that one rank runs under `rule`; null: this very op (nothing in its attributes depends on sizes or offsets).

@@ -29,8 +29,8 @@ struct Placement {
   bool operator==(const Placement&) const = default;
 };
 
-// One line of an op's partition table: with inputs placed so, running the op on each rank's blocks gives outputs placed so.
-// (All placements speak of one axis; the pass treats the axes one after the other.)
+// One line of an op's partition table: with inputs placed so, running the op on each rank's blocks gives outputs placed
+// so. (All placements speak of one axis; the pass treats the axes one after the other.)
 struct PartitionRule {
   std::vector<Placement> inputs;
   std::vector<Placement> outputs;

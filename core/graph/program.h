@@ -29,8 +29,8 @@ class Program {
   // Runs the step once: inputs as they are now, outputs valid until the next run.
   void run();
 
-  // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or if
-  // T is not its type.
+  // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or
+  // if T is not its type.
   template <typename T>
   std::span<T> input(std::string_view name) {
     return typed<T>(input_ref(name));
@@ -41,8 +41,8 @@ class Program {
   }
   bool has_input(std::string_view name) const;
   bool has_output(std::string_view name) const;
-  const ValueType& input_type(std::string_view name) { return graph_.type(input_ref(name)); }
-  const ValueType& output_type(std::string_view name) { return graph_.type(output_ref(name)); }
+  const ValueType& input_type(std::string_view name) const { return graph_.type(input_ref(name)); }
+  const ValueType& output_type(std::string_view name) const { return graph_.type(output_ref(name)); }
 
   const MemoryPlan& memory() const { return memory_; }
   const Schedule& order() const { return schedule_; }

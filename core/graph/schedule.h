@@ -1,4 +1,5 @@
-// The order in which a Program runs the nodes: the order they were built in, but each collective as early as its inputs allow.
+// The order in which a Program runs the nodes: the order they were built in, but each collective as early as its inputs
+// allow.
 #pragma once
 
 #include <vector>

@@ -1,0 +1,118 @@
+#include "core/graph/program.h"
+
+#include <functional>
+
+#include "core/base/error.h"
+#include "core/graph/communication_lane.h"
+
+namespace synthesizer {
+
+struct Program::Step {
+  std::unique_ptr<Kernel> kernel;
+  std::vector<void*> inputs, outputs;
+  void* workspace = nullptr;
+  int job = -1;                  // on the communication lane, else run here
+  std::vector<size_t> wait_for;  // jobs that must have ended before this step
+};
+
+namespace {
+
+// Whether running the node does nothing: it is given, or only another name for the same bytes.
+bool runs_nothing(const Node& node) {
+  if (dynamic_cast<const Leaf*>(node.op.get()) != nullptr) return true;
+  for (const Alias& alias : node.op->aliases())
+    if (alias.kind == Alias::Kind::kView) return true;
+  return false;
+}
+
+}  // namespace
+
+Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store)
+    : graph_(graph),
+      store_(store),
+      schedule_(schedule(graph)),
+      memory_(plan_memory(graph, schedule_, kernels)),
+      arena_(memory_.arena_bytes) {
+  prepare(kernels, communicators);
+}
+
+Program::~Program() = default;
+
+std::byte* Program::address(ValueRef ref) const {
+  if (const auto it = memory_.persistent.find(ref); it != memory_.persistent.end()) {
+    const StateTensor& tensor = store_.at(it->second);
+    CHECK(tensor.type.bytes() == graph_.type(ref).bytes(), "{} is {} in the store and {} in the graph", tensor.name,
+          tensor.type.shape.to_string(), graph_.type(ref).shape.to_string());
+    return tensor.data;
+  }
+  return arena_.data() + memory_.offsets.at(ref);
+}
+
+void Program::prepare(const KernelTable& kernels, const AxisCommunicators& communicators) {
+  std::vector<std::function<void()>> jobs;
+  std::vector<std::vector<size_t>> waits(schedule_.order.size() + 1);
+  for (size_t p = 0; p < schedule_.order.size(); ++p) {
+    const Node& node = graph_.node(schedule_.order[p]);
+    Step step;
+    for (const size_t job : waits[p]) step.wait_for.push_back(job);
+    if (!runs_nothing(node)) {
+      std::vector<ValueType> types;
+      for (const ValueRef& ref : node.inputs) {
+        types.push_back(graph_.type(ref));
+        step.inputs.push_back(address(ref));
+      }
+      for (size_t i = 0; i < node.outputs.size(); ++i) step.outputs.push_back(address({node.id, static_cast<int>(i)}));
+      if (memory_.workspace_offsets[p] >= 0) step.workspace = arena_.data() + memory_.workspace_offsets[p];
+      step.kernel = kernels.make(*node.op, types, node.outputs, communicators);
+      if (node.op->collective()) {
+        step.job = static_cast<int>(jobs.size());
+        waits[static_cast<size_t>(schedule_.wait[p])].push_back(jobs.size());
+        jobs.push_back([kernel = step.kernel.get(), inputs = step.inputs, outputs = step.outputs,
+                        workspace = step.workspace] { kernel->run(inputs, outputs, workspace); });
+      }
+    }
+    if (step.kernel || !step.wait_for.empty()) steps_.push_back(std::move(step));
+  }
+  if (!jobs.empty()) lane_ = std::make_unique<CommunicationLane>(std::move(jobs));
+}
+
+void Program::run() {
+  for (const Step& step : steps_) {
+    for (const size_t job : step.wait_for) lane_->wait(job);
+    if (!step.kernel) continue;
+    if (step.job >= 0)
+      lane_->submit(static_cast<size_t>(step.job));
+    else
+      step.kernel->run(step.inputs, step.outputs, step.workspace);
+  }
+  if (lane_) lane_->finish();
+}
+
+ValueRef Program::input_ref(std::string_view name) const {
+  const Value leaf = graph_.leaf(name);
+  CHECK(leaf && !dynamic_cast<const Leaf&>(*leaf.node().op).persistent(), "the program has no input {}", name);
+  return leaf.ref();
+}
+
+ValueRef Program::output_ref(std::string_view name) const {
+  for (const auto& [known, ref] : graph_.outputs())
+    if (known == name) return ref;
+  fail("the program has no output {}", name);
+}
+
+bool Program::has_input(std::string_view name) const {
+  const Value leaf = graph_.leaf(name);
+  return leaf && !dynamic_cast<const Leaf&>(*leaf.node().op).persistent();
+}
+
+bool Program::has_output(std::string_view name) const {
+  for (const auto& [known, ref] : graph_.outputs())
+    if (known == name) return true;
+  return false;
+}
+
+void Program::check_type(DType is, DType wanted) {
+  CHECK(is == wanted, "a {} tensor was asked for as {}", to_string(is), to_string(wanted));
+}
+
+}  // namespace synthesizer
