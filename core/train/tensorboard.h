@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,8 +18,9 @@ uint32_t masked_crc32c(std::string_view bytes);
 
 class TensorBoardWriter {
  public:
-  // A new file events.out.tfevents.<seconds>.<host>.<process> in `folder`; never an existing one.
-  explicit TensorBoardWriter(const std::filesystem::path& folder);
+  // A new file events.out.tfevents.<seconds>.<host>.<process> in `folder`; never an existing one. A run that is resumed
+  // gives its step: what earlier files have after it is superseded.
+  explicit TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step = 0);
 
   const std::filesystem::path& path() const { return file_.path(); }
   void scalar(std::string_view tag, int64_t step, double value);
