@@ -1,0 +1,39 @@
+// manifest.json: the list of a folder's shards, written last. Until it is there the build is not finished.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace synthesizer {
+
+struct ShardRecord {
+  std::string file;  // "part-00000.h5"
+  int64_t documents = 0;
+  int64_t tokens = 0;
+  int64_t bytes = 0;
+  uint64_t xxh3 = 0;  // XXH3-64 of the file
+  bool operator==(const ShardRecord&) const = default;
+};
+
+struct Manifest {
+  int32_t vocab_size = 0;  // rows of a model's embedding: pieces and sentinels, padded
+  int32_t eos_id = 0;
+  std::string tokenizer_sha256;
+  std::vector<ShardRecord> shards;
+  std::string build;  // what was built from what (data/build_plan.h), JSON
+};
+
+inline constexpr const char* kManifestFile = "manifest.json";
+inline constexpr const char* kTokenizerFile = "tokenizer.model";
+
+// "part-00042.h5"
+std::string shard_file_name(int64_t index);
+
+void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
+// UsageError naming the file: missing (the build is not finished), broken, another version.
+Manifest read_manifest(const std::filesystem::path& folder);
+
+}  // namespace synthesizer
