@@ -1,0 +1,201 @@
+#include "launch/config/check.h"
+
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/graph/layout.h"
+#include "launch/config/attention_string.h"
+#include "launch/config/ranges.h"
+
+namespace synthesizer {
+namespace {
+
+namespace fs = std::filesystem;
+using config::Data;
+using config::Model;
+using config::Run;
+using config::Schedule;
+using config::Stack;
+
+// The stacks that a model's structure has, with the path of their fields.
+std::vector<std::pair<std::string, const Stack*>> stacks(const Model& model) {
+  std::vector<std::pair<std::string, const Stack*>> found;
+  if (model.structure() != Model::DECODER) found.emplace_back("model.encoder", &model.encoder());
+  if (model.structure() != Model::ENCODER_CLASSIFIER) found.emplace_back("model.decoder", &model.decoder());
+  return found;
+}
+
+// "batch:data heads:tensor" to a Layout.
+Layout parse_layout(const std::string& text) {
+  static const std::vector<std::string> dims = {"batch", "heads", "ff", "vocab"};
+  static const std::vector<std::string> axes = {"data", "tensor"};
+  Layout layout;
+  size_t at = 0;
+  while ((at = text.find_first_not_of(" ,\t\n", at)) != std::string::npos) {
+    const size_t end = std::min(text.find_first_of(" ,\t\n", at), text.size());
+    const std::string entry = text.substr(at, end - at);
+    at = end;
+    const size_t colon = entry.find(':');
+    if (colon == std::string::npos)
+      fail_usage("parallel.layout: got '{}', expected dimension:axis, as in batch:data", entry);
+    const std::string dim = entry.substr(0, colon);
+    const std::string axis = entry.substr(colon + 1);
+    if (std::find(dims.begin(), dims.end(), dim) == dims.end())
+      fail_usage("parallel.layout: unknown dimension '{}' in '{}'{}", dim, entry, nearest_hint(dim, dims));
+    if (std::find(axes.begin(), axes.end(), axis) == axes.end())
+      fail_usage("parallel.layout: unknown mesh axis '{}' in '{}'{}", axis, entry, nearest_hint(axis, axes));
+    if (!layout.axis_of_dim.emplace(dim, axis).second) fail_usage("parallel.layout: dimension {} appears twice", dim);
+  }
+  return layout;
+}
+
+void check_freeze(const Run& run) {
+  static const std::vector<std::string> parts = {"embedding", "encoder", "decoder"};
+  for (const std::string& name : run.freeze()) {
+    const std::string first = name.substr(0, name.find('.'));
+    if (std::find(parts.begin(), parts.end(), first) == parts.end())
+      fail_usage("freeze: unknown parameter '{}'{}", name, nearest_hint(first, parts));
+  }
+}
+
+void check_stack(const Model& model, const std::string& path, const Stack& stack) {
+  const size_t parts = attention_parts(stack.attention(), path + ".attention").size();
+  if (stack.mixture() == Stack::SIGMOID && parts > 2)
+    fail_usage("{}.mixture: SIGMOID mixes two parts, got {} in '{}'. Use SOFTMAX or SUM", path, parts,
+               stack.attention());
+  if (stack.factor_a() != 0 && model.max_length() % stack.factor_a() != 0)
+    fail_usage("{}.factor_a: got {}, expected a divisor of model.max_length {}, or 0", path, stack.factor_a(),
+               model.max_length());
+}
+
+void check_model(const Model& model) {
+  if (model.d_head() == 0)
+    fail_usage(
+        "model.d_head: 0 stands for d_model / num_heads, and {} is no multiple of {}. Give d_head, or another "
+        "num_heads",
+        model.d_model(), model.num_heads());
+  for (const auto& [path, stack] : stacks(model)) check_stack(model, path, *stack);
+  if (model.relative_bias()) {
+    if (model.num_buckets() % 2 != 0)
+      fail_usage("model.num_buckets: got {}, expected an even number", model.num_buckets());
+    if (model.max_distance() <= model.num_buckets() / 2)
+      fail_usage("model.max_distance: got {}, expected more than half of model.num_buckets, {}", model.max_distance(),
+                 model.num_buckets() / 2);
+  }
+  if (model.num_classes() != 0 && model.structure() != Model::ENCODER_CLASSIFIER)
+    fail_usage("model.num_classes: got {}, expected 0: only structure ENCODER_CLASSIFIER has classes",
+               model.num_classes());
+}
+
+void check_lengths(const Run& run) {
+  const Data& data = run.data();
+  const Model& model = run.model();
+  const bool causal = data.objective() == Data::CAUSAL;
+  if (causal != (model.structure() == Model::DECODER))
+    fail_usage("data.objective: got {} with model.structure {}, expected {}", Data::Objective_Name(data.objective()),
+               Model::Structure_Name(model.structure()),
+               causal ? "SPAN_DENOISING, or structure DECODER" : "CAUSAL, or structure ENCODER_DECODER");
+  if (causal && data.input_length() != 0)
+    fail_usage("data.input_length: got {}, expected 0: objective CAUSAL has target_length only", data.input_length());
+  if (!causal && data.input_length() == 0) fail_usage("data.input_length: got 0, expected at least 1");
+  for (const auto& [name, length] :
+       {std::pair{"input_length", data.input_length()}, std::pair{"target_length", data.target_length()}})
+    if (length > model.max_length())
+      fail_usage("data.{}: got {}, expected at most model.max_length {}", name, length, model.max_length());
+}
+
+void check_schedule(const Run& run) {
+  const Schedule& schedule = run.schedule();
+  const std::string kind = Schedule::Kind_Name(schedule.kind());
+  const bool decays = schedule.kind() == Schedule::LINEAR || schedule.kind() == Schedule::COSINE;
+  if (decays && schedule.end() > schedule.learning_rate())
+    fail_usage("schedule.end: got {}, expected at most schedule.learning_rate {}", schedule.end(),
+               schedule.learning_rate());
+  const int64_t last = schedule.decay_steps() != 0 ? schedule.decay_steps() : run.steps();
+  if (decays && schedule.warmup() >= last)
+    fail_usage("schedule.warmup: got {}, expected less than the {} steps that {} takes", schedule.warmup(), last, kind);
+  const bool by_root = schedule.kind() == Schedule::RSQRT || schedule.kind() == Schedule::INVERSE_SQRT;
+  if (by_root && schedule.warmup() == 0) fail_usage("schedule.warmup: got 0, expected at least 1 for {}", kind);
+}
+
+void check_parallel(const Run& run, int world) {
+  const auto& mesh = run.parallel().mesh();
+  const int data = data_ranks(run, world);
+  if (int64_t{data} * mesh.tensor() != world)
+    fail_usage(
+        "parallel.mesh: data {} x tensor {} is {} rank(s), got {}. Start that many (mpirun -n {}), or change the mesh",
+        data, mesh.tensor(), int64_t{data} * mesh.tensor(), world, int64_t{data} * mesh.tensor());
+  const Layout layout = parse_layout(run.parallel().layout());
+  const std::map<std::string_view, int> axis_size = {{"data", data}, {"tensor", mesh.tensor()}, {"", 1}};
+  const struct {
+    std::string_view dim, path;
+    int size;
+  } split[] = {{"batch", "data.batch", run.data().batch()},
+               {"heads", "model.num_heads", run.model().num_heads()},
+               {"ff", "model.d_ff", run.model().d_ff()}};
+  for (const auto& [dim, path, size] : split) {
+    const std::string_view axis = layout.axis(dim);
+    const int parts = axis_size.at(axis);
+    const int below = size / parts * parts;
+    if (below != size)
+      fail_usage("{}: got {}, expected a multiple of parallel.mesh.{} {}, over which the layout splits {}. {} {}", path,
+                 size, axis, parts, dim, below == 0 ? "The least is" : fmt::format("The nearest are {} and", below),
+                 below + parts);
+  }
+}
+
+void check_folder(const std::string& path, const std::string& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error))
+    fail_usage("{}: no such folder: {}. `synthesizer data build` writes one", path, folder);
+  if (!fs::is_directory(folder, error))
+    fail_usage("{}: not a folder: {}. `synthesizer data build` writes one", path, folder);
+  if (!fs::exists(fs::path(folder) / "manifest.json", error))
+    fail_usage(
+        "{}: {} has no manifest.json: no shards, or their build is not finished. Run `synthesizer data build` again",
+        path, folder);
+}
+
+}  // namespace
+
+int data_ranks(const Run& run, int world) {
+  const auto& mesh = run.parallel().mesh();
+  return mesh.data() != 0 ? mesh.data() : std::max(1, world / mesh.tensor());
+}
+
+void check_names(const Run& run) {
+  for (const auto& [path, stack] : stacks(run.model())) attention_parts(stack->attention(), path + ".attention");
+  parse_layout(run.parallel().layout());
+  check_freeze(run);
+}
+
+void check_values(const Run& run, int world) {
+  check_ranges(run);
+  check_version(run);
+  check_model(run.model());
+  check_lengths(run);
+  check_schedule(run);
+  check_parallel(run, world);
+}
+
+void check_files(const Run& run) {
+  if (run.data().shards().empty())
+    fail_usage("data.shards: not given, expected a folder written by `synthesizer data build`");
+  check_folder("data.shards", run.data().shards());
+  if (!run.data().validation().empty()) check_folder("data.validation", run.data().validation());
+}
+
+void check_run(const Run& run, int world) {
+  check_names(run);
+  check_values(run, world);
+  check_files(run);
+}
+
+}  // namespace synthesizer

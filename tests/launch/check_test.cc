@@ -1,0 +1,196 @@
+// Every complaint about a configuration as a whole, one row each; and that each numeric field has a range.
+#include "launch/config/check.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <set>
+
+#include "launch/config/fields.h"
+#include "launch/config/load.h"
+#include "launch/config/ranges.h"
+#include "tests/launch/messages.h"
+#include "tests/launch/temporary_folder.h"
+
+namespace synthesizer {
+namespace {
+
+using testing::HasSubstr;
+
+// A configuration that is right for 1, 2 and 4 ranks, its shards in `folder`.
+config::Run right(const TemporaryFolder& folder, const std::vector<std::string>& assignments) {
+  folder.write("shards/manifest.json", "{}");
+  std::vector<std::string> all = {"data.shards=" + (folder.path() / "shards").string(), "data.target_length=114"};
+  all.insert(all.end(), assignments.begin(), assignments.end());
+  return load_run(folder.write("a.txtpb", ""), all);
+}
+
+struct CheckCase {
+  std::vector<std::string> assignments;
+  std::string message;  // the whole of it, or its beginning where it ends in "…"
+  int world = 1;
+};
+
+const CheckCase kCases[] = {
+    // names
+    {{"model.encoder.attention=Q"},
+     "model.encoder.attention: unknown attention function 'Q' in 'Q'; known: V, R, Fix, FR, D, FD"},
+    {{"model.encoder.attention=R+Fx"},
+     "model.encoder.attention: unknown attention function 'Fx' in 'R+Fx'; did you mean Fix, FR, FD?"},
+    {{"model.decoder.attention=R++V"}, "model.decoder.attention: got 'R++V', expected names joined by '+', as in R+V"},
+    {{"model.decoder.attention="}, "model.decoder.attention: got '', expected names joined by '+', as in R+V"},
+    {{"model.decoder.attention=R+V+R"},
+     "model.decoder.attention: got 'R+V+R': R appears twice, expected each part once"},
+    {{"model.encoder.attention=DynConv"},
+     "model.encoder.attention: got 'DynConv': DynConv is not in this version, which has V, R, Fix, FR, D, FD"},
+    {{"model.encoder.attention=GLU+V"},
+     "model.encoder.attention: got 'GLU+V': GLU is not in this version, which has V, R, Fix, FR, D, FD"},
+    {{"parallel.layout=batch"}, "parallel.layout: got 'batch', expected dimension:axis, as in batch:data"},
+    {{"parallel.layout=bach:data"}, "parallel.layout: unknown dimension 'bach' in 'bach:data'; did you mean batch?"},
+    {{"parallel.layout=batch:date"}, "parallel.layout: unknown mesh axis 'date' in 'batch:date'; did you mean data?"},
+    {{"parallel.layout=batch:data batch:tensor"}, "parallel.layout: dimension batch appears twice"},
+    {{"freeze=embeding"}, "freeze: unknown parameter 'embeding'; did you mean embedding?"},
+    // names before values
+    {{"steps=0", "model.encoder.attention=Q"}, "model.encoder.attention: unknown attention…"},
+    // ranges
+    {{"steps=0"}, "steps: got 0, expected at least 1 and at most 1000000000000000"},
+    {{"dropout=1"}, "dropout: got 1, expected at least 0 and below 1"},
+    {{"dropout=nan"}, "dropout: got nan, expected at least 0 and below 1"},
+    {{"clip_norm=-1"}, "clip_norm: got -1, expected at least 0 and finite"},
+    {{"clip_norm=inf"}, "clip_norm: got inf, expected at least 0 and finite"},
+    {{"optimizer.epsilon=0"}, "optimizer.epsilon: got 0, expected above 0 and at most 1"},
+    {{"data.batch=-4"}, "data.batch: got -4, expected at least 1 and at most 16777216"},
+    // what this version has
+    {{"model.structure=ENCODER_CLASSIFIER"},
+     "model.structure: got ENCODER_CLASSIFIER, which is not in this version, expected ENCODER_DECODER or DECODER"},
+    {{"model.ffn=GATED_GELU"}, "model.ffn: got GATED_GELU, which is not in this version, expected RELU"},
+    {{"model.tie_output=false"}, "model.tie_output: got false, which is not in this version, expected true"},
+    {{"model.universal=true"}, "model.universal: got true, which is not in this version, expected false"},
+    {{"parallel.mesh.tensor=2"}, "parallel.mesh.tensor: got 2, which is not in this version, expected 1", 2},
+    {{"parallel.zero=1"}, "parallel.zero: got 1, which is not in this version, expected 0"},
+    {{"parallel.reduction=ORDERED"}, "parallel.reduction: got ORDERED, which is not in this version, expected FAST"},
+    {{"parallel.microbatches=2"}, "parallel.microbatches: got 2, which is not in this version, expected 1"},
+    {{"precision=BF16"}, "precision: got BF16, which is not in this version, expected FP32 or FP64"},
+    {{"device=CUDA"}, "device: got CUDA, which is not in this version, expected CPU"},
+    {{"on_nonfinite=SKIP"}, "on_nonfinite: got SKIP, which is not in this version, expected STOP"},
+    // fields against each other
+    {{"model.num_heads=7"},
+     "model.d_head: 0 stands for d_model / num_heads, and 512 is no multiple of 7. Give d_head, or another num_heads"},
+    {{"model.encoder.attention=R+V+D", "model.encoder.mixture=SIGMOID"},
+     "model.encoder.mixture: SIGMOID mixes two parts, got 3 in 'R+V+D'. Use SOFTMAX or SUM"},
+    {{"model.decoder.factor_a=7"}, "model.decoder.factor_a: got 7, expected a divisor of model.max_length 512, or 0"},
+    {{"model.num_buckets=31"}, "model.num_buckets: got 31, expected an even number"},
+    {{"model.max_distance=16"}, "model.max_distance: got 16, expected more than half of model.num_buckets, 16"},
+    {{"model.num_classes=4"}, "model.num_classes: got 4, expected 0: only structure ENCODER_CLASSIFIER has classes"},
+    {{"model.structure=DECODER"},
+     "data.objective: got SPAN_DENOISING with model.structure DECODER, expected CAUSAL, or structure ENCODER_DECODER"},
+    {{"data.objective=CAUSAL"},
+     "data.objective: got CAUSAL with model.structure ENCODER_DECODER, expected SPAN_DENOISING, or structure DECODER"},
+    {{"model.structure=DECODER", "data.objective=CAUSAL", "data.input_length=8"},
+     "data.input_length: got 8, expected 0: objective CAUSAL has target_length only"},
+    {{"data.input_length=0"}, "data.input_length: got 0, expected at least 1"},
+    {{"data.input_length=513"}, "data.input_length: got 513, expected at most model.max_length 512"},
+    {{"data.target_length=600"}, "data.target_length: got 600, expected at most model.max_length 512"},
+    {{"schedule.kind=LINEAR", "schedule.end=0.1"},
+     "schedule.end: got 0.1, expected at most schedule.learning_rate 0.001"},
+    {{"schedule.kind=COSINE", "schedule.warmup=1000"},
+     "schedule.warmup: got 1000, expected less than the 1000 steps that COSINE takes"},
+    {{"schedule.kind=INVERSE_SQRT"}, "schedule.warmup: got 0, expected at least 1 for INVERSE_SQRT"},
+    // the mesh
+    {{"parallel.mesh.data=4"},
+     "parallel.mesh: data 4 x tensor 1 is 4 rank(s), got 2. Start that many (mpirun -n 4), or change the mesh",
+     2},
+    {{"parallel.mesh.data=1"},
+     "parallel.mesh: data 1 x tensor 1 is 1 rank(s), got 2. Start that many (mpirun -n 1), or change the mesh",
+     2},
+    {{"data.batch=7"},
+     "data.batch: got 7, expected a multiple of parallel.mesh.data 2, over which the layout splits batch. The nearest "
+     "are 6 and 8",
+     2},
+    {{"model.num_heads=6", "model.d_head=8", "parallel.layout=batch:data heads:data"},
+     "model.num_heads: got 6, expected a multiple of parallel.mesh.data 4, over which the layout splits heads. The "
+     "nearest are 4 and 8",
+     4},
+    {{"model.d_ff=2", "parallel.layout=ff:data"},
+     "model.d_ff: got 2, expected a multiple of parallel.mesh.data 4, over which the layout splits ff. The nearest are "
+     "4 and 4",
+     4},
+    // values before files
+    {{"data.shards=/nowhere", "dropout=2"}, "dropout: got 2…"},
+    // files
+    {{"data.shards="}, "data.shards: not given, expected a folder written by `synthesizer data build`"},
+    {{"data.shards=/nowhere/at/all"},
+     "data.shards: no such folder: /nowhere/at/all. `synthesizer data build` writes one"},
+    {{"data.shards=/dev/null"}, "data.shards: not a folder: /dev/null. `synthesizer data build` writes one"},
+    {{"data.validation=/dev"},
+     "data.validation: /dev has no manifest.json: no shards, or their build is not finished. Run `synthesizer data "
+     "build` again"},
+};
+
+class Check : public testing::TestWithParam<CheckCase> {};
+
+TEST_P(Check, SaysWhatIsWrong) {
+  const TemporaryFolder folder;
+  const CheckCase& row = GetParam();
+  const config::Run run = right(folder, row.assignments);
+  const std::string message = usage_message([&] { check_run(run, row.world); });
+  if (row.message.ends_with("…"))
+    EXPECT_THAT(message, testing::StartsWith(row.message.substr(0, row.message.size() - std::string("…").size())));
+  else
+    EXPECT_EQ(message, row.message);
+}
+
+// "3_model_d_ff_2": what ctest can show.
+std::string case_name(const testing::TestParamInfo<CheckCase>& row) {
+  std::string name = fmt::format("{}_{}", row.index, row.param.assignments[0]);
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, Check, testing::ValuesIn(kCases), case_name);
+
+TEST(CheckRun, AcceptsWhatIsRight) {
+  const std::vector<std::string> cases[] = {
+      {},
+      {"model.encoder.attention=R + V", "model.decoder.attention=D+R+V"},
+      {"model.encoder.mixture=SIGMOID", "model.encoder.attention=FR+FD"},
+      {"model.structure=DECODER", "data.objective=CAUSAL", "data.target_length=512"},
+      {"schedule.kind=CONSTANT", "optimizer.kind=ADAMW"},
+      {"model.encoder.factor_a=64", "parallel.layout=batch:data"},
+      {"data.input_length=512", "precision=FP64", "freeze=embedding,encoder.layers.0"},
+  };
+  for (const int world : {1, 2, 4})
+    for (const auto& assignments : cases) {
+      const TemporaryFolder folder;
+      EXPECT_EQ(usage_message([&] { check_run(right(folder, assignments), world); }), "")
+          << testing::PrintToString(assignments);
+    }
+}
+
+TEST(CheckRun, MeshTakesAllRanksByDefault) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(data_ranks(right(folder, {}), 4), 4);
+  EXPECT_EQ(data_ranks(right(folder, {"parallel.mesh.data=2"}), 4), 2);
+}
+
+// Each field is set past either end of its row; so each row is of a field, and each numeric field has a row
+// (check_ranges checks).
+TEST(Ranges, EveryRowRefusesBothSides) {
+  std::set<std::string_view> paths;
+  for (const Range& range : field_ranges()) {
+    EXPECT_TRUE(paths.insert(range.path).second) << range.path;
+    if (range.path == "seed") continue;  // every value of its type
+    const TemporaryFolder folder;
+    std::vector<std::string> outside = {fmt::format("{}={}", range.path, range.low_open ? range.low : range.low - 1)};
+    if (std::isfinite(range.high))
+      outside.push_back(fmt::format("{}={:.0f}", range.path, range.high_open ? range.high : range.high + 1));
+    for (const std::string& assignment : outside)
+      EXPECT_THAT(usage_message([&] { check_ranges(right(folder, {assignment})); }),
+                  HasSubstr(fmt::format("{}: got ", range.path)))
+          << assignment;
+  }
+}
+
+}  // namespace
+}  // namespace synthesizer
