@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/tensor/fill.h"
+#include "core/tensor/fill.h"
 
 namespace synthesizer {
 
