@@ -112,8 +112,8 @@ const CheckCase kCases[] = {
      "nearest are 4 and 8",
      4},
     {{"model.d_ff=2", "parallel.layout=ff:data"},
-     "model.d_ff: got 2, expected a multiple of parallel.mesh.data 4, over which the layout splits ff. The nearest are "
-     "4 and 4",
+     "model.d_ff: got 2, expected a multiple of parallel.mesh.data 4, over which the layout splits ff. The least is "
+     "4",
      4},
     // values before files
     {{"data.shards=/nowhere", "dropout=2"}, "dropout: got 2…"},
