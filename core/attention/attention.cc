@@ -1,0 +1,89 @@
+#include "core/attention/attention.h"
+
+#include "core/attention/mixture.h"
+#include "core/attention/table.h"
+#include "core/base/error.h"
+#include "core/ops/einsum.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "core/ops/shape.h"
+#include "core/ops/shared_attention.h"
+#include "core/ops/softmax.h"
+
+namespace synthesizer {
+namespace {
+
+// The logits in two sums: what all examples share, [heads, length, memory_length], and what each has for itself, with
+// batch in front. Either may be no value.
+struct Logits {
+  Value shared, own;
+};
+
+void accumulate(Value& sum, Value term) { sum = sum ? sum + term : term; }
+
+Logits synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
+                  Value bias) {
+  const std::vector<std::string> parts = attention_parts(config.kind);
+  const std::vector<Value> weights = mixture_weights(scope, config.mixture, parts.size());
+  Logits logits;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    in.weight = weights[i];
+    const Value term = synthesizing_function(parts[i], config, sizes)->alignment(scope, in);
+    accumulate(term.shape().has(kBatch.name) ? logits.own : logits.shared, term);
+  }
+  if (bias) accumulate(logits.shared, bias);
+  return logits;
+}
+
+// Dropout of the alignment with a mask shared by the queries, as T5 has it: A·diag(m) V drops rows of V, so that an
+// alignment shared by the examples stays shared.
+bool drops_values(const Scope& scope) { return scope.drops() && scope.context().dropout_broadcast; }
+bool drops_weights(const Scope& scope) { return scope.drops() && !scope.context().dropout_broadcast; }
+
+Value apply_alignment(const Scope& scope, Logits logits, Value values, const AttentionTerms& terms) {
+  const std::string query = terms.causal ? kLength.name : std::string();
+  const DimNames joined{kBatch, kLength, kHeads, kHead};
+  if (drops_values(scope)) values = scope.dropout(values, {kHead});
+  if (!logits.own && drops_weights(scope)) {  // a mask of its own for every weight leaves nothing to share
+    std::vector<Dim> dims = logits.shared.shape().dims();
+    dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
+    logits = {.shared = {}, .own = broadcast(logits.shared, Shape(dims))};
+  }
+  if (logits.own) {
+    const Value weights = softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query);
+    return einsum_to(drops_weights(scope) ? scope.dropout(weights, {}) : weights, values, joined);
+  }
+  const Value weights = softmax(logits.shared, kMemoryLength, {}, {}, query);
+  if (terms.key_mask) return shared_attention(logits.shared, weights, values, terms.key_mask, terms.causal);
+  return einsum_to(weights, values, joined);
+}
+
+Value attend(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x, Value memory,
+             const AttentionTerms& terms) {
+  const Dim model = kModel(sizes.d_model), heads = kHeads(sizes.num_heads), head = kHead(sizes.d_head);
+  const Value value_weight = scope.parameter("value.weight", {model, heads, head}, unit_normal(sizes.d_model));
+  const Value values = einsum(memory, value_weight, {kModel});
+  const Logits logits =
+      synthesize(scope, config, sizes, {.x = x, .memory = memory, .values = values, .weight = {}}, terms.bias);
+  const Value y = apply_alignment(scope, logits, values, terms);
+  const Value output_weight =
+      scope.parameter("output.weight", {heads, head, model}, unit_normal(sizes.num_heads * sizes.d_head));
+  return einsum(y, output_weight, {kHeads, kHead});
+}
+
+}  // namespace
+
+Value self_attention(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x,
+                     const AttentionTerms& terms) {
+  return attend(scope, config, sizes, x, rename(x, kLength, kMemoryLength), terms);
+}
+
+Value cross_attention(const Scope& scope, const AttentionSizes& sizes, bool scale, Value x, Value memory,
+                      const AttentionTerms& terms) {
+  CHECK(!terms.causal, "cross-attention is never causal");
+  AttentionConfig config;
+  config.scale = scale;
+  return attend(scope, config, sizes, x, memory, terms);
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,28 @@
+// The shell around the synthesizing functions: Y = softmax(Σ αᵢ Sᵢ(X) + bias + mask) G(X), heads joined by an output
+// projection. It knows which terms the examples share and computes those once; it knows no function by name.
+#pragma once
+
+#include "core/attention/config.h"
+#include "core/attention/scope.h"
+#include "core/attention/synthesizing_function.h"
+
+namespace synthesizer {
+
+// What one attention of one layer is given besides its configuration.
+struct AttentionTerms {
+  Value bias;      // [heads, length, memory_length], added to the logits; or no value
+  Value key_mask;  // [batch, memory_length] i32, 0 where a key may not be seen; or no value
+  bool causal = false;
+};
+
+// x [batch, length, model] attends to itself; gives the same dims. Parameters under `scope`: those of the functions,
+// value.weight [model, heads, head], output.weight [heads, head, model], and mixture.alpha.
+Value self_attention(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x,
+                     const AttentionTerms& terms);
+
+// Dot-product attention of x [batch, length, model] to memory [batch, memory_length, model]; gives the dims of x.
+// `scale` as in AttentionConfig.
+Value cross_attention(const Scope& scope, const AttentionSizes& sizes, bool scale, Value x, Value memory,
+                      const AttentionTerms& terms);
+
+}  // namespace synthesizer

@@ -1,0 +1,14 @@
+// V: S(X) = (X Wq)(X Wk)ᵀ, Vaswani et al. 2017. T5 has no 1/sqrt(e) at run time: it is in the query's initial values.
+#pragma once
+
+#include "core/attention/synthesizing_function.h"
+
+namespace synthesizer {
+
+class DotProduct : public SynthesizingFunction {
+ public:
+  using SynthesizingFunction::SynthesizingFunction;
+  Value alignment(const Scope& scope, const AttentionInput& in) const override;
+};
+
+}  // namespace synthesizer

@@ -1,0 +1,41 @@
+#include "core/attention/factorized_dense.h"
+
+#include "core/attention/dense_layers.h"
+#include "core/base/error.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/shape.h"
+
+namespace synthesizer {
+
+int64_t dense_factor(const AttentionConfig& config) {
+  const int64_t positions = config.max_length;
+  if (config.factor_a != 0) {
+    if (config.factor_a < 0 || positions % config.factor_a != 0)
+      fail_usage("[attention FD] factor_a: got {}, expected a divisor of max_length {}", config.factor_a, positions);
+    return config.factor_a;
+  }
+  int64_t a = 1;
+  while (a * a < positions || positions % a != 0) ++a;
+  return a;
+}
+
+Value FactorizedDense::alignment(const Scope& scope, const AttentionInput& in) const {
+  check_length(in.memory_length(), config_.max_length);
+  const int64_t a = dense_factor(config_), b = config_.max_length / a;
+  const DenseLayers layers{scope, config_, sizes_};
+  const Value hidden = layers.hidden(in.x, "fd.");
+  DenseLayers::Second first = layers.second("fd.", "a", kFactorA(a));
+  const DenseLayers::Second second = layers.second("fd.", "b", kFactorB(b));
+  // Only the entries of A that the batch's positions meet.
+  const int64_t met = (in.memory_length() + b - 1) / b;
+  for (Value* value : {&first.weight, &first.bias}) {
+    if (!*value) continue;
+    if (met < a) *value = slice(*value, kFactorA, 0, met);
+    *value = weighted(*value, in);
+  }
+  const Value product = DenseLayers::apply(hidden, first, kFactorA) * DenseLayers::apply(hidden, second, kFactorB);
+  return leading(merge(product, {kFactorA, kFactorB}, kMemoryPosition), kMemoryPosition, kMemoryLength,
+                 in.memory_length());
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,55 @@
+// What a synthesizing function is: S(X) of the paper's Y = softmax(S(X)) G(X), one class and one file each.
+// Mask, softmax, values, heads and parallelism are the shell's (attention.h); none of them is to be found in a
+// function.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/attention/config.h"
+#include "core/attention/scope.h"
+
+namespace synthesizer {
+
+// The sizes that an attention's parameters are made with, besides its own configuration.
+struct AttentionSizes {
+  int64_t d_model = 0;
+  int64_t num_heads = 0;
+  int64_t d_head = 0;
+};
+
+struct AttentionInput {
+  Value x;       // [batch, length, model]: what the queries are made of
+  Value memory;  // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
+  Value values;  // [batch, memory_length, heads, head]
+  Value weight;  // [], of this part in a mixture; no value: 1
+
+  int64_t length() const { return x.shape().size(kLength.name); }
+  int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
+};
+
+class SynthesizingFunction {
+ public:
+  SynthesizingFunction(const AttentionConfig& config, const AttentionSizes& sizes) : config_(config), sizes_(sizes) {}
+  virtual ~SynthesizingFunction() = default;
+
+  // weight · S(X): [batch, heads, length, memory_length] or, where it does not depend on the example,
+  // [heads, length, memory_length]. Throws UsageError for lengths beyond max_length if anything is sized by position.
+  virtual Value alignment(const Scope& scope, const AttentionInput& in) const = 0;
+
+ protected:
+  const AttentionConfig config_;
+  const AttentionSizes sizes_;
+};
+
+// x, or weight · x where the part has a weight. A part multiplies what is smallest.
+Value weighted(Value x, const AttentionInput& in);
+
+// The leading `size` positions of a parameter sized by position (size max_length), under the name that the batch's
+// length has. Throws UsageError if there are not so many.
+Value leading(Value x, const std::string& position, const std::string& length, int64_t size);
+
+// Throws UsageError unless size <= max_length.
+void check_length(int64_t size, int64_t max_length);
+
+}  // namespace synthesizer

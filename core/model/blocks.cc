@@ -1,0 +1,63 @@
+#include "core/model/blocks.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/ops/einsum.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/rms_norm.h"
+
+namespace synthesizer {
+namespace {
+
+// GELU (Hendrycks & Gimpel 2016) in its tanh form, as T5 1.1 has it.
+Value gelu(Value x) {
+  const Value cubic = x + (square(x) * x) * 0.044715;
+  const Value gate = affine(tanh(cubic * std::sqrt(2 / std::numbers::pi)), 0.5, 0.5);
+  return x * gate;
+}
+
+Value feed_forward(const Scope& scope, const ModelConfig& config, Value x) {
+  const Dim model = kModel(config.d_model), ff = kFf(config.d_ff);
+  Value hidden = einsum(x, scope.parameter("in.weight", {model, ff}, fan_in(config.d_model)), {kModel});
+  if (config.gated_gelu) {
+    const Value gate_weight = scope.parameter("gate.weight", {model, ff}, fan_in(config.d_model));
+    hidden = gelu(einsum(x, gate_weight, {kModel})) * hidden;
+  } else {
+    hidden = relu(hidden);
+  }
+  return einsum(scope.dropout(hidden), scope.parameter("out.weight", {ff, model}, fan_in(config.d_ff)), {kFf});
+}
+
+}  // namespace
+
+AttentionSizes attention_sizes(const ModelConfig& config) {
+  return {.d_model = config.d_model, .num_heads = config.num_heads, .d_head = config.d_head};
+}
+
+Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x) {
+  const Scope norm(scope, name);
+  return rms_norm(x, norm.parameter("scale", {kModel(config.d_model)}, ones()), kModel, config.norm_eps);
+}
+
+Value self_attention_block(const Scope& layer, const ModelConfig& config, const AttentionConfig& attention, Value x,
+                           const AttentionTerms& terms) {
+  const Scope scope(layer, "self_attention");
+  const Value normal = normalize(scope, config, "norm", x);
+  return x + scope.dropout(self_attention(scope, attention, attention_sizes(config), normal, terms));
+}
+
+Value cross_attention_block(const Scope& layer, const ModelConfig& config, bool scale, Value x, Value memory,
+                            Value memory_mask) {
+  const Scope scope(layer, "cross_attention");
+  const Value normal = normalize(scope, config, "norm", x);
+  const AttentionTerms terms{.bias = {}, .key_mask = memory_mask, .causal = false};
+  return x + scope.dropout(cross_attention(scope, attention_sizes(config), scale, normal, memory, terms));
+}
+
+Value feed_forward_block(const Scope& layer, const ModelConfig& config, Value x) {
+  const Scope scope(layer, "ffn");
+  return x + scope.dropout(feed_forward(scope, config, normalize(scope, config, "norm", x)));
+}
+
+}  // namespace synthesizer

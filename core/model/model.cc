@@ -1,0 +1,93 @@
+#include "core/model/model.h"
+
+#include <cmath>
+
+#include "core/attention/table.h"
+#include "core/base/error.h"
+#include "core/graph/leaf.h"
+#include "core/model/encoder_decoder.h"
+#include "core/model/output.h"
+
+namespace synthesizer {
+namespace {
+
+void check_size(std::string_view field, int64_t value, int64_t least) {
+  if (value < least) fail_usage("[model] {}: got {}, expected at least {}", field, value, least);
+}
+
+ModelInputs add_inputs(Graph& graph, const ModelConfig& config, const BatchShape& shape, const BuildOptions& options) {
+  const Dim batch = kBatch(shape.batch);
+  const Shape source{batch, kLength(shape.source_length)}, target{batch, kLength(shape.target_length)};
+  ModelInputs in;
+  if (config.structure == Structure::kEncoderDecoder) {
+    in.inputs = input(graph, "inputs", DType::kInt32, source);
+    if (options.input_mask)
+      in.input_mask = input(graph, "input_mask", DType::kInt32, {batch, kMemoryLength(shape.source_length)});
+  }
+  in.decoder_inputs = input(graph, "decoder_inputs", DType::kInt32, target);
+  if (options.loss) {
+    in.targets = input(graph, "targets", DType::kInt32, target);
+    in.weights = input(graph, "weights", options.dtype, target);
+    in.denominator = input(graph, "denominator", options.dtype, {});
+  }
+  if (options.mode == Mode::kTrain) in.step = input(graph, "step", DType::kInt64, {});
+  if (options.next_logits) in.position = input(graph, "position", DType::kInt64, {});
+  return in;
+}
+
+}  // namespace
+
+void check_model(const ModelConfig& config) {
+  check_size("vocab", config.vocab, 1);
+  if (config.rows() < config.vocab)
+    fail_usage("[model] padded_vocab: got {}, expected at least vocab {}", config.rows(), config.vocab);
+  check_size("d_model", config.d_model, 1);
+  check_size("d_ff", config.d_ff, 1);
+  check_size("num_heads", config.num_heads, 1);
+  check_size("d_head", config.d_head, 1);
+  check_size("decoder_layers", config.decoder_layers, 1);
+  if (config.relative_bias) {
+    check_size("num_buckets", config.num_buckets, 4);
+    if (config.max_distance <= config.num_buckets / 2)
+      fail_usage("[model] max_distance: got {}, expected above half of num_buckets {}", config.max_distance,
+                 config.num_buckets);
+  }
+  if (!(config.dropout >= 0 && config.dropout < 1))
+    fail_usage("[model] dropout: got {}, expected 0 <= dropout < 1", config.dropout);
+  if (config.structure == Structure::kEncoderDecoder) {
+    check_size("encoder_layers", config.encoder_layers, 1);
+    check_attention(config.encoder, "encoder.attention");
+  }
+  check_attention(config.decoder, "decoder.attention");
+}
+
+Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
+                  const BuildOptions& options) {
+  check_model(config);
+  Model model;
+  model.inputs = add_inputs(graph, config, shape, options);
+  const bool train = options.mode == Mode::kTrain;
+  const BuildContext context{.graph = &graph,
+                             .dtype = options.dtype,
+                             .dropout = train ? config.dropout : 0,
+                             .dropout_broadcast = config.dropout_broadcast,
+                             .seed = options.seed,
+                             .step = model.inputs.step};
+  const Scope scope(context);
+  const Value table = embedding_table(scope, config);
+  const Value x = config.structure == Structure::kEncoderDecoder ? encode_decode(scope, config, table, model.inputs)
+                                                                 : decode(scope, config, table, model.inputs);
+  model.outputs = add_outputs(scope, config, table, x, model.inputs, train ? loss : LossConfig{}, options);
+  return model;
+}
+
+int64_t count_parameters(const Graph& graph) {
+  int64_t elements = 0;
+  for (const Node& node : graph.nodes()) {
+    const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+    if (leaf && leaf->kind() == Leaf::Kind::kParameter) elements += node.outputs[0].shape.elements();
+  }
+  return elements;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,76 @@
+// A whole model as graph nodes: from token ids to the loss. It knows no devices, no ranks and no optimizer.
+#pragma once
+
+#include <cstdint>
+
+#include "core/graph/graph.h"
+#include "core/model/config.h"
+
+namespace synthesizer {
+
+// The sizes of one step's batch: one graph each.
+struct BatchShape {
+  int64_t batch = 0;          // examples, over all ranks
+  int64_t source_length = 0;  // of the encoder; not used by a decoder alone
+  int64_t target_length = 0;
+};
+
+struct LossConfig {
+  double z_loss = 0;           // times log(Z)²
+  double label_smoothing = 0;  // spread over the true vocabulary
+};
+
+enum class Mode {
+  kTrain,
+  kEvaluate,  // no dropout, no z-loss, no label smoothing
+};
+
+struct BuildOptions {
+  Mode mode = Mode::kTrain;
+  DType dtype = DType::kFloat32;  // of parameters and activations
+  uint64_t seed = 0;              // of dropout
+  bool input_mask = true;         // whether the encoder's input may have padding
+  bool loss = true;
+  bool logits = false;       // all of them: for tests and small models
+  bool next_logits = false;  // those at one position, given at run time: for decoding
+};
+
+// The leaves that the host writes before each step; no value where the model or the options have no use for one.
+// Their names in the graph are the members'.
+struct ModelInputs {
+  Value inputs;          // [batch, length] i32
+  Value input_mask;      // [batch, memory_length] i32: 1 for a token, 0 for padding
+  Value decoder_inputs;  // [batch, length] i32: the targets one to the right, 0 first
+  Value targets;         // [batch, length] i32
+  Value weights;         // [batch, length], of each target: 0 for padding and for rows that only fill up the batch
+  Value denominator;     // []: the sum of the global batch's weights
+  Value step;            // i64 []
+  Value position;        // i64 []: of next_logits
+};
+
+// No value for what was not asked for. `loss`, `logits` and `next_logits` are differentiable values; the sums are
+// reports.
+struct ModelOutputs {
+  Value loss;         // []: Σ weight·(nll + z·log²Z) / denominator
+  Value nll_sum;      // []: Σ weight·nll, without smoothing
+  Value weight_sum;   // []: Σ weight
+  Value nll;          // [batch, length]: of each target, without smoothing and weights
+  Value logits;       // [batch, length, vocab], columns of the padding included
+  Value next_logits;  // [batch, vocab] at `position`
+};
+
+struct Model {
+  ModelInputs inputs;
+  ModelOutputs outputs;
+};
+
+// Throws UsageError for a configuration that makes no model (naming the field) and for lengths beyond max_length.
+void check_model(const ModelConfig& config);
+// Adds the model to the graph, which has nothing of it yet. Parameters are leaves under their canonical names.
+Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
+                  const BuildOptions& options);
+
+// Elements of the trained parameters in a graph.
+int64_t count_parameters(const Graph& graph);
+
+}  // namespace synthesizer

@@ -1,0 +1,45 @@
+#include "core/model/output.h"
+
+#include <cmath>
+
+#include "core/ops/cross_entropy.h"
+#include "core/ops/einsum.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "core/ops/shape.h"
+
+namespace synthesizer {
+namespace {
+
+// Σ weight·(nll + z·log²Z) / denominator, nll smoothed by s: log Z − (1 − s)·target − s·mean.
+void add_loss(ModelOutputs& out, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
+              const LossConfig& loss) {
+  const double s = loss.label_smoothing;
+  const CrossEntropy entropy = linear_cross_entropy(x, table, in.targets, config.vocab, s > 0);
+  const Value nll = entropy.log_z - entropy.target;
+  Value each = nll;
+  if (s > 0) each = entropy.log_z - entropy.target * (1 - s) - entropy.mean * s;
+  if (loss.z_loss > 0) each = each + square(entropy.log_z) * loss.z_loss;
+  const DimNames all{kBatch, kLength};
+  out.loss = reduce_sum(each * in.weights, all) / in.denominator;
+  out.nll_sum = reduce_sum(nll * in.weights, all);
+  out.weight_sum = reduce_sum(in.weights, all);
+}
+
+}  // namespace
+
+ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
+                         const LossConfig& loss, const BuildOptions& options) {
+  const Scope block(scope, "output");
+  if (config.tie_output)
+    x = x * (1 / std::sqrt(static_cast<double>(config.d_model)));
+  else
+    table = block.parameter("weight", {kModel(config.d_model), kVocab(config.rows())}, fan_in(config.d_model));
+  ModelOutputs out;
+  if (options.loss) add_loss(out, config, table, x, in, loss);
+  if (options.logits) out.logits = einsum(x, table, {kModel});
+  if (options.next_logits) out.next_logits = einsum(slice_at(x, kLength, in.position), table, {kModel});
+  return out;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,20 @@
+// A stack of T5 layers, with the relative-position bias that its layers share.
+#pragma once
+
+#include "core/model/blocks.h"
+
+namespace synthesizer {
+
+struct StackInput {
+  Value x;            // [batch, length, model], embedded
+  Value key_mask;     // [batch, memory_length] i32 over the stack's own positions; or no value
+  Value memory;       // [batch, memory_length, model], of the encoder; no value: no cross-attention
+  Value memory_mask;  // [batch, memory_length] i32 over the memory; or no value
+  bool causal = false;
+};
+
+// Gives [batch, length, model] after the final norm. Dropout at both ends, as T5 has it.
+Value stack(const Scope& scope, const ModelConfig& config, const AttentionConfig& attention, int64_t layers,
+            const StackInput& in);
+
+}  // namespace synthesizer
