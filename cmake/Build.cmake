@@ -43,3 +43,24 @@ function(synthesizer_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES TIMEOUT 600)
 endfunction()
+
+# synthesizer_mpi_test(NAME RANKS n… SOURCES a_test.cc… LINKS target…): one GoogleTest program that every rank runs whole,
+# started by mpirun with each number of ranks: ctest tests NAME.n_ranks. It fails if any rank fails (tests/dist/mpi_main.h).
+function(synthesizer_mpi_test name)
+  cmake_parse_arguments(ARG "" "" "RANKS;SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/dist/mpi_main.cc)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} dist GTest::gmock)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  # Sanitizers: Open MPI leaks at its end, and is not instrumented.
+  set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+    "ASAN_OPTIONS=detect_leaks=0:fast_unwind_on_malloc=0"
+    "TSAN_OPTIONS=ignore_noninstrumented_modules=1:detect_deadlocks=0")
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}.${ranks}_ranks
+      COMMAND ${MPIEXEC_EXECUTABLE} -n ${ranks} --oversubscribe --bind-to none $<TARGET_FILE:${name}>
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name}.${ranks}_ranks PROPERTIES
+      ENVIRONMENT "${environment}" PROCESSORS ${ranks} TIMEOUT 300)
+  endforeach()
+endfunction()

@@ -8,9 +8,11 @@ namespace {
 template <typename T>
 void reduce_typed(T* accumulator, const T* in, int64_t count, Reduction reduction) {
   if (reduction == Reduction::kSum) {
+#pragma omp simd
     for (int64_t i = 0; i < count; ++i) accumulator[i] += in[i];
   } else {
     // Written so that a NaN on either side wins: it must not vanish in the maximum.
+#pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       const bool keep = accumulator[i] >= in[i] || accumulator[i] != accumulator[i];
       accumulator[i] = keep ? accumulator[i] : in[i];

@@ -1,0 +1,221 @@
+#include "dist/mpi_communicator.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "core/base/error.h"
+#include "dist/reduce.h"
+
+namespace synthesizer {
+namespace {
+
+// A collective is cut into pieces of this many bytes (over all ranks): small enough for the caches and for MPI's int
+// counts, large enough that the naps between polls do not matter.
+constexpr int64_t kPieceBytes = int64_t{8} << 20;
+// Up to this many bytes (over all ranks) all_reduce gathers everything on every rank: one step instead of two.
+constexpr int64_t kSmallBytes = int64_t{64} << 10;
+constexpr int kTag = 1;
+
+// Polls before the first nap: enough for a small message between ranks that are both there.
+constexpr int kEagerPolls = 64;
+constexpr long kFirstNapNanoseconds = 10'000;
+constexpr long kLastNapNanoseconds = 500'000;
+
+// Time between polls: none at first, then naps that grow with the time already waited.
+class Backoff {
+ public:
+  void pause() {
+    if (polls_++ < kEagerPolls) return;
+    const timespec nap{.tv_sec = 0, .tv_nsec = nap_};
+    nanosleep(&nap, nullptr);
+    nap_ = std::min(nap_ + nap_ / 4, kLastNapNanoseconds);
+  }
+
+ private:
+  int polls_ = 0;
+  long nap_ = kFirstNapNanoseconds;
+};
+
+// Elements in one piece of a block when every rank has such a block in the same piece.
+int64_t piece_count(DType dtype, int ranks) { return std::max<int64_t>(1, kPieceBytes / size_of(dtype) / ranks); }
+
+}  // namespace
+
+MpiCommunicator::MpiCommunicator(MPI_Comm comm, Adopt) : comm_(comm) {
+  check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+  if (size_ == 1) return;
+  scratch_ = Storage(kPieceBytes + size_ * 8);
+  requests_.reserve(2 * static_cast<size_t>(size_));
+}
+
+MpiCommunicator::MpiCommunicator(MPI_Comm comm)
+    : MpiCommunicator(
+          [comm] {
+            MPI_Comm copy = MPI_COMM_NULL;
+            if (MPI_Comm_dup(comm, &copy) != MPI_SUCCESS) fail("MPI_Comm_dup failed");
+            return copy;
+          }(),
+          Adopt{}) {}
+
+MpiCommunicator::~MpiCommunicator() {
+  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+}
+
+void MpiCommunicator::check(int code, const char* call) const {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  fail("{}: {} [rank {}/{}]", call, std::string(text, static_cast<size_t>(length)), rank_, size_);
+}
+
+void MpiCommunicator::send(const void* data, int64_t bytes, int to) {
+  requests_.push_back(MPI_REQUEST_NULL);
+  check(MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, to, kTag, comm_, &requests_.back()), "MPI_Isend");
+}
+
+void MpiCommunicator::receive(void* data, int64_t bytes, int from) {
+  requests_.push_back(MPI_REQUEST_NULL);
+  check(MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, kTag, comm_, &requests_.back()), "MPI_Irecv");
+}
+
+void MpiCommunicator::wait_all() {
+  Backoff backoff;
+  for (int done = 0;;) {
+    check(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+    if (done) break;
+    backoff.pause();
+  }
+  requests_.clear();
+}
+
+void MpiCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) {
+  if (size_ == 1 || count == 0) return;
+  if (count * size_of(dtype) * size_ <= kSmallBytes) return all_reduce_small(data, count, dtype, reduction);
+  auto* bytes = static_cast<std::byte*>(data);
+  const int64_t piece = kPieceBytes / size_of(dtype);
+  for (int64_t begin = 0; begin < count; begin += piece)
+    all_reduce_piece(bytes + begin * size_of(dtype), std::min(piece, count - begin), dtype, reduction);
+}
+
+void MpiCommunicator::all_reduce_small(void* data, int64_t count, DType dtype, Reduction reduction) {
+  const int64_t bytes = count * size_of(dtype);
+  requests_.push_back(MPI_REQUEST_NULL);
+  check(MPI_Iallgather(data, static_cast<int>(bytes), MPI_BYTE, scratch(0), static_cast<int>(bytes), MPI_BYTE, comm_,
+                       &requests_.back()),
+        "MPI_Iallgather");
+  wait_all();
+  std::memcpy(data, scratch(0), static_cast<size_t>(bytes));
+  for (int r = 1; r < size_; ++r) reduce_into(data, scratch(r * bytes), count, dtype, reduction);
+}
+
+// Rank r adds the r-th share of the elements; then the shares are exchanged.
+void MpiCommunicator::all_reduce_piece(std::byte* data, int64_t count, DType dtype, Reduction reduction) {
+  const int64_t width = size_of(dtype);
+  const auto share = [&](int r) { return data + count * r / size_ * width; };
+  const auto share_bytes = [&](int r) { return share(r + 1) - share(r); };
+  const int64_t mine = share_bytes(rank_);
+  for (int step = 1; step < size_; ++step)
+    receive(scratch((rank_ + step) % size_ * mine), mine, (rank_ + step) % size_);
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ - step + size_) % size_;
+    send(share(to), share_bytes(to), to);
+  }
+  wait_all();
+  // Rank order: this rank's own share takes its place among the received ones.
+  if (rank_ > 0) {
+    std::memcpy(scratch(rank_ * mine), share(rank_), static_cast<size_t>(mine));
+    std::memcpy(share(rank_), scratch(0), static_cast<size_t>(mine));
+  }
+  for (int r = 1; r < size_; ++r) reduce_into(share(rank_), scratch(r * mine), mine / width, dtype, reduction);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+    receive(share(from), share_bytes(from), from);
+    send(share(rank_), mine, to);
+  }
+  wait_all();
+}
+
+void MpiCommunicator::reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) {
+  const int64_t width = size_of(dtype), piece = piece_count(dtype, size_);
+  const auto* blocks = static_cast<const std::byte*>(in);
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t elements = std::min(piece, count - begin), bytes = elements * width;
+    const auto part = [&](int r) { return blocks + (r * count + begin) * width; };
+    for (int step = 1; step < size_; ++step) {
+      const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+      receive(scratch(from * bytes), bytes, from);
+      send(part(to), bytes, to);
+    }
+    wait_all();
+    std::byte* sum = static_cast<std::byte*>(out) + begin * width;
+    std::memcpy(sum, rank_ == 0 ? part(0) : scratch(0), static_cast<size_t>(bytes));
+    for (int r = 1; r < size_; ++r)
+      reduce_into(sum, r == rank_ ? part(r) : scratch(r * bytes), elements, dtype, reduction);
+  }
+}
+
+void MpiCommunicator::all_gather(const void* in, void* out, int64_t count, DType dtype) {
+  const int64_t width = size_of(dtype), piece = piece_count(dtype, size_);
+  auto* blocks = static_cast<std::byte*>(out);
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t bytes = std::min(piece, count - begin) * width;
+    const std::byte* part = static_cast<const std::byte*>(in) + begin * width;
+    const auto place = [&](int r) { return blocks + (r * count + begin) * width; };
+    for (int step = 1; step < size_; ++step) {
+      receive(place((rank_ + step) % size_), bytes, (rank_ + step) % size_);
+      send(part, bytes, (rank_ - step + size_) % size_);
+    }
+    std::memcpy(place(rank_), part, static_cast<size_t>(bytes));
+    wait_all();
+  }
+}
+
+void MpiCommunicator::all_to_all(const void* in, void* out, int64_t count, DType dtype) {
+  const int64_t width = size_of(dtype), piece = piece_count(dtype, size_);
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t bytes = std::min(piece, count - begin) * width;
+    const auto offset = [&](int r) { return (r * count + begin) * width; };
+    for (int step = 1; step < size_; ++step) {
+      const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+      receive(static_cast<std::byte*>(out) + offset(from), bytes, from);
+      send(static_cast<const std::byte*>(in) + offset(to), bytes, to);
+    }
+    std::memcpy(static_cast<std::byte*>(out) + offset(rank_), static_cast<const std::byte*>(in) + offset(rank_),
+                static_cast<size_t>(bytes));
+    wait_all();
+  }
+}
+
+void MpiCommunicator::broadcast(void* data, int64_t bytes, int root) {
+  CHECK(root >= 0 && root < size_, "broadcast from rank {} of {}", root, size_);
+  if (size_ == 1) return;
+  for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
+    const int length = static_cast<int>(std::min(kPieceBytes, bytes - begin));
+    requests_.push_back(MPI_REQUEST_NULL);
+    check(MPI_Ibcast(static_cast<std::byte*>(data) + begin, length, MPI_BYTE, root, comm_, &requests_.back()),
+          "MPI_Ibcast");
+    wait_all();
+  }
+}
+
+void MpiCommunicator::barrier() {
+  if (size_ == 1) return;
+  requests_.push_back(MPI_REQUEST_NULL);
+  check(MPI_Ibarrier(comm_, &requests_.back()), "MPI_Ibarrier");
+  wait_all();
+}
+
+std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key) {
+  CHECK(color >= 0, "split by colour {}", color);
+  MPI_Comm part = MPI_COMM_NULL;
+  check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split");
+  return std::unique_ptr<Communicator>(new MpiCommunicator(part, Adopt{}));
+}
+
+}  // namespace synthesizer

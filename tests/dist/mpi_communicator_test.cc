@@ -1,0 +1,110 @@
+// Run by mpirun on 2 and 4 ranks, and alone.
+#include "dist/mpi_communicator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/philox.h"
+#include "dist/mesh.h"
+#include "dist/thread_communicator.h"
+#include "tests/dist/collectives.h"
+#include "tests/dist/mpi_main.h"
+
+namespace synthesizer {
+namespace {
+
+Communicator& world() { return mpi_test_environment().world(); }
+
+// Values of very different sizes, so that any other order of addition gives other bits.
+template <typename T>
+std::vector<T> rough(int rank, int64_t count) {
+  std::vector<T> values(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    const PhiloxCounter bits = philox({static_cast<uint32_t>(i), static_cast<uint32_t>(rank), 0, 0}, philox_key(5));
+    values[static_cast<size_t>(i)] =
+        static_cast<T>(std::ldexp(uniform_double(bits[0], bits[1]) - 0.5, static_cast<int>(bits[2] % 40)));
+  }
+  return values;
+}
+
+TEST(MpiCommunicator, EveryCollective) { check_collectives(world()); }
+
+TEST(MpiCommunicator, Split) { check_split(world()); }
+
+// The same bits as ranks that are threads: sums in rank order, by either path of all_reduce and by reduce_scatter.
+template <typename T>
+void check_bits(int64_t count) {
+  const int size = world().size();
+  std::vector<T> sums, blocks(static_cast<size_t>(count));
+  run_ranks(size, [&](Communicator& threads) {
+    std::vector<T> data = rough<T>(threads.rank(), count * size);
+    threads.all_reduce(data.data(), count * size, kDTypeOf<T>, Reduction::kSum);
+    if (threads.rank() == world().rank()) sums = data;
+  });
+  std::vector<T> data = rough<T>(world().rank(), count * size);
+  world().reduce_scatter(data.data(), blocks.data(), count, kDTypeOf<T>, Reduction::kSum);
+  world().all_reduce(data.data(), count * size, kDTypeOf<T>, Reduction::kSum);
+  EXPECT_EQ(std::memcmp(data.data(), sums.data(), sums.size() * sizeof(T)), 0) << count;
+  EXPECT_EQ(std::memcmp(blocks.data(), sums.data() + world().rank() * count, blocks.size() * sizeof(T)), 0) << count;
+}
+
+TEST(MpiCommunicator, BitsOfTheThreadCommunicator) {
+  for (const int64_t count : {1, 31, 33, 511, 100003}) {
+    check_bits<float>(count);
+    check_bits<double>(count);
+  }
+}
+
+// Longer than one piece, and not a multiple of it.
+TEST(MpiCommunicator, LongBuffers) {
+  const int64_t count = (int64_t{5} << 20) + 3;
+  check_reductions<float>(world(), count, Reduction::kSum);
+  check_moves<float>(world(), count);
+}
+
+TEST(MpiCommunicator, NanSurvivesTheMaximum) {
+  for (const int64_t count : {1, 100003}) {
+    for (int holder = 0; holder < world().size(); ++holder) {
+      std::vector<float> data(static_cast<size_t>(count), static_cast<float>(world().rank()));
+      if (world().rank() == holder) data.back() = std::numeric_limits<float>::quiet_NaN();
+      world().all_reduce(data.data(), count, DType::kFloat32, Reduction::kMax);
+      EXPECT_TRUE(std::isnan(data.back()));
+    }
+  }
+}
+
+// Two communicators used at once by two threads of each rank, as training does.
+TEST(MpiCommunicator, TwoThreads) {
+  const auto other = world().split(0, world().rank());
+  std::jthread thread([&] { check_collectives_of<float>(*other); });
+  check_collectives_of<double>(world());
+}
+
+TEST(MpiCommunicator, ErrorsOfMpiAreErrors) {
+  MpiCommunicator copy(MPI_COMM_WORLD);
+  EXPECT_THROW(copy.broadcast(nullptr, 1, copy.size()), Error);
+  EXPECT_THROW(copy.split(-1, 0), Error);
+  // More bytes than MPI's int counts have, to a rank of its own: what MPI itself refuses comes with its message.
+  EXPECT_THAT([&] { MpiCommunicator bad(MPI_COMM_NULL); }, ::testing::Throws<Error>());
+}
+
+TEST(Mesh, AxesOfTheWorld) {
+  const Mesh mesh({{{"data", 0}, {"tensor", world().size() > 1 ? 2 : 1}}}, world());
+  const int tensor = mesh.shape().size("tensor");
+  EXPECT_EQ(mesh.axis("tensor").size(), tensor);
+  EXPECT_EQ(mesh.axis("tensor").rank(), world().rank() % tensor);
+  EXPECT_EQ(mesh.axis("data").size(), world().size() / tensor);
+  EXPECT_EQ(mesh.axis("data").rank(), world().rank() / tensor);
+  check_collectives_of<float>(mesh.axis("data"));
+  check_collectives_of<float>(mesh.axis("tensor"));
+}
+
+}  // namespace
+}  // namespace synthesizer
