@@ -57,10 +57,13 @@ std::vector<Value> Graph::append(std::shared_ptr<const Op> op, std::span<const V
   return values;
 }
 
+std::string Graph::next_name(std::string_view label) const {
+  return unique((scope_.empty() ? "" : scope_ + "/") + std::string(label));
+}
+
 std::vector<Value> Graph::add(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label) {
-  std::string name = scope_.empty() ? "" : scope_ + "/";
-  name += label.empty() ? op->name() : label;
-  return append(std::move(op), inputs, unique(name));
+  const std::string name = next_name(label.empty() ? op->name() : label);
+  return append(std::move(op), inputs, name);
 }
 
 Value Graph::add_one(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label) {

@@ -29,7 +29,9 @@ class Graph {
   // Appends a node and gives its outputs. The node's name is the current scope + "/" + `label` (default: the op's
   // name), made unique by "_2", "_3"…
   std::vector<Value> add(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label = {});
-  // The same for an op with one output.
+  // The name that add() would give a node of this label; add_named() takes it.
+  std::string next_name(std::string_view label) const;
+  // The same as add() for an op with one output.
   Value add_one(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string_view label = {});
   // Appends a leaf whose name is taken as it is; throws if the name is taken.
   Value add_leaf(std::shared_ptr<const Op> op, const std::string& name);

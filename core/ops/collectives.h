@@ -7,8 +7,8 @@
 
 namespace synthesizer {
 
-// The sum (or maximum) over the ranks of an axis, whole on each. One output an input, each in place; the memory plan lays
-// the inputs of one node out as one block, so that a bucket of gradients is one call.
+// The sum (or maximum) over the ranks of an axis, whole on each. One output an input, each in place; the memory plan
+// lays the inputs of one node out as one block, so that a bucket of gradients is one call.
 class AllReduce : public Op {
  public:
   AllReduce(std::string axis, Reduction reduction, size_t count = 1)
@@ -34,7 +34,8 @@ class AllReduce : public Op {
 // Partial sums in, this rank's block along `dim` out.
 class ReduceScatter : public Op {
  public:
-  ReduceScatter(std::string axis, int size, std::string dim) : axis_(std::move(axis)), size_(size), dim_(std::move(dim)) {}
+  ReduceScatter(std::string axis, int size, std::string dim)
+      : axis_(std::move(axis)), size_(size), dim_(std::move(dim)) {}
   const std::string& axis() const { return axis_; }
   int size() const { return size_; }
   const std::string& dim() const { return dim_; }

@@ -9,7 +9,8 @@ namespace synthesizer {
 //   log_z   = log Σ_v exp(logit_v)
 //   target  = logit of the target
 //   mean    = mean of the logits (for label smoothing; 0 if not asked for)
-// so that nll = log_z − (1 − s)·target − s·mean. Only the first `true_vocab` columns count: padding gets no probability.
+// so that nll = log_z − (1 − s)·target − s·mean. Only the first `true_vocab` columns count: padding gets no
+// probability.
 class LinearCrossEntropy : public Op {
  public:
   LinearCrossEntropy(int64_t true_vocab, bool mean) : true_vocab_(true_vocab), mean_(mean) {}

@@ -1,4 +1,5 @@
-// Dropout whose mask belongs to the element: Philox with key = seed and counter = (element / 4, step, hash of the name).
+// Dropout whose mask belongs to the element: Philox with key = seed and counter = (element / 4, step, hash of the
+// name).
 #pragma once
 
 #include "core/graph/graph.h"
@@ -6,8 +7,9 @@
 
 namespace synthesizer {
 
-// Inputs: x, step (i64 scalar). y = x·mask/(1 − rate), the mask shared along the dims in `shared` (T5 shares it along length).
-// The element index is that of the *whole* mask tensor (x's dims without the shared ones), so every layout draws the same mask.
+// Inputs: x, step (i64 scalar). y = x·mask/(1 − rate), the mask shared along the dims in `shared` (T5 shares it along
+// length). The element index is that of the *whole* mask tensor (x's dims without the shared ones), so every layout
+// draws the same mask.
 //   words = philox({low(e/4), high(e/4)·2⁰ ^ high(step), low(step), low(name)}, key(seed ^ high(name)·2³²)), word e%4;
 //   kept if uniform_float(word) >= rate.
 // The gradient is the same op on dy: its name hash is the forward node's.

@@ -1,5 +1,5 @@
-// Functions of one element of each input, broadcast by name. The functions themselves, value and derivative side by side,
-// are in core/kernels/functors.h, shared by all devices.
+// Functions of one element of each input, broadcast by name. The functions themselves, value and derivative side by
+// side, are in core/kernels/functors.h, shared by all devices.
 #pragma once
 
 #include "core/graph/graph.h"
@@ -24,7 +24,8 @@ std::string_view to_string(UnaryFunction function);
 // y = f(x).
 class Unary : public Op {
  public:
-  Unary(UnaryFunction function, double scale = 1, double shift = 0) : function_(function), scale_(scale), shift_(shift) {}
+  Unary(UnaryFunction function, double scale = 1, double shift = 0)
+      : function_(function), scale_(scale), shift_(shift) {}
   UnaryFunction function() const { return function_; }
   double scale() const { return scale_; }  // of kAffine
   double shift() const { return shift_; }
@@ -64,8 +65,8 @@ class UnaryGradient : public Op {
 enum class BinaryFunction { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
 std::string_view to_string(BinaryFunction function);
 
-// y = f(a, b), broadcast by name. Output dims: those of the input with more dims (the first on a tie), in its order, then
-// the other's missing ones. kMaximum and kMinimum have no gradient.
+// y = f(a, b), broadcast by name. Output dims: those of the input with more dims (the first on a tie), in its order,
+// then the other's missing ones. kMaximum and kMinimum have no gradient.
 class Binary : public Op {
  public:
   explicit Binary(BinaryFunction function) : function_(function) {}
@@ -77,9 +78,7 @@ class Binary : public Op {
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
   Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
   // In place on an input of the output's shape and order; the memory plan checks that shapes are equal.
-  std::vector<Alias> aliases() const override {
-    return {{0, 0, Alias::Kind::kInPlace}, {0, 1, Alias::Kind::kInPlace}};
-  }
+  std::vector<Alias> aliases() const override { return {{0, 0, Alias::Kind::kInPlace}, {0, 1, Alias::Kind::kInPlace}}; }
 
  private:
   BinaryFunction function_;

@@ -24,8 +24,8 @@ class Embedding : public Op {
   int64_t first_row_;
 };
 
-// Inputs: ids, dy […, model] [, base [vocab, model]]. Output [vocab, model]: base (else 0) plus dy's rows added where their
-// ids say, rows of one id in the order of the ids' positions. In place over base.
+// Inputs: ids, dy […, model] [, base [vocab, model]]. Output [vocab, model]: base (else 0) plus dy's rows added where
+// their ids say, rows of one id in the order of the ids' positions. In place over base.
 class EmbeddingGradient : public Op {
  public:
   EmbeddingGradient(Dim vocab, int64_t first_row, bool has_base)

@@ -9,7 +9,8 @@ namespace synthesizer {
 // A merged or split dim is never mapped; a renamed one keeps its placement.
 class Reshape : public Op {
  public:
-  // `from` and `to`: what is replaced by what, in place: {"length"} → {"memory_length"}, {"factor_a","factor_b"} → {"position"}.
+  // `from` and `to`: what is replaced by what, in place: {"length"} → {"memory_length"}, {"factor_a","factor_b"} →
+  // {"position"}.
   Reshape(std::vector<Dim> from, std::vector<Dim> to) : from_(std::move(from)), to_(std::move(to)) {}
 
   std::string_view name() const override { return "reshape"; }
@@ -64,7 +65,8 @@ class Pad : public Op {
   int64_t before_, after_;
 };
 
-// The element at a run-time position (i64 scalar, second input) along `dim`; the dim is gone. For decoding: no gradient.
+// The element at a run-time position (i64 scalar, second input) along `dim`; the dim is gone. For decoding: no
+// gradient.
 class SliceAt : public Op {
  public:
   explicit SliceAt(std::string dim) : dim_(std::move(dim)) {}

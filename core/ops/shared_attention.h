@@ -1,9 +1,10 @@
 // Applying an alignment that does not depend on the example (R, Fix, FR) to a batch with padded keys.
 //
-//   Y_b = Σ_j A_ij m_bj V_bj / Σ_j A_ij m_bj,  A = softmax(S) once for all examples, m_b the keys of example b that live.
+//   Y_b = Σ_j A_ij m_bj V_bj / Σ_j A_ij m_bj,  A = softmax(S) once for all examples, m_b the keys of example b that
+//   live.
 //
-// One product a head for all examples: the rows of V are masked and one more column gives the divisor D. Where D underflows
-// (a masked key holds the row's maximum) that row is computed from S with its own maximum.
+// One product a head for all examples: the rows of V are masked and one more column gives the divisor D. Where D
+// underflows (a masked key holds the row's maximum) that row is computed from S with its own maximum.
 #pragma once
 
 #include "core/graph/graph.h"

@@ -6,11 +6,11 @@
 namespace synthesizer {
 
 struct SoftmaxOptions {
-  std::string over;         // the dim that sums to one
-  std::string query;        // with `causal`: key j is seen by query i only if j <= i; both dims start at 0
+  std::string over;   // the dim that sums to one
+  std::string query;  // with `causal`: key j is seen by query i only if j <= i; both dims start at 0
   bool causal = false;
-  bool addend = false;      // a second input is added to x, broadcast by name ([heads, length, memory_length] to x)
-  bool key_mask = false;    // a last input [batch, over] (i32): keys with 0 get weight exactly 0
+  bool addend = false;    // a second input is added to x, broadcast by name ([heads, length, memory_length] to x)
+  bool key_mask = false;  // a last input [batch, over] (i32): keys with 0 get weight exactly 0
 };
 
 // Inputs: x [, addend] [, key_mask]; y = softmax(x + addend) over the keys that may be seen, 0 elsewhere.
@@ -50,6 +50,7 @@ class SoftmaxGradient : public Op {
 };
 
 // `addend` and `key_mask` may be no value; the options' flags follow from them.
-Value softmax(Value x, const std::string& over, Value addend = {}, Value key_mask = {}, const std::string& causal_query = {});
+Value softmax(Value x, const std::string& over, Value addend = {}, Value key_mask = {},
+              const std::string& causal_query = {});
 
 }  // namespace synthesizer

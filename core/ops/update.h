@@ -9,8 +9,8 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
 };
 
-// AdamW (Loshchilov & Hutter 2019). Inputs: parameter, first, second (like it), gradient, learning_rate [], scale [] (of
-// the gradient: clipping), step [] (i64, 0 for the first), apply [] (0: everything stays as it is).
+// AdamW (Loshchilov & Hutter 2019). Inputs: parameter, first, second (like it), gradient, learning_rate [], scale []
+// (of the gradient: clipping), step [] (i64, 0 for the first), apply [] (0: everything stays as it is).
 //   g = scale·gradient; m = β1 m + (1−β1) g; v = β2 v + (1−β2) g²; t = step + 1
 //   p -= lr · (m/(1−β1ᵗ) / (sqrt(v/(1−β2ᵗ)) + ε) + weight_decay · p)
 // Outputs: parameter, first, second, in place.
@@ -44,8 +44,8 @@ class Assign : public Op {
 struct AdamWState {
   Value parameter, first, second;
 };
-AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale, Value step,
-                 Value apply, const AdamWOptions& options);
+AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
+                 Value step, Value apply, const AdamWOptions& options);
 Value assign(Value target, Value value, Value apply);
 
 }  // namespace synthesizer

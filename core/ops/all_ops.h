@@ -1,0 +1,76 @@
+// The one list of all ops, by name. A new op is added here; then a device without a kernel for it, and the op tests
+// without a row for it, fail.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace synthesizer {
+
+enum class OpRole {
+  kLeaf,        // given to a step, or a view: no kernel runs
+  kCompute,     // a kernel of this rank alone
+  kCollective,  // inserted by partition, with ranks to talk to
+};
+
+struct OpEntry {
+  std::string_view name;
+  OpRole role;
+};
+
+inline constexpr std::array kAllOps = {
+    OpEntry{"parameter", OpRole::kLeaf},
+    OpEntry{"fixed", OpRole::kLeaf},
+    OpEntry{"state", OpRole::kLeaf},
+    OpEntry{"input", OpRole::kLeaf},
+    OpEntry{"reshape", OpRole::kLeaf},
+    OpEntry{"constant", OpRole::kCompute},
+    OpEntry{"einsum", OpRole::kCompute},
+    OpEntry{"affine", OpRole::kCompute},
+    OpEntry{"relu", OpRole::kCompute},
+    OpEntry{"exp", OpRole::kCompute},
+    OpEntry{"log", OpRole::kCompute},
+    OpEntry{"sqrt", OpRole::kCompute},
+    OpEntry{"rsqrt", OpRole::kCompute},
+    OpEntry{"square", OpRole::kCompute},
+    OpEntry{"reciprocal", OpRole::kCompute},
+    OpEntry{"sigmoid", OpRole::kCompute},
+    OpEntry{"tanh", OpRole::kCompute},
+    OpEntry{"is_finite", OpRole::kCompute},
+    OpEntry{"unary_gradient", OpRole::kCompute},
+    OpEntry{"add", OpRole::kCompute},
+    OpEntry{"subtract", OpRole::kCompute},
+    OpEntry{"multiply", OpRole::kCompute},
+    OpEntry{"divide", OpRole::kCompute},
+    OpEntry{"maximum", OpRole::kCompute},
+    OpEntry{"minimum", OpRole::kCompute},
+    OpEntry{"reduce_sum", OpRole::kCompute},
+    OpEntry{"reduce_max", OpRole::kCompute},
+    OpEntry{"sum_squares", OpRole::kCompute},
+    OpEntry{"broadcast", OpRole::kCompute},
+    OpEntry{"slice", OpRole::kCompute},
+    OpEntry{"pad", OpRole::kCompute},
+    OpEntry{"slice_at", OpRole::kCompute},
+    OpEntry{"softmax", OpRole::kCompute},
+    OpEntry{"softmax_gradient", OpRole::kCompute},
+    OpEntry{"rms_norm", OpRole::kCompute},
+    OpEntry{"rms_norm_gradient", OpRole::kCompute},
+    OpEntry{"embedding", OpRole::kCompute},
+    OpEntry{"embedding_gradient", OpRole::kCompute},
+    OpEntry{"relative_bias", OpRole::kCompute},
+    OpEntry{"relative_bias_gradient", OpRole::kCompute},
+    OpEntry{"dropout", OpRole::kCompute},
+    OpEntry{"linear_cross_entropy", OpRole::kCompute},
+    OpEntry{"linear_cross_entropy_gradient", OpRole::kCompute},
+    OpEntry{"shared_attention", OpRole::kCompute},
+    OpEntry{"shared_attention_gradient", OpRole::kCompute},
+    OpEntry{"adamw", OpRole::kCompute},
+    OpEntry{"assign", OpRole::kCompute},
+    OpEntry{"keep_on_first", OpRole::kCompute},
+    OpEntry{"all_reduce", OpRole::kCollective},
+    OpEntry{"reduce_scatter", OpRole::kCollective},
+    OpEntry{"all_gather", OpRole::kCollective},
+    OpEntry{"all_to_all", OpRole::kCollective},
+};
+
+}  // namespace synthesizer

@@ -1,0 +1,83 @@
+#include "core/ops/einsum.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/ops/contract.h"
+
+namespace synthesizer {
+namespace {
+
+bool contains(const DimNames& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+std::string Einsum::attributes() const { return fmt::format("to {}", fmt::join(output_, " ")); }
+
+std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, 2);
+  expect_one_floating_type(name(), inputs);
+  const Shape &a = inputs[0].shape, &b = inputs[1].shape;
+  expect_same_sizes(name(), inputs[0], inputs[1]);
+  std::vector<Dim> dims;
+  for (const std::string& dim : output_) {
+    if (!a.has(dim) && !b.has(dim))
+      fail("[einsum] output dimension {}: got {} and {}, expected it in one of them", dim, a.to_string(),
+           b.to_string());
+    dims.push_back({dim, a.has(dim) ? a.size(dim) : b.size(dim)});
+  }
+  for (int i = 0; i < 2; ++i)
+    for (const Dim& dim : inputs[i].shape.dims())
+      if (!inputs[1 - i].shape.has(dim.name) && !contains(output_, dim.name))
+        fail("[einsum] contracted dimension {}: got {} and {}, expected it in both", dim.name, a.to_string(),
+             b.to_string());
+  return {{inputs[0].dtype, Shape(std::move(dims))}};
+}
+
+std::vector<Value> Einsum::gradient(const GradientContext& context) const {
+  const Value a = context.inputs[0], b = context.inputs[1], dy = context.output_gradients[0];
+  std::vector<Value> gradients(2);
+  if (context.needed[0]) gradients[0] = einsum_to(dy, b, a.shape().names());
+  if (context.needed[1]) gradients[1] = einsum_to(a, dy, b.shape().names());
+  return gradients;
+}
+
+std::vector<PartitionRule> Einsum::partition(std::span<const ValueType> inputs,
+                                             std::span<const ValueType> outputs) const {
+  std::vector<PartitionRule> rules = independent_rules(inputs, outputs);
+  for (PartitionRule& rule : rules)  // a split contracted dim: each rank has its part of the sum
+    if (rule.inputs[0].kind == Placement::Kind::kSplit && rule.outputs[0].kind == Placement::Kind::kWhole)
+      rule.outputs[0] = Placement::partial_sum();
+  rules.push_back(partial_rule(Placement::partial_sum(), 2, {0}, 1, {0}));
+  rules.push_back(partial_rule(Placement::partial_sum(), 2, {1}, 1, {0}));
+  return rules;
+}
+
+// Every dim once, times 2: batch·m·n·k multiply-adds.
+Cost Einsum::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  int64_t contracted = 1;
+  for (const Dim& dim : inputs[0].shape.dims())
+    if (!outputs[0].shape.has(dim.name)) contracted *= dim.size;
+  return {2 * outputs[0].shape.elements() * contracted, total_bytes(inputs) + total_bytes(outputs)};
+}
+
+Value einsum(Value a, Value b, const DimNames& contract) {
+  for (const std::string& dim : contract)
+    for (const Value& input : {a, b})
+      if (!input.shape().has(dim))
+        fail("[einsum] contracted dimension {}: got {} and {}, expected it in both", dim, a.shape().to_string(),
+             b.shape().to_string());
+  DimNames output;
+  for (const Value& input : {a, b})
+    for (const Dim& dim : input.shape().dims())
+      if (!contains(contract, dim.name) && !contains(output, dim.name)) output.push_back(dim.name);
+  return einsum_to(a, b, output);
+}
+
+Value einsum_to(Value a, Value b, const DimNames& output) {
+  return a.graph().add_one(std::make_shared<Einsum>(output), {{a, b}});
+}
+
+}  // namespace synthesizer

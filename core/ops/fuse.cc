@@ -1,0 +1,99 @@
+#include "core/ops/fuse.h"
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/graph/passes.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+
+namespace synthesizer {
+namespace {
+
+// What a matched group becomes: one node in place of `last`, of which the nodes in `inner` are no longer made.
+struct Fusion {
+  std::shared_ptr<const Op> op;
+  std::vector<ValueRef> inputs;
+  std::string name;
+  std::vector<int> inner;
+};
+
+class Uses {
+ public:
+  explicit Uses(const Graph& graph) {
+    for (const Node& node : graph.nodes())
+      for (const ValueRef& input : node.inputs) ++count_[input];
+    for (const auto& [name, ref] : graph.outputs()) ++count_[ref];
+  }
+  bool once(ValueRef ref) const { return count_.at(ref) == 1; }
+
+ private:
+  std::map<ValueRef, int> count_;
+};
+
+// A pattern looks at the last node of its group.
+using Pattern = std::optional<Fusion> (*)(const Graph&, const Node&, const Uses&);
+
+std::optional<Fusion> add_to_embedding_gradient(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* add = dynamic_cast<const Binary*>(node.op.get());
+  if (add == nullptr || add->function() != BinaryFunction::kAdd) return {};
+  for (const size_t side : {1, 0}) {
+    const ValueRef rows = node.inputs[side], base = node.inputs[1 - side];
+    const Node& inner = graph.node(rows.node);
+    const auto* gradient = dynamic_cast<const EmbeddingGradient*>(inner.op.get());
+    if (gradient == nullptr || gradient->has_base() || !uses.once(rows)) continue;
+    if (graph.type(base) != graph.type(rows)) continue;
+    const auto op = std::make_shared<EmbeddingGradient>(gradient->vocab(), gradient->first_row(), true);
+    return Fusion{op, {inner.inputs[0], inner.inputs[1], base}, inner.name, {inner.id}};
+  }
+  return {};
+}
+
+constexpr Pattern kPatterns[] = {add_to_embedding_gradient};
+
+std::map<int, Fusion> find_fusions(const Graph& graph) {
+  const Uses uses(graph);
+  std::map<int, Fusion> fusions;  // by the last node
+  std::vector<char> taken(graph.nodes().size());
+  for (const Node& node : graph.nodes())
+    for (const Pattern pattern : kPatterns) {
+      std::optional<Fusion> fusion = pattern(graph, node, uses);
+      if (!fusion) continue;
+      bool free = true;
+      for (const int id : fusion->inner) free = free && !taken[static_cast<size_t>(id)] && !fusions.contains(id);
+      if (!free) continue;
+      for (const int id : fusion->inner) taken[static_cast<size_t>(id)] = 1;
+      fusions.emplace(node.id, std::move(*fusion));
+      break;
+    }
+  return fusions;
+}
+
+}  // namespace
+
+std::unique_ptr<Graph> fuse(const Graph& graph) {
+  const std::map<int, Fusion> fusions = find_fusions(graph);
+  std::vector<char> dropped(graph.nodes().size());
+  for (const auto& [last, fusion] : fusions)
+    for (const int id : fusion.inner) dropped[static_cast<size_t>(id)] = 1;
+  auto result = std::make_unique<Graph>();
+  GraphCopy copy(graph, *result);
+  for (const Node& node : graph.nodes()) {
+    if (dropped[static_cast<size_t>(node.id)]) continue;
+    const auto it = fusions.find(node.id);
+    if (it == fusions.end()) {
+      copy.copy(node);
+      continue;
+    }
+    std::vector<Value> inputs;
+    for (const ValueRef& input : it->second.inputs) inputs.push_back(copy.at(input));
+    const std::vector<Value> outputs = result->add_named(it->second.op, inputs, it->second.name);
+    for (size_t i = 0; i < outputs.size(); ++i) copy.map({node.id, static_cast<int>(i)}, outputs[i]);
+  }
+  copy.finish();
+  return result;
+}
+
+}  // namespace synthesizer

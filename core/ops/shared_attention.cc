@@ -1,0 +1,118 @@
+#include "core/ops/shared_attention.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/ops/contract.h"
+
+namespace synthesizer {
+namespace {
+
+enum Input { kLogits, kWeights, kValues, kMask, kY, kDivisor, kDy };
+
+struct Dims {
+  Dim batch, query, key, heads, head;
+};
+
+// Checks S, A, V and the mask, and names their dims.
+Dims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
+  const ValueType &logits = inputs[kLogits], &values = inputs[kValues], &mask = inputs[kMask];
+  expect_one_floating_type(op, inputs.first(3));
+  if (logits.shape.rank() != 3)
+    fail("[{}] logits: got {}, expected [heads, length, memory_length]", op, describe(logits));
+  expect_type(op, "weights", inputs[kWeights], logits);
+  const Dim &heads = logits.shape.dims()[0], &query = logits.shape.dims()[1], &key = logits.shape.dims()[2];
+  const std::vector<Dim>& dims = values.shape.dims();
+  if (dims.size() != 4 || dims[1] != key || dims[2] != heads)
+    fail("[{}] values: got {}, expected [batch, {} {}, {} {}, head]", op, describe(values), key.name, key.size,
+         heads.name, heads.size);
+  expect_type(op, "key mask", mask, {DType::kInt32, Shape{dims[0], key}});
+  return {dims[0], query, key, heads, dims[3]};
+}
+
+std::vector<ValueType> output_types(const Dims& d, DType dtype) {
+  return {{dtype, Shape{d.batch, d.query, d.heads, d.head}}, {dtype, Shape{d.batch, d.query, d.heads}}};
+}
+
+// Pairs of query and key that are looked at, over all heads.
+int64_t pairs(const ValueType& logits, bool causal) {
+  const std::vector<Dim>& dims = logits.shape.dims();
+  const int64_t queries = dims[1].size, keys = dims[2].size;
+  if (!causal) return dims[0].size * queries * keys;
+  const int64_t square = std::min(queries, keys);
+  return dims[0].size * (square * (square + 1) / 2 + (queries - square) * keys);
+}
+
+}  // namespace
+
+// ---- SharedAttention
+
+std::vector<ValueType> SharedAttention::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, 4);
+  return output_types(infer_dims(name(), inputs), inputs[kLogits].dtype);
+}
+
+std::vector<Value> SharedAttention::gradient(const GradientContext& context) const {
+  std::vector<Value> gradients(4);
+  CHECK(!context.output_gradients[1],
+        "[shared_attention {}] a gradient reaches the divisor, which only the gradient reads", context.name);
+  const Value dy = context.output_gradients[0];
+  if (!dy || (!context.needed[kLogits] && !context.needed[kValues])) return gradients;
+  std::vector<Value> inputs(context.inputs.begin(), context.inputs.end());
+  inputs.insert(inputs.end(), {context.outputs[0], context.outputs[1], dy});
+  const auto results = dy.graph().add(std::make_shared<SharedAttentionGradient>(causal_), inputs);
+  if (context.needed[kLogits]) gradients[kLogits] = results[0];
+  if (context.needed[kValues]) gradients[kValues] = results[1];
+  return gradients;
+}
+
+std::vector<PartitionRule> SharedAttention::partition(std::span<const ValueType> inputs,
+                                                      std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), inputs);
+  std::vector<PartitionRule> rules = {whole_rule(4, 2), split_rule(d.batch.name, inputs, outputs),
+                                      split_rule(d.heads.name, inputs, outputs)};
+  rules.push_back(partial_rule(Placement::partial_sum(), 4, {kValues}, 2, {0}));
+  return rules;
+}
+
+// The product with V and the column of ones, and the division.
+Cost SharedAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), inputs);
+  const int64_t product = 2 * d.batch.size * pairs(inputs[kLogits], causal_) * (d.head.size + 1);
+  return {product + outputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
+}
+
+// ---- SharedAttentionGradient
+
+std::vector<ValueType> SharedAttentionGradient::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, 7);
+  const std::vector<ValueType> forward = output_types(infer_dims(name(), inputs), inputs[kLogits].dtype);
+  expect_type(name(), "Y", inputs[kY], forward[0]);
+  expect_type(name(), "divisor", inputs[kDivisor], forward[1]);
+  expect_type(name(), "dY", inputs[kDy], forward[0]);
+  return {inputs[kLogits], inputs[kValues]};
+}
+
+std::vector<PartitionRule> SharedAttentionGradient::partition(std::span<const ValueType> inputs,
+                                                              std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), inputs);
+  PartitionRule batch = split_rule(d.batch.name, inputs, outputs);
+  batch.outputs[0] = Placement::partial_sum();  // dS sums over the examples
+  std::vector<PartitionRule> rules = {whole_rule(7, 2), batch, split_rule(d.heads.name, inputs, outputs)};
+  rules.push_back(partial_rule(Placement::partial_sum(), 7, {kDy}, 2, {0, 1}));
+  return rules;
+}
+
+// Two products: dY·Vᵀ, and Aᵀ·dY.
+Cost SharedAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), inputs);
+  const int64_t product = 2 * d.batch.size * pairs(inputs[kLogits], causal_) * d.head.size;
+  return {2 * product + 4 * inputs[kY].shape.elements() + 2 * inputs[kLogits].shape.elements(),
+          total_bytes(inputs) + total_bytes(outputs)};
+}
+
+Value shared_attention(Value logits, Value weights, Value values, Value key_mask, bool causal) {
+  return logits.graph().add(std::make_shared<SharedAttention>(causal), {{logits, weights, values, key_mask}})[0];
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,72 @@
+#include "core/ops/update.h"
+
+#include "core/base/error.h"
+#include "core/ops/contract.h"
+
+namespace synthesizer {
+
+// ---- AdamW
+
+std::string AdamW::attributes() const {
+  return fmt::format("beta {} {}, epsilon {}, weight decay {}", options_.beta1, options_.beta2, options_.epsilon,
+                     options_.weight_decay);
+}
+
+std::vector<ValueType> AdamW::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, 8);
+  const ValueType& parameter = inputs[0];
+  expect_floating(name(), "parameter", parameter);
+  expect_type(name(), "first moment", inputs[1], parameter);
+  expect_type(name(), "second moment", inputs[2], parameter);
+  expect_type(name(), "gradient", inputs[3], parameter);
+  expect_type(name(), "learning rate", inputs[4], {parameter.dtype, {}});
+  expect_type(name(), "scale", inputs[5], {parameter.dtype, {}});
+  expect_type(name(), "step", inputs[6], {DType::kInt64, {}});
+  expect_type(name(), "apply", inputs[7], {parameter.dtype, {}});
+  return {parameter, parameter, parameter};
+}
+
+std::vector<PartitionRule> AdamW::partition(std::span<const ValueType> inputs,
+                                            std::span<const ValueType> outputs) const {
+  return independent_rules(inputs, outputs);
+}
+
+// An element: the gradient times scale; 3 for m, 4 for v; 2 corrections, root, ε, divide; decay, add, times lr,
+// subtract.
+Cost AdamW::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  return {17 * inputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
+}
+
+std::vector<Alias> AdamW::aliases() const {
+  return {{0, 0, Alias::Kind::kUpdate}, {1, 1, Alias::Kind::kUpdate}, {2, 2, Alias::Kind::kUpdate}};
+}
+
+// ---- Assign
+
+std::vector<ValueType> Assign::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, 3);
+  expect_floating(name(), "target", inputs[0]);
+  expect_type(name(), "value", inputs[1], inputs[0]);
+  expect_type(name(), "apply", inputs[2], {inputs[0].dtype, {}});
+  return {inputs[0]};
+}
+
+std::vector<PartitionRule> Assign::partition(std::span<const ValueType> inputs,
+                                             std::span<const ValueType> outputs) const {
+  return independent_rules(inputs, outputs);
+}
+
+// ---- builders
+
+AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
+                 Value step, Value apply, const AdamWOptions& options) {
+  const auto outputs = parameter.graph().add(std::make_shared<AdamW>(options),
+                                             {{parameter, first, second, gradient, learning_rate, scale, step, apply}});
+  return {outputs[0], outputs[1], outputs[2]};
+}
+
+Value assign(Value target, Value value, Value apply) {
+  return target.graph().add_one(std::make_shared<Assign>(), {{target, value, apply}});
+}
+
+}  // namespace synthesizer
