@@ -52,7 +52,7 @@ struct ModelInputs {
 // reports.
 struct ModelOutputs {
   Value loss;         // []: Σ weight·(nll + z·log²Z) / denominator
-  Value nll_sum;      // []: Σ weight·nll, without smoothing
+  Value nll_sum;      // []: Σ weight·nll
   Value weight_sum;   // []: Σ weight
   Value nll;          // [batch, length]: of each target, without smoothing and weights
   Value logits;       // [batch, length, vocab], columns of the padding included

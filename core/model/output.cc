@@ -22,6 +22,7 @@ void add_loss(ModelOutputs& out, const ModelConfig& config, Value table, Value x
   if (loss.z_loss > 0) each = each + square(entropy.log_z) * loss.z_loss;
   const DimNames all{kBatch, kLength};
   out.loss = reduce_sum(each * in.weights, all) / in.denominator;
+  out.nll = nll;
   out.nll_sum = reduce_sum(nll * in.weights, all);
   out.weight_sum = reduce_sum(in.weights, all);
 }
