@@ -1,0 +1,41 @@
+// The whole step as one graph: model, gradients, clipping, optimizer update; and the graphs of evaluation and decoding.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/graph/graph.h"
+#include "core/model/model.h"
+#include "core/optim/optimizer.h"
+
+namespace synthesizer {
+
+// From the global graph to one rank's: partition along each mesh axis, buckets. dist provides it; nothing: one rank.
+using Partition = std::function<std::unique_ptr<Graph>(const Graph&)>;
+
+struct StepGraphOptions {
+  ModelConfig model;
+  BatchShape shape;
+  LossConfig loss;
+  OptimizerConfig optimizer;
+  DType dtype = DType::kFloat32;
+  uint64_t seed = 1;
+  bool input_mask = false;          // whether encoder inputs may have padding
+  std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
+  bool passes = true;               // optimize passes
+  bool update = true;               // false: gradients only (tests)
+  bool gradient_outputs = false;    // mark every gradient as output "gradient.NAME" (tests)
+  bool logits = false;              // mark the logits as output "logits" (tests)
+};
+
+// Outputs: loss, nll_sum, weight_sum; with an update also gradient_norm and finite. Throws UsageError for a name in
+// `freeze` that is no parameter.
+std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);
+// Outputs: nll [batch, length].
+std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition);
+// Outputs: next_logits [batch, vocab] at the input `position`. On one rank.
+std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options);
+
+}  // namespace synthesizer

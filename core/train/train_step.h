@@ -1,0 +1,47 @@
+// One rank's training step: the partitioned graph, its state and its program.
+#pragma once
+
+#include <memory>
+
+#include "core/graph/program.h"
+#include "core/graph/state_store.h"
+#include "core/train/batch_source.h"
+#include "core/train/step_graph.h"
+
+namespace synthesizer {
+
+// Writes a batch into a program's inputs (those it has), and checks that the sizes fit.
+void feed(Program& program, const Batch& batch);
+// Writes a floating-point scalar input in the program's own dtype.
+void feed_scalar(Program& program, const char* name, double value);
+// Reads a floating-point scalar output.
+double scalar(Program& program, const char* name);
+
+struct StepResult {
+  double loss = 0;
+  double log_perplexity = 0;  // mean nll of the live targets
+  double gradient_norm = 0;
+  bool finite = true;  // else nothing was updated
+};
+
+class TrainStep {
+ public:
+  // `graph` is a partitioned training graph.
+  TrainStep(std::unique_ptr<Graph> graph, const OptimizerConfig& optimizer, const KernelTable& kernels,
+            const AxisCommunicators& communicators);
+
+  // `step` counts from 0.
+  StepResult run(const Batch& batch, int64_t step, double learning_rate);
+
+  StateStore& state() { return store_; }
+  const Graph& graph() const { return *graph_; }
+  Program& program() { return program_; }
+
+ private:
+  std::unique_ptr<Graph> graph_;
+  OptimizerConfig optimizer_;
+  StateStore store_;
+  Program program_;
+};
+
+}  // namespace synthesizer

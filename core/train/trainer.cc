@@ -1,0 +1,148 @@
+#include "core/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/train/agreement.h"
+#include "core/train/checkpoint_reader.h"
+#include "core/train/memory.h"
+#include "core/train/state_slices.h"
+
+namespace synthesizer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+Trainer::Trainer(TrainerOptions options, TrainStep& step, BatchSource& source, Evaluation* evaluation,
+                 const RunFolder& folder, Communicator& world, const SignalHandlers& signals)
+    : options_(std::move(options)),
+      step_(step),
+      source_(source),
+      evaluation_(evaluation),
+      folder_(folder),
+      world_(world),
+      signals_(signals),
+      writer_({folder.checkpoints(), options_.keep, options_.milestone_every}, world) {}
+
+bool Trainer::resume() {
+  const NewestCheckpoint newest = find_newest_checkpoint(folder_.checkpoints(), world_);
+  if (first())
+    for (const std::string& line : newest.refused) fmt::print(stderr, "warning: {}\n", line);
+  if (!newest.folder) return false;
+  run_together(world_, [&] {
+    const CheckpointReader reader(*newest.folder);
+    for (const CheckpointPart part : kCheckpointParts) read_state(reader, step_.state(), part);
+    done_ = saved_ = reader.state().step;
+    position_ = {reader.state().epoch, reader.state().example};
+  });
+  return true;
+}
+
+void Trainer::start_metrics() {
+  run_on_first(world_, [&] {
+    truncate_metrics(folder_.metrics(), done_ == 0 ? -1 : done_);
+    metrics_.emplace(folder_.metrics());
+    board_.emplace(folder_.path(), done_);
+    board_->text("configuration", done_, "```\n" + options_.config + "\n```");
+    Progress::Options progress;
+    progress.first_step = done_;
+    progress.total = options_.steps;
+    progress.log_every = options_.log_every;
+    progress_.emplace(progress);
+  });
+  logged_ = done_;
+  logged_at_ = Clock::now();
+}
+
+TrainEnd Trainer::run() {
+  start_metrics();
+  source_.seek(position_);
+  if (done_ == 0) evaluate();
+  while (done_ < options_.steps) {
+    take_step();
+    const StopRequest request = signals_.requested(world_);
+    const bool stop = request >= StopRequest::kStop && done_ < options_.steps;
+    if (due(options_.eval_every) && !stop) evaluate();
+    if (due(options_.checkpoint_every) || stop)
+      save(stop || done_ == options_.steps);
+    else if (writer_.in_flight())
+      writer_.poll();
+    if (stop) return TrainEnd::kStopped;
+  }
+  return TrainEnd::kFinished;
+}
+
+void Trainer::take_step() {
+  const Batch* batch = source_.next();
+  CHECK(batch != nullptr, "the training data ended");
+  position_ = batch->next;
+  const double learning_rate = options_.learning_rate(done_);
+  const StepResult result = step_.run(*batch, done_, learning_rate);
+  if (!result.finite)
+    fail(
+        "[train] step {}: the loss ({}) or the norm of the gradients ({}) is not finite; nothing of this step is "
+        "saved. "
+        "Lower the learning rate, or set clip_norm",
+        done_ + 1, result.loss, result.gradient_norm);
+  ++done_;
+  log(result);
+}
+
+void Trainer::log(const StepResult& result) {
+  if (!first()) return;
+  const double seconds = seconds_since(logged_at_) / static_cast<double>(done_ - logged_);
+  const double rate = static_cast<double>(options_.tokens_per_step) / seconds;
+  progress_->update(done_, result.loss, rate);
+  if (!due(options_.log_every)) return;
+  TrainingMetrics line;
+  line.step = done_;
+  line.loss = result.loss;
+  line.log_perplexity = result.log_perplexity;
+  line.learning_rate = options_.learning_rate(done_ - 1);
+  line.gradient_norm = result.gradient_norm;
+  line.seconds = seconds;
+  line.tokens_per_second = rate;
+  line.model_flop_utilisation = options_.peak_flops > 0 ? options_.flops_per_step / seconds / options_.peak_flops : 0;
+  line.memory_bytes = peak_resident_bytes();
+  metrics_->write(line);
+  board_->scalars("train/", done_, named_values(line));
+  logged_ = done_;
+  logged_at_ = Clock::now();
+}
+
+void Trainer::evaluate() {
+  if (evaluation_ == nullptr) return;
+  const Clock::time_point start = Clock::now();
+  const EvaluationResult result = evaluation_->run();
+  if (first()) {
+    const NamedValues values = named_values(result);
+    metrics_->write(ValidationMetrics{done_, values});
+    board_->scalars("validation/", done_, values);
+    progress_->message(fmt::format("step {}: validation loss {:.4f} (unigram entropy {:.4f})", done_, result.loss,
+                                   result.unigram_entropy));
+  }
+  logged_at_ += Clock::now() - start;  // validation is no part of a step's time
+}
+
+void Trainer::save(bool wait) {
+  if (saved_ != done_) {
+    CheckpointState state;
+    state.step = done_;
+    state.epoch = position_.epoch;
+    state.example = position_.example;
+    state.seed = options_.seed;
+    state.program_version = options_.program_version;
+    state.config = options_.config;
+    const StateStore& store = step_.state();
+    writer_.begin(state, slices_to_write(store, CheckpointPart::kModel, world_),
+                  slices_to_write(store, CheckpointPart::kOptimizer, world_));
+    saved_ = done_;
+  }
+  if (wait) writer_.finish();
+}
+
+}  // namespace synthesizer

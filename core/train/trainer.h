@@ -1,0 +1,81 @@
+// The training loop: batches in, steps, metrics, validation, checkpoints, and a clean stop when asked.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/train/checkpoint_writer.h"
+#include "core/train/evaluation.h"
+#include "core/train/metrics.h"
+#include "core/train/progress.h"
+#include "core/train/run_folder.h"
+#include "core/train/signals.h"
+#include "core/train/tensorboard.h"
+#include "core/train/train_step.h"
+
+namespace synthesizer {
+
+struct TrainerOptions {
+  int64_t steps = 0;  // updates in all
+  int64_t log_every = 10;
+  int64_t eval_every = 0;        // 0: only before the first step and after the last
+  int64_t checkpoint_every = 0;  // 0: only after the last
+  int keep = 2;
+  int64_t milestone_every = 0;
+  std::function<double(int64_t)> learning_rate;  // of a step, counted from 0
+  uint64_t seed = 1;
+  std::string program_version;
+  std::string config;           // the whole effective configuration
+  int64_t tokens_per_step = 0;  // inputs and targets of the global batch
+  double flops_per_step = 0;    // of matrix products, all ranks
+  double peak_flops = 0;        // matrix products a second, all ranks: measured
+};
+
+enum class TrainEnd {
+  kFinished,  // all steps done, the last checkpoint written
+  kStopped,   // asked to stop: a checkpoint of the last step done is written
+};
+
+class Trainer {
+ public:
+  // All references outlive the trainer. `evaluation` may be null.
+  Trainer(TrainerOptions options, TrainStep& step, BatchSource& source, Evaluation* evaluation, const RunFolder& folder,
+          Communicator& world, const SignalHandlers& signals);
+
+  // Takes up the newest whole checkpoint of the run's folder; false if there is none (parameters stay as they are).
+  // Collective.
+  bool resume();
+  // Updates done so far.
+  int64_t step() const { return done_; }
+  // Collective. Throws Error if loss or gradients are not finite: nothing of that step is saved.
+  TrainEnd run();
+
+ private:
+  void start_metrics();
+  void take_step();
+  void log(const StepResult& result);
+  void evaluate();
+  void save(bool wait);
+  bool due(int64_t every) const { return done_ == options_.steps || (every > 0 && done_ % every == 0); }
+  bool first() const { return world_.rank() == 0; }
+
+  TrainerOptions options_;
+  TrainStep& step_;
+  BatchSource& source_;
+  Evaluation* evaluation_;
+  const RunFolder& folder_;
+  Communicator& world_;
+  const SignalHandlers& signals_;
+  CheckpointWriter writer_;
+  std::optional<MetricsWriter> metrics_;
+  std::optional<TensorBoardWriter> board_;
+  std::optional<Progress> progress_;
+  int64_t done_ = 0, saved_ = -1, logged_ = 0;
+  DataPosition position_;
+  std::chrono::steady_clock::time_point logged_at_;
+};
+
+}  // namespace synthesizer
