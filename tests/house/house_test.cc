@@ -94,8 +94,11 @@ TEST(House, FilesSayWhatTheyAre) {
   std::vector<std::string> silent;
   for (const fs::path& file : sources()) {
     const std::vector<std::string> text = lines(file);
-    // A .cc file may leave it to the header of its own name.
-    const bool header_tells = file.extension() != ".h" && fs::exists((root() / file).replace_extension(".h"));
+    // A .cc file may leave it to the header of its own name, and a test to the source it mirrors.
+    const std::string mirrored = std::regex_replace(file.string(), std::regex("^tests/(.*)_test\\.cc$"), "$1.h");
+    const bool header_tells =
+        file.extension() != ".h" && (fs::exists((root() / file).replace_extension(".h")) ||
+                                     (mirrored != file.string() && fs::exists(root() / mirrored)));
     if (!header_tells && (text.empty() || !text[0].starts_with("//"))) silent.push_back(file.string());
   }
   EXPECT_THAT(silent, IsEmpty()) << "a source begins with a comment that says what it is";
