@@ -68,7 +68,9 @@ std::shared_ptr<const Op> Leaf::localize(const PartitionRule& rule, const AxisIn
   return local;
 }
 
-std::string Constant::attributes() const { return fmt::format("{} {} {}", to_string(type_.dtype), value_, type_.shape.to_string()); }
+std::string Constant::attributes() const {
+  return fmt::format("{} {} {}", to_string(type_.dtype), value_, type_.shape.to_string());
+}
 
 std::vector<ValueType> Constant::infer(std::span<const ValueType>) const { return {type_}; }
 
