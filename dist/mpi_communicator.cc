@@ -19,8 +19,8 @@ constexpr int64_t kPieceBytes = int64_t{8} << 20;
 constexpr int64_t kSmallBytes = int64_t{64} << 10;
 constexpr int kTag = 1;
 
-// Polls before the first nap: enough for a small message between ranks that are both there.
-constexpr int kEagerPolls = 64;
+// Polls before the first nap, about 0.1 ms: enough for a small message between ranks that are both there.
+constexpr int kEagerPolls = 1024;
 constexpr long kFirstNapNanoseconds = 10'000;
 constexpr long kLastNapNanoseconds = 500'000;
 
