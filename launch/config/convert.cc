@@ -1,0 +1,87 @@
+#include "launch/config/convert.h"
+
+#include "core/base/error.h"
+
+namespace synthesizer {
+namespace {
+
+Structure structure(config::Model::Structure structure) {
+  switch (structure) {
+    case config::Model::ENCODER_DECODER:
+      return Structure::kEncoderDecoder;
+    case config::Model::DECODER:
+      return Structure::kDecoder;
+    default:
+      fail("model.structure {} has no model", config::Model::Structure_Name(structure));
+  }
+}
+
+Mixture mixture(config::Stack::Mixture mixture) {
+  switch (mixture) {
+    case config::Stack::SOFTMAX:
+      return Mixture::kSoftmax;
+    case config::Stack::SIGMOID:
+      return Mixture::kSigmoid;
+    case config::Stack::SUM:
+      return Mixture::kSum;
+  }
+  fail("mixture {} is not known", static_cast<int>(mixture));
+}
+
+AttentionConfig attention_config(const config::Stack& stack, int64_t max_length) {
+  AttentionConfig attention;
+  attention.kind = stack.attention();
+  attention.max_length = max_length;
+  attention.factor_rank = stack.factor_rank();
+  attention.factor_a = stack.factor_a();
+  attention.mixture = mixture(stack.mixture());
+  attention.share_across_heads = stack.share_across_heads();
+  attention.dense_bias = stack.dense_bias();
+  attention.tie_key_value = stack.tie_key_value();
+  attention.scale = stack.scale();
+  return attention;
+}
+
+}  // namespace
+
+ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary) {
+  const config::Model& from = run.model();
+  if (from.vocab_size() != 0 && from.vocab_size() < vocabulary.size())
+    fail_usage(
+        "model.vocab_size: got {}, expected at least the {} pieces and {} sentinels of the shards' tokenizer, or 0",
+        from.vocab_size(), vocabulary.pieces, vocabulary.sentinels);
+  ModelConfig model;
+  model.structure = structure(from.structure());
+  model.vocab = vocabulary.size();
+  model.padded_vocab = from.vocab_size() != 0 ? from.vocab_size() : vocabulary.padded_size();
+  model.d_model = from.d_model();
+  model.d_ff = from.d_ff();
+  model.num_heads = from.num_heads();
+  model.d_head = from.d_head();
+  model.encoder_layers = from.encoder().layers();
+  model.decoder_layers = from.decoder().layers();
+  model.encoder = attention_config(from.encoder(), from.max_length());
+  model.decoder = attention_config(from.decoder(), from.max_length());
+  model.relative_bias = from.relative_bias();
+  model.num_buckets = from.num_buckets();
+  model.max_distance = from.max_distance();
+  model.gated_gelu = from.ffn() == config::Model::GATED_GELU;
+  model.tie_output = from.tie_output();
+  model.norm_eps = from.norm_eps();
+  model.dropout = run.dropout();
+  model.dropout_broadcast = from.dropout_broadcast();
+  return model;
+}
+
+ObjectiveOptions objective_options(const config::Data& data) {
+  ObjectiveOptions options;
+  options.kind = data.objective() == config::Data::CAUSAL ? ObjectiveKind::kCausal : ObjectiveKind::kSpanDenoising;
+  options.input_length = data.input_length();
+  options.target_length = data.target_length();
+  options.noise_density = data.noise_density();
+  options.mean_span_length = data.mean_span_length();
+  options.sentinels = data.sentinels();
+  return options;
+}
+
+}  // namespace synthesizer
