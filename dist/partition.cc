@@ -15,8 +15,8 @@ using Kind = Placement::Kind;
 
 class Partitioner {
  public:
-  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis)
-      : from_(from), layout_(layout), axis_(axis), to_(std::make_unique<Graph>()) {
+  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis, PlacementsByName* placements)
+      : from_(from), layout_(layout), axis_(axis), placements_(placements), to_(std::make_unique<Graph>()) {
     for (const Node& node : from_.nodes())
       for (const ValueRef& input : node.inputs) ++uses_[input];
     for (const auto& [name, ref] : from_.outputs()) ++uses_[ref];
@@ -90,8 +90,14 @@ class Partitioner {
       make_whole(ref, source, local);
       return require(ref, to);
     }
-    const Value value = to == Placement::whole() ? make_whole(ref, source, local) : reshard(local, source, to, axis_);
+    const Value value = to == Placement::whole() ? make_whole(ref, source, local) : resharded(local, source, to);
     if (!(to == Placement::whole())) placed_.at(ref).available.emplace_back(to, value);
+    return value;
+  }
+
+  Value resharded(Value local, const Placement& from, const Placement& to) {
+    const Value value = reshard(local, from, to, axis_);
+    if (placements_ != nullptr) (*placements_)[value.node().name] = {to};
     return value;
   }
 
@@ -101,7 +107,7 @@ class Partitioner {
     Value whole;
     const std::vector<int> chain = source.kind == Kind::kPartialSum ? cheaper_cut(ref) : std::vector<int>();
     if (chain.empty()) {
-      whole = reshard(local, source, Placement::whole(), axis_);
+      whole = resharded(local, source, Placement::whole());
     } else {
       for (const int id : chain) {
         const Node& node = from_.node(id);
@@ -193,6 +199,7 @@ class Partitioner {
     std::shared_ptr<const Op> op = node.op->localize(rule, axis_, types_of(node), node.outputs);
     if (op == nullptr) op = node.op;
     const std::vector<Value> outputs = to_->add_named(op, inputs, node.name);
+    if (placements_ != nullptr) (*placements_)[outputs[0].node().name] = rule.outputs;
     for (size_t i = 0; i < outputs.size(); ++i) {
       const ValueRef ref{node.id, static_cast<int>(i)};
       const Shape expected = local_shape(node.outputs[i].shape, rule.outputs[i], axis_);
@@ -208,6 +215,7 @@ class Partitioner {
   const Graph& from_;
   const Layout& layout_;
   const AxisIndex& axis_;
+  PlacementsByName* placements_;
   std::unique_ptr<Graph> to_;
   std::map<ValueRef, Placed> placed_;
   std::map<ValueRef, int> uses_;
@@ -216,8 +224,9 @@ class Partitioner {
 
 }  // namespace
 
-std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis) {
-  return Partitioner(graph, layout, axis).run();
+std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis,
+                                 PlacementsByName* placements) {
+  return Partitioner(graph, layout, axis, placements).run();
 }
 
 }  // namespace synthesizer

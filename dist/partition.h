@@ -7,12 +7,15 @@
 
 #include "core/graph/graph.h"
 #include "core/graph/layout.h"
+#include "core/graph/report.h"
 
 namespace synthesizer {
 
 // `graph` is whole along `axis`; in the result every tensor has this rank's size. Leaves are split along the dim that
 // the layout maps to the axis; marked outputs are whole. Throws UsageError if two dims of one tensor are mapped to the
 // axis, if a dim does not divide by its size, or if an op cannot be run on what it is given.
-std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis);
+// `placements`, if given, gets the placement of every node of the result.
+std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis,
+                                 PlacementsByName* placements = nullptr);
 
 }  // namespace synthesizer
