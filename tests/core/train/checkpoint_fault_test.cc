@@ -132,6 +132,7 @@ void write_two(const CheckpointFolder& folder, int size) {
 
 // A folder with steps 10 and 30, the latter with one bit wrong, as a run finds it that goes on from 10.
 void prepare_folder(const CheckpointFolder& folder) {
+  const FileFaults no_syncs(Fault::kNone, 0);
   run_ranks(1, [&](Communicator& world) {
     write_sample({folder.path}, 10, world);
     write_sample({folder.path}, 30, world);
@@ -178,7 +179,10 @@ TEST_P(KilledWriter, AlwaysLeavesAWholeCheckpoint) {
     EXPECT_TRUE(size > 1 || reader.state().step >= step_before) << "call " << call;
     step_before = reader.state().step;
     // The next program finds its way from there, and clears what was left.
-    write_two(folder, 1);
+    {
+      const FileFaults no_syncs(Fault::kNone, 0);
+      write_two(folder, 1);
+    }
     EXPECT_EQ(newest_of(folder).folder, folder.final_path(30));
     EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), {}), 1) << "call " << call;
     if (!killed) break;
@@ -212,11 +216,15 @@ Attempt attempt(const CheckpointFolder& folder, int size, Fault fault, int64_t a
     EXPECT_FALSE(writer.in_flight());
     world.barrier();
     if (faults) result.calls = faults->calls();
-    faults.reset();
+    if (faults) {
+      faults.reset();
+      faults = std::make_unique<FileFaults>(Fault::kNone, 0);
+    }
     world.barrier();
     // Where there is space again, the same writer goes on.
     begin_sample(writer, 30, world);
     writer.finish();
+    world.barrier();
   });
   for (const std::string& message : messages) EXPECT_EQ(message, messages[0]);
   result.message = messages[0];
@@ -233,7 +241,10 @@ TEST_P(FailingDisk, IsMetByAllRanksTogether) {
     for (int64_t call = 0; call <= calls; ++call) {
       const TemporaryFolder temporary;
       const CheckpointFolder folder{temporary / "checkpoints", 3};
-      run_ranks(1, [&](Communicator& world) { write_sample(folder, 10, world); });
+      run_ranks(1, [&](Communicator& world) {
+        const FileFaults no_syncs(Fault::kNone, 0);
+        write_sample(folder, 10, world);
+      });
       const Attempt result = attempt(folder, GetParam(), call == 0 ? Fault::kNone : fault, call);
       if (call == 0) calls = result.calls;
       if (!result.message.empty()) {

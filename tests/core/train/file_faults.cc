@@ -85,7 +85,6 @@ ssize_t write(int descriptor, const void* data, size_t bytes) {
   return real(descriptor, data, bytes);
 }
 
-// A killed process loses nothing that it had written, synced or not: while faults are armed the disk is left alone.
 int fsync(int descriptor) {
   static const auto real = next<int(int)>("fsync");
   if (judge(false, false) == Verdict::kFail) return -1;

@@ -14,7 +14,8 @@ enum class Fault {
   kIoError,   // this call alone fails with EIO
 };
 
-// Armed for as long as it lives; one at a time. Calls are counted from 1.
+// Armed for as long as it lives; one at a time. Calls are counted from 1. While it is armed fsync leaves the disk
+// alone: a killed process loses nothing that it had written, synced or not.
 class FileFaults {
  public:
   FileFaults(Fault fault, int64_t at_call);
