@@ -18,7 +18,7 @@ ValueType infer_rows(std::string_view op, std::span<const ValueType> inputs, int
   expect_same_sizes(op, x, table);
   const Shape rows = x.shape.without(model);
   expect_type(op, "targets", targets, {DType::kInt32, rows});
-  const Dim& vocab = table.shape.without(model).dims()[0];
+  const Dim vocab = table.shape.without(model).dims()[0];
   if (rows.has(vocab.name)) fail("[{}] x: got {}, expected no {}", op, describe(x), vocab.name);
   if (true_vocab < 1 || true_vocab > vocab.size)
     fail("[{}] true vocabulary: got {}, expected 1 to {}", op, true_vocab, vocab.size);
