@@ -35,7 +35,7 @@ struct BuildRanks {
 
 // What is going on, on this rank; called on the calling thread, often: whoever prints chooses what to show.
 struct BuildProgress {
-  std::string_view stage;     // "counting", "building", "checking"
+  std::string_view stage;     // "counting", "building"
   int64_t documents = 0;      // done in this stage by this rank
   int64_t all_documents = 0;  // of this rank in this stage; 0: not known
   int64_t tokens = 0;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +44,8 @@ class DocumentReader {
 
  private:
   class Stream;
+  bool read_record(RawDocument& out);
+
   std::unique_ptr<Stream> stream_;
   bool json_;
   bool whole_file_;
@@ -55,8 +56,5 @@ class DocumentReader {
 // The text of a document: the JSON field, or the bytes themselves. Pure; called from many threads. UsageErrors name
 // file and line: broken JSON, field missing or not a string, bytes that are not UTF-8.
 std::string parse_document(const std::filesystem::path& path, const SourceOptions& options, RawDocument&& raw);
-
-// Offset of the first byte that is not well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates), or nothing.
-std::optional<size_t> find_invalid_utf8(std::string_view bytes);
 
 }  // namespace synthesizer

@@ -34,8 +34,8 @@ struct ExampleText {
 };
 
 // The first `count` examples of epoch 0 of a run with this objective and seed, padding left out; all there are if
-// fewer.
+// fewer. `held_out`: the run keeps the last 1% of the documents for validation (split_corpus).
 std::vector<ExampleText> inspect_examples(const std::filesystem::path& folder, const ObjectiveOptions& objective,
-                                          uint64_t seed, int64_t count);
+                                          uint64_t seed, int64_t count, bool held_out = true);
 
 }  // namespace synthesizer

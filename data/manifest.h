@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -35,5 +34,8 @@ std::string shard_file_name(int64_t index);
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
 // UsageError naming the file: missing (the build is not finished), broken, another version.
 Manifest read_manifest(const std::filesystem::path& folder);
+
+// XXH3-64 of a file's bytes.
+uint64_t xxh3_of_file(const std::filesystem::path& path);
 
 }  // namespace synthesizer

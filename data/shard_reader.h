@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "data/hdf5_handle.h"
 #include "data/shard_format.h"
@@ -20,7 +23,12 @@ class ShardReader {
   const ShardAttributes& attributes() const { return attributes_; }
   int64_t tokens() const { return tokens_; }
   int64_t documents() const { return documents_; }
+  // What h5dump would say, in short: "/tokens" -> "uint16, 1234 elements, chunks of 524288, deflate, fletcher32".
+  std::vector<std::pair<std::string, std::string>> describe() const;
+
+  // Elements of a chunk.
   int64_t chunk_tokens() const { return chunk_tokens_; }
+  int64_t chunk_offsets() const { return chunk_offsets_; }
 
   // Tokens [begin, begin + out.size()). UsageError naming the chunk where the checksum does not match and the place of
   // a token that is not below vocab_size.
@@ -29,8 +37,6 @@ class ShardReader {
   void read_offsets(int64_t begin, std::span<uint64_t> out);
 
  private:
-  void fail_read(const Hdf5Handle& dataset, const char* name, int64_t begin, int64_t count, int64_t chunk);
-
   std::filesystem::path path_;
   Hdf5Handle file_;
   Hdf5Handle tokens_set_;

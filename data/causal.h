@@ -1,0 +1,15 @@
+// Causal language modelling: the decoder predicts every token of a window from those before it; its first input is pad.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace synthesizer {
+
+// The window's tokens are the targets.
+void make_causal(std::span<const int32_t> window, std::span<int32_t> targets);
+
+// Targets shifted right by one, pad first: what the decoder is given, for every objective.
+void shift_right(std::span<const int32_t> targets, std::span<int32_t> decoder_inputs);
+
+}  // namespace synthesizer
