@@ -15,7 +15,7 @@ void check_size(std::string_view field, int64_t value, int64_t least) {
   if (value < least) fail_usage("[model] {}: got {}, expected at least {}", field, value, least);
 }
 
-ModelInputs add_inputs(Graph& graph, const ModelConfig& config, const BatchShape& shape, const BuildOptions& options) {
+ModelInputs add_inputs(Graph& graph, const ModelConfig& config, const BatchShape& shape, const ModelOptions& options) {
   const Dim batch = kBatch(shape.batch);
   const Shape source{batch, kLength(shape.source_length)}, target{batch, kLength(shape.target_length)};
   ModelInputs in;
@@ -62,7 +62,7 @@ void check_model(const ModelConfig& config) {
 }
 
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
-                  const BuildOptions& options) {
+                  const ModelOptions& options) {
   check_model(config);
   Model model;
   model.inputs = add_inputs(graph, config, shape, options);

@@ -25,7 +25,7 @@ enum class Mode {
   kEvaluate,  // no dropout, no z-loss, no label smoothing
 };
 
-struct BuildOptions {
+struct ModelOptions {
   Mode mode = Mode::kTrain;
   DType dtype = DType::kFloat32;  // of parameters and activations
   uint64_t seed = 0;              // of dropout
@@ -68,7 +68,7 @@ struct Model {
 void check_model(const ModelConfig& config);
 // Adds the model to the graph, which has nothing of it yet. Parameters are leaves under their canonical names.
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
-                  const BuildOptions& options);
+                  const ModelOptions& options);
 
 // Elements of the trained parameters in a graph.
 int64_t count_parameters(const Graph& graph);

@@ -30,7 +30,7 @@ void add_loss(ModelOutputs& out, const ModelConfig& config, Value table, Value x
 }  // namespace
 
 ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
-                         const LossConfig& loss, const BuildOptions& options) {
+                         const LossConfig& loss, const ModelOptions& options) {
   const Scope block(scope, "output");
   if (config.tie_output)
     x = x * (1 / std::sqrt(static_cast<double>(config.d_model)));

@@ -8,6 +8,6 @@ namespace synthesizer {
 
 // x: [batch, length, model], the decoder's output.
 ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
-                         const LossConfig& loss, const BuildOptions& options);
+                         const LossConfig& loss, const ModelOptions& options);
 
 }  // namespace synthesizer

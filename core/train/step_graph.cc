@@ -42,7 +42,7 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
 }
 
 Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
-  BuildOptions build;
+  ModelOptions build;
   build.mode = mode;
   build.dtype = options.dtype;
   build.seed = options.seed;
@@ -90,7 +90,7 @@ std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const P
 
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   auto graph = std::make_unique<Graph>();
-  BuildOptions build;
+  ModelOptions build;
   build.mode = Mode::kEvaluate;
   build.dtype = options.dtype;
   build.input_mask = options.input_mask;

@@ -101,7 +101,7 @@ TEST(Parameters, OfADecoderAloneAreItsOwn) {
 
 TEST(Model, MakesTheInputsItUses) {
   Graph graph;
-  const BuildOptions decoding{.mode = Mode::kEvaluate, .loss = false, .next_logits = true};
+  const ModelOptions decoding{.mode = Mode::kEvaluate, .loss = false, .next_logits = true};
   const Model model = build_model(graph, tiny(attention("FR", 16)), kShape, {}, decoding);
   EXPECT_TRUE(model.inputs.inputs && model.inputs.input_mask && model.inputs.position);
   EXPECT_FALSE(model.inputs.targets || model.inputs.weights || model.inputs.denominator || model.inputs.step);
