@@ -35,13 +35,13 @@ void remove_tree(const fs::path& path) {
   if (error) fail("could not remove {}: {}", path.string(), error.message());
 }
 
-// Under another name first, so that a half removed checkpoint never bears a finished one's name.
-void remove_checkpoint(const fs::path& path) {
+// Out of the way: a half removed checkpoint never bears a finished one's name.
+fs::path put_aside(const fs::path& path) {
   fs::path aside = path;
   aside += kRemoved;
   remove_tree(aside);
   rename_path(path, aside);
-  remove_tree(aside);
+  return aside;
 }
 
 }  // namespace
@@ -65,7 +65,28 @@ std::map<int64_t, fs::path> CheckpointFolder::list() const {
 void CheckpointFolder::prepare() const {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) fail("could not create {}: {}", path.string(), error.message());
+  if (error) fail_errno(error.value(), "create", path);
+  remove_leftovers();
+}
+
+void CheckpointFolder::commit(int64_t step) const {
+  const fs::path partial = partial_path(step);
+  const fs::path final = final_path(step);
+  if (fs::exists(final)) {
+    // Both names change hands at once; where the file system cannot do that, the old one steps aside first.
+    if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0) return;
+    put_aside(final);
+  }
+  rename_path(partial, final);
+}
+
+void CheckpointFolder::settle(int64_t step) const {
+  sync_folder(path);
+  remove_old(step);
+  remove_leftovers();
+}
+
+void CheckpointFolder::remove_leftovers() const {
   std::vector<fs::path> leftovers;
   for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
@@ -73,24 +94,6 @@ void CheckpointFolder::prepare() const {
       leftovers.push_back(entry.path());
   }
   for (const fs::path& leftover : leftovers) remove_tree(leftover);
-}
-
-void CheckpointFolder::commit(int64_t step) const {
-  const fs::path partial = partial_path(step);
-  const fs::path final = final_path(step);
-  if (fs::exists(final)) {
-    // Both names change hands at once; where the file system cannot, the old one steps aside first.
-    if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0) {
-      remove_checkpoint(partial);
-    } else {
-      remove_checkpoint(final);
-      rename_path(partial, final);
-    }
-  } else {
-    rename_path(partial, final);
-  }
-  sync_folder(path);
-  remove_old(step);
 }
 
 void CheckpointFolder::remove_old(int64_t newest) const {
@@ -102,7 +105,7 @@ void CheckpointFolder::remove_old(int64_t newest) const {
   for (auto entry = found.rbegin(); entry != found.rend(); ++entry) {
     if (kept++ < keep) continue;
     if (milestone_every > 0 && entry->first % milestone_every == 0) continue;
-    remove_checkpoint(entry->second);
+    remove_tree(put_aside(entry->second));
   }
 }
 

@@ -20,13 +20,15 @@ struct CheckpointFolder {
   // Finished ones by step, ascending. A folder that is not there has none.
   std::map<int64_t, std::filesystem::path> list() const;
 
-  // Makes the folder and removes what an interrupted program left in it (partial, replaced, half removed ones).
+  // Makes the folder and removes what an interrupted program left in it.
   void prepare() const;
-  // The partial one, complete and synced, becomes the final one; one of the same step is replaced. Then removes the
-  // old.
+  // The partial one, complete and synced, takes its final name, at once; one of the same step steps aside.
   void commit(int64_t step) const;
+  // After commit: makes it last through a power cut, then removes the old ones. May take as long as the disk does.
+  void settle(int64_t step) const;
 
  private:
+  void remove_leftovers() const;
   void remove_old(int64_t newest) const;
 };
 

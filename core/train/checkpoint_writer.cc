@@ -36,7 +36,6 @@ void create_file(const fs::path& path, const SafetensorsLayout& layout) {
   const File file(path, O_WRONLY | O_CREAT | O_TRUNC);
   file.resize(layout.file_bytes());
   file.write_at(0, layout.header().data(), static_cast<int64_t>(layout.header().size()));
-  file.sync();
 }
 
 }  // namespace
@@ -59,14 +58,13 @@ void CheckpointWriter::begin(const CheckpointState& state, std::span<const Tenso
     copy_slices(model, optimizer);
   });
   check_owners(model, optimizer);
-  stage_ = Stage::kWriting;
   try {
     run_on_first(world_, [this] { create_files(); });
   } catch (...) {
     give_up();
     throw;
   }
-  start(&CheckpointWriter::write_slices);
+  start(Stage::kWriting, &CheckpointWriter::write_slices);
 }
 
 bool CheckpointWriter::poll() {
@@ -80,15 +78,32 @@ bool CheckpointWriter::poll() {
     run_together(world_, [this] {
       if (background_error_) std::rethrow_exception(background_error_);
     });
-    if (stage_ == Stage::kHashing) commit();
+    return advance();
   } catch (...) {
     give_up();
     throw;
   }
-  if (stage_ == Stage::kIdle) return true;
-  stage_ = Stage::kHashing;
-  start(&CheckpointWriter::hash_blocks);
-  return false;
+}
+
+// All ranks have finished the stage. True if the checkpoint was committed.
+bool CheckpointWriter::advance() {
+  switch (stage_) {
+    case Stage::kWriting:
+      start(Stage::kHashing, &CheckpointWriter::hash_blocks);
+      return false;
+    case Stage::kHashing:
+      world_.all_reduce(block_hashes_.data(), static_cast<int64_t>(block_hashes_.size()), DType::kInt64,
+                        Reduction::kSum);
+      start(Stage::kSealing, &CheckpointWriter::seal);
+      return false;
+    case Stage::kSealing:
+      run_on_first(world_, [this] { folder_.commit(state_.step); });
+      start(Stage::kSettling, &CheckpointWriter::settle);
+      return true;
+    default:
+      stage_ = Stage::kIdle;
+      return false;
+  }
 }
 
 void CheckpointWriter::finish() {
@@ -195,22 +210,23 @@ void CheckpointWriter::hash_blocks() {
   block_hashes_ = plan_of(layouts_).hash_share(folder_.partial_path(state_.step), world_.rank(), world_.size());
 }
 
-void CheckpointWriter::commit() {
-  world_.all_reduce(block_hashes_.data(), static_cast<int64_t>(block_hashes_.size()), DType::kInt64, Reduction::kSum);
-  run_on_first(world_, [this] {
-    const fs::path partial = folder_.partial_path(state_.step);
-    {
-      const File file(partial / "state.json", O_WRONLY | O_CREAT | O_TRUNC);
-      file.append(state_to_text(state_, plan_of(layouts_).combine(block_hashes_)));
-      file.sync();
-    }
-    sync_folder(partial);
-    folder_.commit(state_.step);
-  });
-  stage_ = Stage::kIdle;
+// Background thread of rank 0: the checkpoint is whole on the disk, but for its name.
+void CheckpointWriter::seal() {
+  if (world_.rank() != 0) return;
+  const fs::path partial = folder_.partial_path(state_.step);
+  const File file(partial / "state.json", O_WRONLY | O_CREAT | O_TRUNC);
+  file.append(state_to_text(state_, plan_of(layouts_).combine(block_hashes_)));
+  file.sync();
+  sync_folder(partial);
 }
 
-void CheckpointWriter::start(void (CheckpointWriter::*work)()) {
+// Background thread of rank 0, after the commit.
+void CheckpointWriter::settle() {
+  if (world_.rank() == 0) folder_.settle(state_.step);
+}
+
+void CheckpointWriter::start(Stage stage, void (CheckpointWriter::*work)()) {
+  stage_ = stage;
   background_done_ = false;
   background_error_ = nullptr;
   background_ = std::thread([this, work] {

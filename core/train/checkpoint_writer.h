@@ -37,17 +37,19 @@ class CheckpointWriter {
   // of every tensor has exactly one owner.
   void begin(const CheckpointState& state, std::span<const TensorSlice> model, std::span<const TensorSlice> optimizer);
 
-  // At a step boundary: goes on with what all ranks have finished, without waiting. True if a checkpoint was committed.
+  // At a step boundary: goes on with what all ranks have finished, without waiting for any disk. True if a checkpoint
+  // was committed by this call.
   bool poll();
 
-  // Waits until the checkpoint in work, if any, is committed.
+  // Waits until the checkpoint in work, if any, is committed and lasts.
   void finish();
 
   // The same on all ranks.
   bool in_flight() const { return stage_ != Stage::kIdle; }
 
  private:
-  enum class Stage { kIdle, kWriting, kHashing };
+  // Each but kIdle is work of the background threads; all ranks go on to the next together.
+  enum class Stage { kIdle, kWriting, kHashing, kSealing, kSettling };
   struct CopiedSlice {
     TensorBox box;
     CheckpointPart part;
@@ -59,8 +61,10 @@ class CheckpointWriter {
   void create_files();
   void write_slices();
   void hash_blocks();
-  void commit();
-  void start(void (CheckpointWriter::*work)());
+  void seal();
+  void settle();
+  bool advance();
+  void start(Stage stage, void (CheckpointWriter::*work)());
   void give_up();
 
   CheckpointFolder folder_;
