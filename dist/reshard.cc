@@ -10,6 +10,9 @@ namespace {
 using Kind = Placement::Kind;
 
 constexpr double kLocalWork = 1e-3;  // of a byte on the wire
+// What was split is not gathered while there is any other way: it would undo the layout, and every rank would do all
+// the work that follows.
+constexpr double kLastResort = 1e6;
 
 Value append(Value local, std::shared_ptr<const Op> op) {
   return local.graph().add_one(std::move(op), std::vector<Value>{local}, local.node().name + "/reshard");
@@ -31,7 +34,7 @@ std::optional<double> reshard_cost(const Placement& from, const Placement& to, i
     case Kind::kWhole:
       return to.kind == Kind::kPartialMax ? 0 : local;
     case Kind::kSplit:
-      if (to.kind == Kind::kWhole) return block;
+      if (to.kind == Kind::kWhole) return kLastResort * block;
       if (to.kind == Kind::kSplit) return block / axis.size;
       return std::nullopt;
     case Kind::kPartialSum:

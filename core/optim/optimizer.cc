@@ -44,7 +44,7 @@ UpdateResult add_update(Graph& graph, std::span<const Value> parameters, std::sp
   }
   UpdateResult result;
   result.gradient_norm = sqrt(squared_norm);
-  result.finite = is_finite(squared_norm + loss);
+  result.finite = is_finite(squared_norm) * is_finite(loss);
   const Value learning_rate = input(graph, kLearningRate, dtype, {});
   const Value scale = clip_scale(result.gradient_norm, config.clip_norm);
   if (!adafactor) {

@@ -1,0 +1,151 @@
+// What the partition pass makes of whole training steps: which collectives, how many, of how many bytes. That the
+// numbers come out the same is tested where they are run (tests/core/ops, tests/golden).
+#include "dist/partition.h"
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "core/base/error.h"
+#include "core/graph/leaf.h"
+#include "core/graph/passes.h"
+#include "core/ops/collectives.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "core/train/step_graph.h"
+#include "dist/buckets.h"
+#include "dist/layout.h"
+
+namespace synthesizer {
+namespace {
+
+using ::testing::HasSubstr;
+
+const Layout kLayout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}}};
+
+StepGraphOptions small_step(const std::string& attention) {
+  StepGraphOptions options;
+  ModelConfig& model = options.model;
+  model.vocab = 64;
+  model.d_model = 16;
+  model.d_ff = 32;
+  model.num_heads = 4;
+  model.d_head = 4;
+  model.encoder_layers = model.decoder_layers = 2;
+  model.encoder.kind = model.decoder.kind = attention;
+  model.encoder.max_length = model.decoder.max_length = 16;
+  options.shape = {8, 16, 8};
+  options.optimizer.kind = OptimizerKind::kAdamW;
+  return options;
+}
+
+std::map<std::string, int> collectives(const Graph& graph) {
+  std::map<std::string, int> counts;
+  for (const Node& node : graph.nodes())
+    if (node.op->collective()) ++counts[std::string(node.op->name())];
+  return counts;
+}
+
+std::unique_ptr<Graph> data_parallel(const StepGraphOptions& options, int ranks) {
+  return training_graph(options, [&](const Graph& graph) { return partition(graph, kLayout, {"data", 0, ranks}); });
+}
+
+TEST(Partition, DataParallelReducesEachGradientOnceAndTheReports) {
+  for (const char* attention : {"V", "R", "D+R+V", "FR+FD"}) {
+    const auto graph = data_parallel(small_step(attention), 4);
+    int parameters = 0;
+    for (const Node& node : graph->nodes())
+      if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()))
+        parameters += leaf->kind() == Leaf::Kind::kParameter;
+    // Every parameter's gradient, and loss, nll_sum, weight_sum.
+    EXPECT_EQ(collectives(*graph), (std::map<std::string, int>{{"all_reduce", parameters + 3}})) << attention;
+    for (const auto& [name, ref] : graph->outputs()) EXPECT_EQ(graph->type(ref).shape.rank(), 0u) << name;
+    Graph& local = *graph;
+    EXPECT_EQ(local.leaf("inputs").shape(), (Shape{kBatch(2), kLength(16)}));
+  }
+}
+
+TEST(Partition, FixedMatricesAreNeitherReducedNorUpdated) {
+  const auto count = [](const std::string& attention) {
+    return collectives(*data_parallel(small_step(attention), 2)).at("all_reduce");
+  };
+  EXPECT_EQ(count("R") - count("Fix"), 4);  // one R a layer
+  const auto graph = data_parallel(small_step("Fix"), 2);
+  for (const Node& node : graph->nodes()) EXPECT_EQ(node.name.find("fix.logits.adam"), std::string::npos) << node.name;
+}
+
+TEST(Partition, HeadsAndFeedForwardSplitWithOneReductionABlock) {
+  const StepGraphOptions options = small_step("R+V");
+  const auto graph = training_graph(options, [](const Graph& whole) {
+    return partition(whole, kLayout, {"tensor", 1, 2});
+  });
+  Graph& local = *graph;
+  const Value r = local.leaf("encoder.layers.0.self_attention.r.logits");
+  EXPECT_EQ(r.shape(), (Shape{kHeads(2), kPosition(16), kMemoryPosition(16)}));
+  EXPECT_EQ(dynamic_cast<const Leaf&>(*r.node().op).block().begin, (std::vector<int64_t>{2, 0, 0}));
+  // Forward and backward one for each block: 2 encoder layers of 2 and 2 decoder layers of 3. One more for the
+  // encoder's output, where the gradients of all its readers meet; and none for the two first blocks backward, whose
+  // gradient goes on into the embedding's as a partial sum.
+  int of_activations = 0;
+  for (const Node& node : local.nodes()) {
+    if (!node.op->collective()) continue;
+    EXPECT_EQ(node.op->name(), "all_reduce") << node.name;
+    of_activations += node.outputs[0].shape.has("batch");
+  }
+  EXPECT_EQ(of_activations,
+            20 + 1);  // and one for the encoder's output, to which the decoder's layers' gradients add up
+}
+
+TEST(Partition, AValueIsReducedWhereItIsSmallest) {
+  Graph graph;
+  const Value x = input(graph, "x", DType::kFloat32, {kBatch(8), kModel(4)});
+  const Value small = reduce_sum(x, {"batch"});                           // [model], partial over data
+  const Value large = broadcast(small * 2.0, {kLength(100), kModel(4)});  // linear
+  graph.mark_output("y", relu(large));
+  const auto local = partition(graph, kLayout, {"data", 0, 2});
+  for (const Node& node : local->nodes()) {
+    if (node.op->collective()) {
+      EXPECT_EQ(node.outputs[0].shape, (Shape{kModel(4)}));
+    }
+  }
+  EXPECT_EQ(collectives(*eliminate_dead(*local)), (std::map<std::string, int>{{"all_reduce", 1}}));
+}
+
+TEST(Partition, RefusesWhatCannotBeSplitNamingOpDimensionAndEntry) {
+  Graph graph;
+  input(graph, "x", DType::kFloat32, {kBatch(7), kModel(4)});
+  try {
+    partition(graph, kLayout, {"data", 0, 2});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("batch:data cannot split batch 7 over 2"));
+  }
+  Graph twice;
+  parameter(twice, "w", DType::kFloat32, {kHeads(4), kFf(4)}, {});
+  try {
+    partition(twice, kLayout, {"tensor", 0, 2});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("both heads and ff to axis tensor"));
+  }
+}
+
+TEST(Buckets, JoinAllReducesUpToTheirSizeAndKeepEveryResult) {
+  const auto graph = data_parallel(small_step("R+V"), 2);
+  const auto one = bucket_all_reduces(*graph, int64_t{1} << 40);
+  const auto small = bucket_all_reduces(*graph, 4096);
+  const auto members = [](const Graph& g) {
+    size_t count = 0;
+    for (const Node& node : g.nodes())
+      if (node.op->collective()) count += node.outputs.size();
+    return count;
+  };
+  EXPECT_EQ(members(*one), members(*graph));
+  EXPECT_EQ(members(*small), members(*graph));
+  EXPECT_LT(collectives(*one).at("all_reduce"), 6);
+  EXPECT_GT(collectives(*small).at("all_reduce"), collectives(*one).at("all_reduce"));
+  EXPECT_EQ(one->outputs().size(), graph->outputs().size());
+}
+
+}  // namespace
+}  // namespace synthesizer
