@@ -17,6 +17,8 @@ if(SYNTHESIZER_SANITIZE)
   add_link_options(-fsanitize=${SYNTHESIZER_SANITIZE})
 endif()
 
+# Libraries that a program loads do not see what its archives define (protobuf: cmake/Dependencies.cmake).
+add_link_options(-Wl,--exclude-libs,ALL)
 find_program(SYNTHESIZER_MOLD mold)
 if(SYNTHESIZER_MOLD)
   add_link_options(-fuse-ld=mold)

@@ -3,6 +3,9 @@
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED)
 find_package(MPI REQUIRED COMPONENTS C)
+# Debian's libsentencepiece exports a protobuf 3.14 of its own. Protobuf is therefore linked into programs as an archive, and what
+# comes from archives is not exported (cmake/Build.cmake): each of the two then uses its own.
+set(Protobuf_USE_STATIC_LIBS ON)
 find_package(Protobuf REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)

@@ -8,10 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "core/attention/table.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/graph/layout.h"
-#include "launch/config/attention_string.h"
+#include "data/span_noise.h"
+#include "dist/layout.h"
+#include "launch/config/convert.h"
 #include "launch/config/ranges.h"
 
 namespace synthesizer {
@@ -32,28 +35,14 @@ std::vector<std::pair<std::string, const Stack*>> stacks(const Model& model) {
   return found;
 }
 
-// "batch:data heads:tensor" to a Layout.
-Layout parse_layout(const std::string& text) {
+Layout layout_of(const Run& run) {
   static const std::vector<std::string> dims = {"batch", "heads", "ff", "vocab"};
-  static const std::vector<std::string> axes = {"data", "tensor"};
-  Layout layout;
-  size_t at = 0;
-  while ((at = text.find_first_not_of(" ,\t\n", at)) != std::string::npos) {
-    const size_t end = std::min(text.find_first_of(" ,\t\n", at), text.size());
-    const std::string entry = text.substr(at, end - at);
-    at = end;
-    const size_t colon = entry.find(':');
-    if (colon == std::string::npos)
-      fail_usage("parallel.layout: got '{}', expected dimension:axis, as in batch:data", entry);
-    const std::string dim = entry.substr(0, colon);
-    const std::string axis = entry.substr(colon + 1);
-    if (std::find(dims.begin(), dims.end(), dim) == dims.end())
-      fail_usage("parallel.layout: unknown dimension '{}' in '{}'{}", dim, entry, nearest_hint(dim, dims));
-    if (std::find(axes.begin(), axes.end(), axis) == axes.end())
-      fail_usage("parallel.layout: unknown mesh axis '{}' in '{}'{}", axis, entry, nearest_hint(axis, axes));
-    if (!layout.axis_of_dim.emplace(dim, axis).second) fail_usage("parallel.layout: dimension {} appears twice", dim);
+  const MeshShape axes{{{"data", 1}, {"tensor", 1}}};
+  try {
+    return parse_layout(run.parallel().layout(), axes, dims);
+  } catch (const UsageError& error) {
+    fail_usage("parallel.{}", error.what());  // dist calls the field by its own name
   }
-  return layout;
 }
 
 void check_freeze(const Run& run) {
@@ -65,23 +54,13 @@ void check_freeze(const Run& run) {
   }
 }
 
-void check_stack(const Model& model, const std::string& path, const Stack& stack) {
-  const size_t parts = attention_parts(stack.attention(), path + ".attention").size();
-  if (stack.mixture() == Stack::SIGMOID && parts > 2)
-    fail_usage("{}.mixture: SIGMOID mixes two parts, got {} in '{}'. Use SOFTMAX or SUM", path, parts,
-               stack.attention());
-  if (stack.factor_a() != 0 && model.max_length() % stack.factor_a() != 0)
-    fail_usage("{}.factor_a: got {}, expected a divisor of model.max_length {}, or 0", path, stack.factor_a(),
-               model.max_length());
-}
-
 void check_model(const Model& model) {
   if (model.d_head() == 0)
     fail_usage(
         "model.d_head: 0 stands for d_model / num_heads, and {} is no multiple of {}. Give d_head, or another "
         "num_heads",
         model.d_model(), model.num_heads());
-  for (const auto& [path, stack] : stacks(model)) check_stack(model, path, *stack);
+  for (const auto& [path, stack] : stacks(model)) check_attention(attention_config(*stack, model.max_length()), path);
   if (model.relative_bias()) {
     if (model.num_buckets() % 2 != 0)
       fail_usage("model.num_buckets: got {}, expected an even number", model.num_buckets());
@@ -104,11 +83,18 @@ void check_lengths(const Run& run) {
                causal ? "SPAN_DENOISING, or structure DECODER" : "CAUSAL, or structure ENCODER_DECODER");
   if (causal && data.input_length() != 0)
     fail_usage("data.input_length: got {}, expected 0: objective CAUSAL has target_length only", data.input_length());
-  if (!causal && data.input_length() == 0) fail_usage("data.input_length: got 0, expected at least 1");
   for (const auto& [name, length] :
        {std::pair{"input_length", data.input_length()}, std::pair{"target_length", data.target_length()}})
     if (length > model.max_length())
       fail_usage("data.{}: got {}, expected at most model.max_length {}", name, length, model.max_length());
+  if (!causal) {
+    if (data.input_length() < 3) fail_usage("data.input_length: got {}, expected at least 3", data.input_length());
+    const int64_t least =
+        span_noise_sizes_for_inputs(data.input_length(), data.noise_density(), data.mean_span_length()).target_length();
+    if (data.target_length() < least)
+      fail_usage("data.target_length: got {}, expected at least the {} that input_length {} gives, or 0 for that many",
+                 data.target_length(), least, data.input_length());
+  }
 }
 
 void check_schedule(const Run& run) {
@@ -132,7 +118,7 @@ void check_parallel(const Run& run, int world) {
     fail_usage(
         "parallel.mesh: data {} x tensor {} is {} rank(s), got {}. Start that many (mpirun -n {}), or change the mesh",
         data, mesh.tensor(), int64_t{data} * mesh.tensor(), world, int64_t{data} * mesh.tensor());
-  const Layout layout = parse_layout(run.parallel().layout());
+  const Layout layout = layout_of(run);
   const std::map<std::string_view, int> axis_size = {{"data", data}, {"tensor", mesh.tensor()}, {"", 1}};
   const struct {
     std::string_view dim, path;
@@ -172,7 +158,7 @@ int data_ranks(const Run& run, int world) {
 
 void check_names(const Run& run) {
   for (const auto& [path, stack] : stacks(run.model())) attention_parts(stack->attention(), path + ".attention");
-  parse_layout(run.parallel().layout());
+  layout_of(run);
   check_freeze(run);
 }
 

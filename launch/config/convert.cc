@@ -28,6 +28,24 @@ Mixture mixture(config::Stack::Mixture mixture) {
   fail("mixture {} is not known", static_cast<int>(mixture));
 }
 
+ScheduleKind schedule_kind(config::Schedule::Kind kind) {
+  switch (kind) {
+    case config::Schedule::RSQRT:
+      return ScheduleKind::kRsqrt;
+    case config::Schedule::CONSTANT:
+      return ScheduleKind::kConstant;
+    case config::Schedule::LINEAR:
+      return ScheduleKind::kLinear;
+    case config::Schedule::COSINE:
+      return ScheduleKind::kCosine;
+    case config::Schedule::INVERSE_SQRT:
+      return ScheduleKind::kInverseSqrt;
+  }
+  fail("schedule.kind {} is not known", static_cast<int>(kind));
+}
+
+}  // namespace
+
 AttentionConfig attention_config(const config::Stack& stack, int64_t max_length) {
   AttentionConfig attention;
   attention.kind = stack.attention();
@@ -41,8 +59,6 @@ AttentionConfig attention_config(const config::Stack& stack, int64_t max_length)
   attention.scale = stack.scale();
   return attention;
 }
-
-}  // namespace
 
 ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary) {
   const config::Model& from = run.model();
@@ -82,6 +98,39 @@ ObjectiveOptions objective_options(const config::Data& data) {
   options.mean_span_length = data.mean_span_length();
   options.sentinels = data.sentinels();
   return options;
+}
+
+OptimizerConfig optimizer_config(const config::Run& run) {
+  const config::Optimizer& from = run.optimizer();
+  OptimizerConfig optimizer;
+  optimizer.kind = from.kind() == config::Optimizer::ADAMW ? OptimizerKind::kAdamW : OptimizerKind::kAdafactor;
+  optimizer.adamw = {from.beta1(), from.beta2(), from.epsilon(), from.weight_decay()};
+  optimizer.adafactor.decay_exponent = -from.decay_exponent();
+  optimizer.adafactor.epsilon1 = from.epsilon_square();
+  optimizer.adafactor.epsilon2 = from.epsilon_scale();
+  optimizer.adafactor.clip_threshold = from.clip_threshold();
+  optimizer.adafactor.min_factored = from.min_factored_size();
+  optimizer.clip_norm = run.clip_norm();
+  return optimizer;
+}
+
+ScheduleConfig schedule_config(const config::Run& run) {
+  const config::Schedule& from = run.schedule();
+  ScheduleConfig schedule;
+  schedule.kind = schedule_kind(from.kind());
+  schedule.rate = from.learning_rate();
+  schedule.warmup = from.warmup();
+  schedule.end = from.end();
+  schedule.decay_steps = from.decay_steps() != 0 ? from.decay_steps() : run.steps();
+  schedule.decay_fraction = from.decay_fraction();
+  return schedule;
+}
+
+LossConfig loss_config(const config::Run& run) { return {run.z_loss(), run.label_smoothing()}; }
+
+DType run_dtype(const config::Run& run) {
+  CHECK(run.precision() != config::Run::BF16, "precision BF16 has no dtype");
+  return run.precision() == config::Run::FP64 ? DType::kFloat64 : DType::kFloat32;
 }
 
 }  // namespace synthesizer

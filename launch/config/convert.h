@@ -3,14 +3,25 @@
 
 #include "configs/schema/run.pb.h"
 #include "core/model/config.h"
+#include "core/model/model.h"
+#include "core/optim/optimizer.h"
+#include "core/optim/schedule.h"
+#include "core/tensor/dtype.h"
 #include "data/objective.h"
 
 namespace synthesizer {
 
-// `run` is complete (load_run) and checked. `vocabulary` is the shards'; UsageError if model.vocab_size is too small
+// All take what is complete (load_run) and checked.
+
+// `vocabulary` is the shards'; UsageError if model.vocab_size is too small
 // for it.
 ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary);
 
+AttentionConfig attention_config(const config::Stack& stack, int64_t max_length);
 ObjectiveOptions objective_options(const config::Data& data);
+OptimizerConfig optimizer_config(const config::Run& run);
+ScheduleConfig schedule_config(const config::Run& run);
+LossConfig loss_config(const config::Run& run);
+DType run_dtype(const config::Run& run);
 
 }  // namespace synthesizer

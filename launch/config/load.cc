@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "data/span_noise.h"
 #include "launch/config/fields.h"
 #include "launch/config/text.h"
 
@@ -76,6 +77,17 @@ config::Run compose(const fs::path& file, std::vector<fs::path>& including) {
   return run;
 }
 
+// The targets of an example of these inputs; 0 where the inputs' own fields are out of range, which check.h complains
+// of.
+int32_t natural_target_length(const config::Data& data, const config::Model& model) {
+  if (data.objective() == config::Data::CAUSAL) return model.max_length();
+  const bool possible = data.input_length() >= 3 && data.input_length() <= model.max_length() &&
+                        data.noise_density() > 0 && data.noise_density() < 1 && data.mean_span_length() >= 1;
+  if (!possible) return 0;
+  return static_cast<int32_t>(
+      span_noise_sizes_for_inputs(data.input_length(), data.noise_density(), data.mean_span_length()).target_length());
+}
+
 }  // namespace
 
 void complete_run(config::Run& run) {
@@ -91,7 +103,7 @@ void complete_run(config::Run& run) {
   config::Model& model = *run.mutable_model();
   const bool whole_heads = model.num_heads() > 0 && model.d_model() % model.num_heads() == 0;
   if (model.d_head() == 0 && whole_heads) model.set_d_head(model.d_model() / model.num_heads());
-  if (data.objective() == config::Data::CAUSAL && data.target_length() == 0) data.set_target_length(model.max_length());
+  if (data.target_length() == 0) data.set_target_length(natural_target_length(data, model));
 }
 
 config::Run load_run(const fs::path& file, const std::vector<std::string>& assignments) {

@@ -67,6 +67,7 @@ constexpr std::array kRanges = {
     Range{"schedule.warmup", 0, kManySteps},
     Range{"schedule.end", 0, kMost, false, true},
     Range{"schedule.decay_steps", 0, kManySteps},
+    Range{"schedule.decay_fraction", 0, 1},
     Range{"parallel.mesh.data", 0, 1 << 20},
     Range{"parallel.mesh.tensor", 1, 1 << 20},
     Range{"parallel.zero", 0, 2},
@@ -76,6 +77,7 @@ constexpr std::array kRanges = {
     Range{"eval.batches", 0, kManySteps},
     Range{"checkpoint.every", 0, kManySteps},
     Range{"checkpoint.keep", 1, 1 << 20},
+    Range{"checkpoint.milestone", 0, kManySteps},
     Range{"log.every", 1, kManySteps},
 };
 

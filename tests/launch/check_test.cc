@@ -20,7 +20,7 @@ using testing::HasSubstr;
 // A configuration that is right for 1, 2 and 4 ranks, its shards in `folder`.
 config::Run right(const TemporaryFolder& folder, const std::vector<std::string>& assignments) {
   folder.write("shards/manifest.json", "{}");
-  std::vector<std::string> all = {"data.shards=" + (folder.path() / "shards").string(), "data.target_length=114"};
+  std::vector<std::string> all = {"data.shards=" + (folder.path() / "shards").string()};
   all.insert(all.end(), assignments.begin(), assignments.end());
   return load_run(folder.write("a.txtpb", ""), all);
 }
@@ -45,10 +45,13 @@ const CheckCase kCases[] = {
      "model.encoder.attention: got 'DynConv': DynConv is not in this version, which has V, R, Fix, FR, D, FD"},
     {{"model.encoder.attention=GLU+V"},
      "model.encoder.attention: got 'GLU+V': GLU is not in this version, which has V, R, Fix, FR, D, FD"},
-    {{"parallel.layout=batch"}, "parallel.layout: got 'batch', expected dimension:axis, as in batch:data"},
-    {{"parallel.layout=bach:data"}, "parallel.layout: unknown dimension 'bach' in 'bach:data'; did you mean batch?"},
-    {{"parallel.layout=batch:date"}, "parallel.layout: unknown mesh axis 'date' in 'batch:date'; did you mean data?"},
-    {{"parallel.layout=batch:data batch:tensor"}, "parallel.layout: dimension batch appears twice"},
+    {{"parallel.layout=batch"},
+     "parallel.layout: got entry 'batch', expected dimension:axis, as in \"batch:data heads:tensor\""},
+    {{"parallel.layout=bach:data"},
+     "parallel.layout: no dimension 'bach' can be split, in entry 'bach:data'; did you mean batch?"},
+    {{"parallel.layout=batch:date"}, "parallel.layout: no mesh axis 'date', in entry 'batch:date'; did you mean data?"},
+    {{"parallel.layout=batch:data batch:tensor"},
+     "parallel.layout: dimension 'batch' is there twice, as 'batch:data' and 'batch:tensor'"},
     {{"freeze=embeding"}, "freeze: unknown parameter 'embeding'; did you mean embedding?"},
     // names before values
     {{"steps=0", "model.encoder.attention=Q"}, "model.encoder.attention: unknown attention…"},
@@ -77,8 +80,9 @@ const CheckCase kCases[] = {
     {{"model.num_heads=7"},
      "model.d_head: 0 stands for d_model / num_heads, and 512 is no multiple of 7. Give d_head, or another num_heads"},
     {{"model.encoder.attention=R+V+D", "model.encoder.mixture=SIGMOID"},
-     "model.encoder.mixture: SIGMOID mixes two parts, got 3 in 'R+V+D'. Use SOFTMAX or SUM"},
-    {{"model.decoder.factor_a=7"}, "model.decoder.factor_a: got 7, expected a divisor of model.max_length 512, or 0"},
+     "model.encoder: got 'R+V+D' with mixture sigmoid, expected two parts"},
+    {{"model.decoder.attention=FD", "model.decoder.factor_a=7"},
+     "[attention FD] factor_a: got 7, expected a divisor of max_length 512"},
     {{"model.num_buckets=31"}, "model.num_buckets: got 31, expected an even number"},
     {{"model.max_distance=16"}, "model.max_distance: got 16, expected more than half of model.num_buckets, 16"},
     {{"model.num_classes=4"}, "model.num_classes: got 4, expected 0: only structure ENCODER_CLASSIFIER has classes"},
@@ -88,7 +92,9 @@ const CheckCase kCases[] = {
      "data.objective: got CAUSAL with model.structure ENCODER_DECODER, expected SPAN_DENOISING, or structure DECODER"},
     {{"model.structure=DECODER", "data.objective=CAUSAL", "data.input_length=8"},
      "data.input_length: got 8, expected 0: objective CAUSAL has target_length only"},
-    {{"data.input_length=0"}, "data.input_length: got 0, expected at least 1"},
+    {{"data.input_length=2"}, "data.input_length: got 2, expected at least 3"},
+    {{"data.target_length=113"},
+     "data.target_length: got 113, expected at least the 114 that input_length 512 gives, or 0 for that many"},
     {{"data.input_length=513"}, "data.input_length: got 513, expected at most model.max_length 512"},
     {{"data.target_length=600"}, "data.target_length: got 600, expected at most model.max_length 512"},
     {{"schedule.kind=LINEAR", "schedule.end=0.1"},

@@ -25,6 +25,7 @@ TEST(Load, FillsDefaults) {
   EXPECT_EQ(run.parallel().layout(), "batch:data heads:tensor ff:tensor vocab:tensor");
   EXPECT_EQ(run.schedule().learning_rate(), 1.0);  // RSQRT's own default
   EXPECT_EQ(run.schedule().warmup(), 10000);
+  EXPECT_EQ(run.data().target_length(), 114);
 }
 
 TEST(Load, DefaultsFollowOtherFields) {

@@ -1,0 +1,17 @@
+// The one place where errors end: a line on stderr and an exit code.
+#include "launch/command_line.h"
+#include "launch/commands.h"
+#include "launch/session.h"
+
+int main(int argc, char** argv) {
+  using namespace synthesizer;
+  Session session(argc, argv);
+  try {
+    CommandLine line;
+    add_data_command(line);
+    add_train_command(line);
+    return line.parse(argc, argv)(session);
+  } catch (...) {
+    return session.report(std::current_exception());
+  }
+}

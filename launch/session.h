@@ -1,0 +1,38 @@
+// A process of the program among its ranks: MPI started when a command needs it, and failures that leave no rank
+// hanging.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string_view>
+
+#include "dist/mpi_environment.h"
+
+namespace synthesizer {
+
+class Session {
+ public:
+  Session(int argc, char** argv) : argc_(argc), argv_(argv) {}
+
+  // All ranks of the job; starts MPI at the first call. Collective.
+  MpiCommunicator& world();
+
+  // What the launcher (mpirun, srun) says of this process before MPI has started; 0 and 1 without a launcher.
+  static int launched_rank();
+  static int launched_size();
+  // UsageError for a command that only one process may run.
+  static void require_alone(std::string_view command);
+
+  // Prints the failure as one line on stderr and returns the exit code. If every rank fails, rank 0 alone prints; if
+  // this rank fails and others go on, it prints and ends the whole job with that code.
+  int report(std::exception_ptr failure);
+
+ private:
+  bool all_ranks_failed();
+
+  int argc_;
+  char** argv_;
+  std::optional<MpiEnvironment> mpi_;
+};
+
+}  // namespace synthesizer
