@@ -1,0 +1,26 @@
+// The kernels of the CPU: float32 and float64, OpenMP threads, loops for the instructions the machine has.
+#pragma once
+
+#include "core/graph/kernel.h"
+#include "core/kernels/cpu/kernel_case.h"
+
+namespace synthesizer {
+
+class CpuKernelTable : public KernelTable {
+ public:
+  // `threads` OpenMP threads a kernel; several tables may be used by several threads of a process at once. `counters`
+  // (optional) outlives the kernels. Throws Error if the machine lacks `isa`.
+  explicit CpuKernelTable(int threads, KernelCounters* counters = nullptr, Isa isa = best_isa());
+
+  int64_t workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs) const override;
+  std::unique_ptr<Kernel> make(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
+                               const AxisCommunicators& communicators) const override;
+  int threads() const { return context_.threads; }
+
+ private:
+  const KernelEntry& entry(const Op& op) const;
+
+  CpuContext context_;
+};
+
+}  // namespace synthesizer

@@ -1,0 +1,253 @@
+// The output layer and its loss: logits exist only as a block [rows, columns] of workspace, columns of the vocabulary
+// in turn with a running maximum and sum (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"); the
+// gradient makes the same blocks again.
+#include "core/ops/cross_entropy.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+#include "core/kernels/gemm.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr int64_t kRows = 1024, kColumns = 1024;
+
+// How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
+struct Layout2d {
+  Layout2d(const KernelCase& c, int64_t true_vocab) : dtype(c.inputs[0].dtype), vocab(true_vocab) {
+    const Shape &x = c.in(0), &table = c.in(1);
+    const Dim& model = x.dims().back();
+    depth = model.size;
+    rows = x.elements() / depth;
+    CHECK(table.rank() == 2 && table.has(model.name), "[{}] table {}: expected a dim {}", c.op.name(),
+          table.to_string(), model.name);
+    padded = table.elements() / depth;
+    const bool rows_of_model = table.dims()[1].name == model.name;
+    word = rows_of_model ? depth : 1;
+    feature = rows_of_model ? 1 : padded;
+    CHECK(true_vocab >= 1 && true_vocab <= padded, "[{}] {} true words of {}", c.op.name(), true_vocab, padded);
+  }
+  int64_t block_bytes() const { return align_up(std::min(kRows, rows) * std::min(kColumns, vocab) * size_of(dtype)); }
+  // logits [m, n] = x · tableᵀ
+  Product logits(int64_t m, int64_t n) const {
+    Product p = base(m, n, depth);
+    p.a = {{0, 0}, depth, 1};
+    p.b = {{0, 0}, feature, word};
+    p.c = {{0, 0}, n, 1};
+    return p;
+  }
+  // dx [m, depth] (+)= dlogits · table
+  Product dx(int64_t m, int64_t n, bool accumulate) const {
+    Product p = base(m, depth, n);
+    p.a = {{0, 0}, n, 1};
+    p.b = {{0, 0}, word, feature};
+    p.c = {{0, 0}, depth, 1};
+    p.accumulate = accumulate;
+    return p;
+  }
+  // dtable [n, depth] (+)= dlogitsᵀ · x, or its transpose where the table is [model, vocab]
+  Product dtable(int64_t m, int64_t n, bool accumulate) const {
+    const MatrixStrides dlogits = {{0, 0}, 1, n}, x = {{0, 0}, depth, 1};
+    Product p = feature == 1 ? base(n, depth, m) : base(depth, n, m);
+    p.a = feature == 1 ? dlogits : MatrixStrides{{0, 0}, 1, depth};
+    p.b = feature == 1 ? x : MatrixStrides{{0, 0}, n, 1};
+    p.c = {{0, 0}, feature == 1 ? depth : padded, 1};
+    p.accumulate = accumulate;
+    return p;
+  }
+
+  DType dtype;
+  int64_t vocab, padded, depth, rows, word, feature;
+
+ private:
+  Product base(int64_t m, int64_t n, int64_t k) const {
+    Product p;
+    p.dtype = dtype;
+    p.m = m;
+    p.n = n;
+    p.k = k;
+    return p;
+  }
+};
+
+// A product of each kind of block: whole and last rows by whole and last columns.
+class BlockGemms {
+ public:
+  template <typename MakeProduct>
+  BlockGemms(const Layout2d& layout, const CpuContext& context, const MakeProduct& product) {
+    for (int i = 0; i < 4; ++i) {
+      const int64_t m = i / 2 == 0 ? std::min(kRows, layout.rows) : layout.rows % kRows;
+      const int64_t n = i % 2 == 0 ? std::min(kColumns, layout.vocab) : layout.vocab % kColumns;
+      if (m > 0 && n > 0) gemms_[static_cast<size_t>(i)] = make_gemm(product(m, n), context.threads, context.counters);
+    }
+  }
+  const Gemm& of(int64_t m, int64_t n, const Layout2d& layout) const {
+    const bool last_rows = m != std::min(kRows, layout.rows), last_columns = n != std::min(kColumns, layout.vocab);
+    return *gemms_[static_cast<size_t>(2 * last_rows + last_columns)];
+  }
+
+ private:
+  std::array<std::unique_ptr<Gemm>, 4> gemms_;
+};
+
+int64_t products_workspace(const Layout2d& layout, int threads, bool gradient) {
+  const int64_t m = std::min(kRows, layout.rows), n = std::min(kColumns, layout.vocab);
+  int64_t bytes = gemm_workspace(layout.logits(m, n), threads);
+  if (gradient)
+    bytes = std::max(
+        {bytes, gemm_workspace(layout.dx(m, n, true), threads), gemm_workspace(layout.dtable(m, n, true), threads)});
+  return align_up(bytes);
+}
+
+// After the block: running maximum (as T), sum and total (double) of each row of a block.
+int64_t rows_bytes(const Layout2d& layout) { return 3 * align_up(std::min(kRows, layout.rows) * 8); }
+
+int64_t forward_workspace(const KernelCase& c) {
+  const Layout2d layout(c, c.as<LinearCrossEntropy>().true_vocab());
+  return layout.block_bytes() + rows_bytes(layout) + products_workspace(layout, c.context.threads, false);
+}
+int64_t gradient_workspace(const KernelCase& c) {
+  const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().true_vocab());
+  return layout.block_bytes() + products_workspace(layout, c.context.threads, true);
+}
+
+template <typename T>
+class CrossEntropyKernel : public Kernel {
+ public:
+  explicit CrossEntropyKernel(const KernelCase& c)
+      : context_(c.context),
+        layout_(c, c.as<LinearCrossEntropy>().true_vocab()),
+        mean_(c.as<LinearCrossEntropy>().mean()),
+        logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    for (int64_t row = 0; row < layout_.rows; row += kRows) {
+      const int64_t m = std::min(kRows, layout_.rows - row);
+      block_of_rows(input<T>(inputs, 0) + row * layout_.depth, input<T>(inputs, 1), input<int32_t>(inputs, 2) + row, m,
+                    output<T>(outputs, 0) + row, output<T>(outputs, 1) + row, output<T>(outputs, 2) + row,
+                    static_cast<std::byte*>(workspace));
+    }
+  }
+
+ private:
+  void block_of_rows(const T* x, const T* table, const int32_t* targets, int64_t m, T* log_z, T* target, T* mean,
+                     std::byte* workspace) const {
+    T* block = reinterpret_cast<T*>(workspace);
+    workspace += layout_.block_bytes();
+    const int64_t step = rows_bytes(layout_) / 3;
+    T* maximum = reinterpret_cast<T*>(workspace);
+    double* sum = reinterpret_cast<double*>(workspace + step);
+    double* total = reinterpret_cast<double*>(workspace + 2 * step);
+    workspace += 3 * step;
+    for (int64_t i = 0; i < m; ++i) {
+      maximum[i] = -std::numeric_limits<T>::infinity();
+      sum[i] = total[i] = 0;
+      target[i] = 0;
+    }
+    const auto log_sum_exp = context_.loops.of<T>().log_sum_exp;
+    for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
+      const int64_t n = std::min(kColumns, layout_.vocab - word);
+      logits_.of(m, n, layout_).run(x, table + word * layout_.word, block, workspace);
+      parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const T* row = block + i * n;
+          total[i] += log_sum_exp(row, n, &maximum[i], &sum[i]);
+          if (targets[i] >= word && targets[i] < word + n) target[i] = row[targets[i] - word];
+        }
+      });
+    }
+    for (int64_t i = 0; i < m; ++i) {
+      log_z[i] = static_cast<T>(static_cast<double>(maximum[i]) + std::log(sum[i]));
+      mean[i] = mean_ ? static_cast<T>(total[i] / static_cast<double>(layout_.vocab)) : T(0);
+    }
+  }
+
+  CpuContext context_;
+  Layout2d layout_;
+  bool mean_;
+  BlockGemms logits_;
+};
+
+template <typename T>
+class CrossEntropyGradientKernel : public Kernel {
+ public:
+  explicit CrossEntropyGradientKernel(const KernelCase& c)
+      : context_(c.context),
+        layout_(c, c.as<LinearCrossEntropyGradient>().true_vocab()),
+        mean_(c.as<LinearCrossEntropyGradient>().mean()),
+        logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }),
+        dx_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, false); }),
+        dx_add_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, true); }),
+        dtable_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dtable(m, n, false); }),
+        dtable_add_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dtable(m, n, true); }) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const T* x = input<T>(inputs, 0);
+    const T* table = input<T>(inputs, 1);
+    T* dx = output<T>(outputs, 0);
+    T* dtable = output<T>(outputs, 1);
+    T* block = static_cast<T*>(workspace);
+    std::byte* space = static_cast<std::byte*>(workspace) + layout_.block_bytes();
+    clear_padding(dtable);
+    for (int64_t row = 0; row < layout_.rows; row += kRows) {
+      const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
+      for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
+        const int64_t n = std::min(kColumns, layout_.vocab - word);
+        logits_.of(m, n, layout_).run(x + at, table + word * layout_.word, block, space);
+        dlogits(inputs, row, m, word, n, block);
+        (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, table + word * layout_.word, dx + at, space);
+        const BlockGemms& add = row == 0 ? dtable_ : dtable_add_;
+        if (layout_.feature == 1)
+          add.of(m, n, layout_).run(block, x + at, dtable + word * layout_.word, space);
+        else
+          add.of(m, n, layout_).run(x + at, block, dtable + word * layout_.word, space);
+      }
+    }
+  }
+
+ private:
+  void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, T* block) const {
+    const int32_t* targets = input<int32_t>(inputs, 2) + row;
+    const T* log_z = input<T>(inputs, 3) + row;
+    const T* d_log_z = input<T>(inputs, 4) + row;
+    const T* d_target = input<T>(inputs, 5) + row;
+    const T* d_mean = mean_ ? input<T>(inputs, 6) + row : nullptr;
+    const auto loop = context_.loops.of<T>().cross_entropy_gradient;
+    parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* of_row = block + i * n;
+        loop(of_row, n, log_z[i], d_log_z[i], mean_ ? d_mean[i] / static_cast<T>(layout_.vocab) : T(0));
+        if (targets[i] >= word && targets[i] < word + n) of_row[targets[i] - word] += d_target[i];
+      }
+    });
+  }
+
+  // Words of padding have no logits and so no gradient.
+  void clear_padding(T* dtable) const {
+    const int64_t padding = layout_.padded - layout_.vocab, lines = layout_.feature == 1 ? 1 : layout_.depth;
+    for (int64_t i = 0; i < lines; ++i)
+      std::fill_n(dtable + i * layout_.padded + layout_.vocab * layout_.word,
+                  layout_.feature == 1 ? padding * layout_.depth : padding, T(0));
+  }
+
+  CpuContext context_;
+  Layout2d layout_;
+  bool mean_;
+  BlockGemms logits_, dx_, dx_add_, dtable_, dtable_add_;
+};
+
+}  // namespace
+
+std::span<const KernelEntry> cross_entropy_kernels() {
+  static const KernelEntry kEntries[] = {
+      {&typeid(LinearCrossEntropy), make_floating<CrossEntropyKernel>, forward_workspace},
+      {&typeid(LinearCrossEntropyGradient), make_floating<CrossEntropyGradientKernel>, gradient_workspace}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

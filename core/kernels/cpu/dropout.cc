@@ -1,0 +1,133 @@
+// Dropout: the bits are those of core/ops/dropout.h, whatever the layout. The mask is made once for each of its
+// elements.
+#include "core/ops/dropout.h"
+
+#include <cmath>
+#include <vector>
+
+#include "core/base/philox.h"
+#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+
+namespace synthesizer {
+namespace {
+
+bool is_shared(const Dropout& op, const std::string& dim) {
+  for (const std::string& shared : op.shared())
+    if (shared == dim) return true;
+  return false;
+}
+
+std::vector<Dim> mask_dims(const Dropout& op, const Shape& x) {
+  std::vector<Dim> dims;
+  for (const Dim& dim : x.dims())
+    if (!is_shared(op, dim.name)) dims.push_back(dim);
+  return dims;
+}
+
+int64_t dropout_workspace(const KernelCase& c) {
+  const Shape mask(mask_dims(c.as<Dropout>(), c.in(0)));
+  return mask.elements() * size_of(c.outputs[0].dtype);
+}
+
+template <typename T>
+class DropoutKernel : public Kernel {
+ public:
+  explicit DropoutKernel(const KernelCase& c) : context_(c.context) {
+    const Dropout& op = c.as<Dropout>();
+    const Shape mask(mask_dims(op, c.in(0)));
+    walk_mask(op, mask);
+    walk_product(c.in(0), mask);
+    const PhiloxKey key = philox_key(op.seed() ^ (op.name_hash() >> 32 << 32));
+    stream_.key0 = key[0];
+    stream_.key1 = key[1];
+    stream_.name_low = static_cast<uint32_t>(op.name_hash());
+    // uniform_float(word) >= rate, in the integers it is made of.
+    stream_.threshold = static_cast<uint32_t>(std::ceil(op.rate() * 16777216.0));
+    scale_ = static_cast<T>(1.0 / (1.0 - op.rate()));
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const uint64_t step = static_cast<uint64_t>(*input<int64_t>(inputs, 1));
+    DropoutStream stream = stream_;
+    stream.step_low = static_cast<uint32_t>(step);
+    stream.step_high = static_cast<uint32_t>(step >> 32);
+    T* mask = static_cast<T*>(workspace);
+    const auto draw = context_.loops.of<T>().dropout_mask;
+    parallel_ranges(context_.threads, mask_rows_.count() * mask_pieces_, 4 * std::min(mask_length_, kPiece),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t row = i / mask_pieces_, from = i % mask_pieces_ * kPiece;
+                        draw(stream, static_cast<uint64_t>(first_ + mask_rows_.offset(row, 0) + from),
+                             std::min(kPiece, mask_length_ - from), scale_, mask + row * mask_length_ + from);
+                      }
+                    });
+    multiply(input<T>(inputs, 0), mask, output<T>(outputs, 0));
+  }
+
+ private:
+  // The local mask as it lies in the whole one: rows of consecutive elements.
+  void walk_mask(const Dropout& op, const Shape& mask) {
+    std::vector<Dim> whole;
+    std::vector<int64_t> begin;
+    for (size_t i = 0; i < op.block().whole.rank(); ++i) {
+      if (is_shared(op, op.block().whole.dims()[i].name)) continue;
+      whole.push_back(op.block().whole.dims()[i]);
+      begin.push_back(op.block().begin[i]);
+    }
+    const Shape whole_mask(whole);
+    const std::vector<int64_t> strides = whole_mask.strides();
+    for (size_t i = 0; i < whole.size(); ++i) first_ += begin[i] * strides[i];
+    const Shape* shapes[1] = {&whole_mask};
+    mask_rows_ = Walk(mask.dims(), shapes);
+    mask_rows_.merge();
+    int64_t ignored[Walk::kTensors];
+    mask_length_ = mask_rows_.take_last(ignored);
+    // Only the last dim of the whole mask is dense; where it has size 1 here, what is left is strided.
+    if (ignored[0] > 1) {
+      mask_rows_.size[mask_rows_.rank] = mask_length_;
+      ++mask_rows_.rank;
+      mask_length_ = 1;
+    }
+    mask_pieces_ = (mask_length_ + kPiece - 1) / kPiece;
+  }
+
+  void walk_product(const Shape& x, const Shape& mask) {
+    const Shape* shapes[2] = {&x, &mask};
+    rows_ = Walk(x.dims(), shapes);
+    rows_.merge();
+    length_ = rows_.take_last(stride_);
+    pieces_ = (length_ + kPiece - 1) / kPiece;
+  }
+
+  void multiply(const T* x, const T* mask, T* y) const {
+    const auto loop = context_.loops.of<T>().binary[2];
+    parallel_ranges(context_.threads, rows_.count() * pieces_, std::min(length_, kPiece),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t from = i % pieces_ * kPiece;
+                        const int64_t at = rows_.offset(i / pieces_, 0) + from;
+                        const int64_t mask_at = rows_.offset(i / pieces_, 1) + from * stride_[1];
+                        loop(x + at, 1, mask + mask_at, stride_[1], y + at, std::min(kPiece, length_ - from));
+                      }
+                    });
+  }
+
+  static constexpr int64_t kPiece = 4096;
+  CpuContext context_;
+  DropoutStream stream_{};
+  T scale_;
+  Walk mask_rows_, rows_;
+  int64_t first_ = 0, mask_length_, mask_pieces_, length_, pieces_;
+  int64_t stride_[Walk::kTensors];
+};
+
+}  // namespace
+
+std::span<const KernelEntry> dropout_kernels() {
+  static const KernelEntry kEntries[] = {{&typeid(Dropout), make_floating<DropoutKernel>, dropout_workspace}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,41 @@
+// How an einsum becomes strided matrix products: dims are classed by the tensors that have them (batch, M, N, K),
+// neighbours that all tensors walk alike are merged, one dim each is chosen for the product's m, n and k, the others
+// are looped over.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/kernels/gemm.h"
+#include "core/tensor/dims.h"
+
+namespace synthesizer {
+
+// One (merged) dim; the stride of a tensor without it is 0.
+struct EinsumDim {
+  int64_t size = 1;
+  int64_t a = 0, b = 0, c = 0;
+};
+
+struct EinsumPlan {
+  enum class Kind {
+    kProducts,  // by make_gemm, once for each combination of `loops` and `sums`
+    kSmall,     // by Loops::small_product, for each of `loops`, adding up over `sums`
+    kRuns,      // no m and no n: by Loops::multiply along m (which is a batch dim here), for each of `loops`
+  };
+  Kind kind = Kind::kProducts;
+  bool swapped = false;  // a and b have changed places
+  EinsumDim m, n, k;
+  EinsumDim batch[2];            // of kProducts: the loops that the library does
+  std::vector<EinsumDim> loops;  // independent: batch dims and the M and N dims that are not m and n
+  std::vector<EinsumDim> sums;   // K dims that are not k
+
+  int64_t loop_count() const;
+  int64_t sum_count() const;
+  // Of one library call of kProducts.
+  Product product(DType dtype, bool accumulate) const;
+};
+
+EinsumPlan plan_einsum(const Shape& a, const Shape& b, const Shape& c);
+
+}  // namespace synthesizer

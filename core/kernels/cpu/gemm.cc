@@ -1,0 +1,47 @@
+// Chooses the library of a product and counts its operations.
+#include "core/kernels/gemm.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/kernels/cpu/gemm_libraries.h"
+
+namespace synthesizer {
+namespace {
+
+class CountedGemm : public Gemm {
+ public:
+  CountedGemm(std::unique_ptr<Gemm> gemm, int64_t flops, KernelCounters& counters)
+      : gemm_(std::move(gemm)), flops_(flops), counters_(counters) {}
+
+  void run(const void* a, const void* b, void* c, void* workspace) const override {
+    gemm_->run(a, b, c, workspace);
+    counters_.product_flops.fetch_add(flops_, std::memory_order_relaxed);
+  }
+
+ private:
+  std::unique_ptr<Gemm> gemm_;
+  int64_t flops_;
+  KernelCounters& counters_;
+};
+
+}  // namespace
+
+int64_t gemm_workspace(const Product& product, int threads) {
+  if (product.dtype != DType::kFloat32) return 0;
+  // oneDNN copies blocks of A and B for each thread: at most 64 rows and 64 columns by 4096, and a block of C.
+  const int64_t depth = std::min<int64_t>(product.k, 4096) + 64;
+  return threads * 4 * (2 * 64 * depth + 64 * 256 + 1024);
+}
+
+std::unique_ptr<Gemm> make_gemm(const Product& product, int threads, KernelCounters* counters) {
+  CHECK(is_floating(product.dtype), "a product of {}", to_string(product.dtype));
+  CHECK(product.c.column == 1 || product.n == 1, "C has stride {} along its columns", product.c.column);
+  std::unique_ptr<Gemm> gemm = product.dtype == DType::kFloat32
+                                   ? make_onednn_gemm(product, threads, gemm_workspace(product, threads))
+                                   : make_openblas_gemm(product, threads);
+  if (counters == nullptr) return gemm;
+  return std::make_unique<CountedGemm>(std::move(gemm), product.flops(), *counters);
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,81 @@
+// What a kernel is made from, and the entries of the table.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <typeinfo>
+
+#include "core/base/error.h"
+#include "core/graph/kernel.h"
+#include "core/kernels/cpu/loops/loops.h"
+
+namespace synthesizer {
+
+struct CpuContext {
+  int threads = 1;
+  KernelCounters* counters = nullptr;  // may be null
+  LoopTables loops;
+
+  void count(std::atomic<int64_t> KernelCounters::*counter, int64_t n) const {
+    if (counters != nullptr) (counters->*counter).fetch_add(n, std::memory_order_relaxed);
+  }
+};
+
+struct KernelCase {
+  const Op& op;
+  std::span<const ValueType> inputs, outputs;
+  const CpuContext& context;
+  const AxisCommunicators* communicators;  // null when only the workspace is asked for
+
+  template <typename O>
+  const O& as() const {
+    return static_cast<const O&>(op);
+  }
+  const Shape& in(size_t i) const { return inputs[i].shape; }
+  const Shape& out(size_t i) const { return outputs[i].shape; }
+};
+
+using MakeKernel = std::unique_ptr<Kernel> (*)(const KernelCase&);
+using KernelWorkspace = int64_t (*)(const KernelCase&);
+
+// One op's line in the table.
+struct KernelEntry {
+  const std::type_info* op;
+  MakeKernel make;
+  KernelWorkspace workspace;  // null: none
+};
+
+// The kernel of the case's first floating-point type: K<float> or K<double>.
+template <template <typename> typename K>
+std::unique_ptr<Kernel> make_floating(const KernelCase& c) {
+  const DType dtype = c.outputs[0].dtype;
+  if (dtype == DType::kFloat32) return std::make_unique<K<float>>(c);
+  if (dtype == DType::kFloat64) return std::make_unique<K<double>>(c);
+  fail("[{}] no kernel for {}: expected f32 or f64", c.op.name(), to_string(dtype));
+}
+
+template <typename T>
+const T* input(std::span<void* const> inputs, size_t i) {
+  return static_cast<const T*>(inputs[i]);
+}
+template <typename T>
+T* output(std::span<void* const> outputs, size_t i) {
+  return static_cast<T*>(outputs[i]);
+}
+
+// The entries of each family, one file each.
+std::span<const KernelEntry> product_kernels();
+std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> reduce_kernels();
+std::span<const KernelEntry> softmax_kernels();
+std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> rms_norm_kernels();
+std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> cross_entropy_kernels();
+std::span<const KernelEntry> dropout_kernels();
+std::span<const KernelEntry> shape_kernels();
+std::span<const KernelEntry> update_kernels();
+std::span<const KernelEntry> collective_kernels();
+
+}  // namespace synthesizer

@@ -1,0 +1,102 @@
+// The inner loops of the CPU kernels: runs of contiguous elements, one thread, no memory of their own. The files of
+// this folder are compiled once for each instruction set; a kernel table takes the best the machine has. Nothing here
+// may use inline functions of other headers: the linker might then give the whole program a copy that was compiled for
+// instructions the machine lacks.
+#pragma once
+
+#include <cstdint>
+
+namespace synthesizer {
+
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+
+// Constants of one AdamW step; see core/ops/update.h.
+struct AdamWStep {
+  double beta1, beta2, epsilon, weight_decay, learning_rate, scale;
+  double correction1, correction2;  // 1/(1−β1ᵗ), 1/(1−β2ᵗ)
+};
+
+// Philox's key and the words of the counter that do not depend on the element; see core/ops/dropout.h.
+struct DropoutStream {
+  uint32_t key0, key1, step_low, step_high, name_low;
+  uint32_t threshold;  // kept if word >> 8 is at least this
+};
+
+// One small product: strides in elements.
+struct SmallProduct {
+  int64_t m, n, k;
+  int64_t a_m, a_k, b_k, b_n, c_m, c_n;
+};
+
+template <typename T>
+struct Loops {
+  // Outputs may be the inputs.
+  void (*unary[11])(const T* x, T* y, int64_t n, T scale, T shift);
+  void (*unary_gradient[11])(const T* saved, const T* dy, T* dx, int64_t n);
+  // Strides of a and b in elements.
+  void (*binary[6])(const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* y, int64_t n);
+
+  double (*sum)(const T* x, int64_t n);
+  double (*sum_squares)(const T* x, int64_t n);
+  T (*maximum)(const T* x, int64_t n);                              // NaN if any is
+  void (*accumulate)(const T* x, double* sums, int64_t n);          // sums += x
+  void (*accumulate_squares)(const T* x, double* sums, int64_t n);  // sums += x²
+  void (*accumulate_maximum)(const T* x, double* maxima, int64_t n);
+
+  // y = softmax(x + addend) over the keys j < seen with mask[j] != 0, 0 elsewhere in [0, n). addend and mask may be
+  // null.
+  void (*softmax)(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen);
+  void (*softmax_gradient)(const T* y, const T* dy, T* dx, int64_t n, int64_t seen);
+
+  T (*rms_norm)(const T* x, const T* scale, T* y, int64_t n, double epsilon);  // gives r
+  // dscale += x r dy in double.
+  void (*rms_norm_gradient)(const T* x, const T* scale, T r, const T* dy, T* dx, double* dscale, int64_t n);
+
+  // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l.
+  double (*log_sum_exp)(const T* logits, int64_t n, T* maximum, double* sum);
+  // logits := d_log_z · exp(logit − log_z) + d_mean.
+  void (*cross_entropy_gradient)(T* logits, int64_t n, T log_z, T d_log_z, T d_mean);
+
+  // mask[i] = scale if element first + i is kept, else 0.
+  void (*dropout_mask)(const DropoutStream& stream, uint64_t first, int64_t n, T scale, T* mask);
+
+  void (*adamw)(const AdamWStep& step, T* parameter, T* first, T* second, const T* gradient, int64_t n);
+
+  // C = A·B, or C += A·B. C's memory is neither A's nor B's.
+  void (*small_product)(const SmallProduct& shape, const T* a, const T* b, T* c, bool add);
+  // c[i·c_stride] (+)= Σ_k a[i·a_stride + k·a_k] · b[i·b_stride + k·b_k].
+  void (*multiply)(const T* a, int64_t a_stride, int64_t a_k, const T* b, int64_t b_stride, int64_t b_k, T* c,
+                   int64_t c_stride, int64_t n, int64_t k, bool add);
+  // y += scale · x; Σ x y.
+  void (*axpy)(T scale, const T* x, T* y, int64_t n);
+  double (*dot)(const T* x, const T* y, int64_t n);
+};
+
+struct LoopTables {
+  Loops<float> f32;
+  Loops<double> f64;
+  template <typename T>
+  const Loops<T>& of() const {
+    if constexpr (sizeof(T) == 4)
+      return f32;
+    else
+      return f64;
+  }
+};
+
+namespace baseline {
+LoopTables make_loops();
+}
+namespace avx2 {
+LoopTables make_loops();
+}
+namespace avx512 {
+LoopTables make_loops();
+}
+
+// The best the machine has.
+Isa best_isa();
+// Throws Error if the machine cannot run them.
+LoopTables make_loops(Isa isa);
+
+}  // namespace synthesizer

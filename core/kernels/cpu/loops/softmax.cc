@@ -1,0 +1,105 @@
+// Rows of softmax, its gradient, and of the output layer's log-sum-exp.
+#include "core/kernels/cpu/loops/families.h"
+#include "core/kernels/cpu/loops/math.h"
+
+namespace synthesizer::SYNTHESIZER_ISA {
+namespace {
+
+// The value that counts at key i, or −∞ where the key is masked.
+template <bool kAddend, bool kMask, typename T>
+inline T logit(const T* x, const T* addend, const int32_t* mask, int64_t i) {
+  T v = x[i];
+  if constexpr (kAddend) v += addend[i];
+  if constexpr (kMask) v = mask[i] != 0 ? v : -kInfinity<T>;
+  return v;
+}
+
+template <bool kAddend, bool kMask, typename T>
+void softmax_row(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen) {
+  T m = -kInfinity<T>;
+#pragma omp simd reduction(max : m)
+  for (int64_t i = 0; i < seen; ++i) {
+    const T v = logit<kAddend, kMask>(x, addend, mask, i);
+    m = v > m ? v : m;
+  }
+  int64_t live = seen;
+  if constexpr (kMask) {
+    live = 0;
+    for (int64_t i = 0; i < seen; ++i) live += mask[i] != 0;
+  }
+  if (live == 0) {
+    for (int64_t i = 0; i < n; ++i) y[i] = T(0);
+    return;
+  }
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < seen; ++i) {
+    T v = x[i];
+    if constexpr (kAddend) v += addend[i];
+    T e = Math::exp(v - m);
+    if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
+    y[i] = e;
+    sum += static_cast<double>(e);
+  }
+  const T scale = static_cast<T>(1.0 / sum);
+#pragma omp simd
+  for (int64_t i = 0; i < seen; ++i) y[i] *= scale;
+  for (int64_t i = seen; i < n; ++i) y[i] = T(0);
+}
+
+template <typename T>
+void softmax(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen) {
+  if (addend != nullptr && mask != nullptr) return softmax_row<true, true>(x, addend, mask, y, n, seen);
+  if (addend != nullptr) return softmax_row<true, false>(x, addend, mask, y, n, seen);
+  if (mask != nullptr) return softmax_row<false, true>(x, addend, mask, y, n, seen);
+  softmax_row<false, false>(x, addend, mask, y, n, seen);
+}
+
+template <typename T>
+void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < seen; ++i) sum += static_cast<double>(y[i] * dy[i]);
+  const T mean = static_cast<T>(sum);
+#pragma omp simd
+  for (int64_t i = 0; i < seen; ++i) dx[i] = y[i] * (dy[i] - mean);
+  for (int64_t i = seen; i < n; ++i) dx[i] = T(0);
+}
+
+template <typename T>
+double log_sum_exp(const T* logits, int64_t n, T* maximum, double* sum) {
+  T m = *maximum;
+  double total = 0;
+#pragma omp simd reduction(max : m) reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) {
+    m = logits[i] > m ? logits[i] : m;
+    total += static_cast<double>(logits[i]);
+  }
+  double s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(Math::exp(logits[i] - m));
+  const double before = *sum == 0 ? 0 : *sum * static_cast<double>(Math::exp(static_cast<double>(*maximum - m)));
+  *sum = before + s;
+  *maximum = m;
+  return total;
+}
+
+template <typename T>
+void cross_entropy_gradient(T* logits, int64_t n, T log_z, T d_log_z, T d_mean) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) logits[i] = d_log_z * Math::exp(logits[i] - log_z) + d_mean;
+}
+
+}  // namespace
+
+template <typename T>
+void add_softmax(Loops<T>& loops) {
+  loops.softmax = softmax<T>;
+  loops.softmax_gradient = softmax_gradient<T>;
+  loops.log_sum_exp = log_sum_exp<T>;
+  loops.cross_entropy_gradient = cross_entropy_gradient<T>;
+}
+template void add_softmax(Loops<float>&);
+template void add_softmax(Loops<double>&);
+
+}  // namespace synthesizer::SYNTHESIZER_ISA

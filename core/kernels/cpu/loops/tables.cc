@@ -1,0 +1,23 @@
+// The table of one instruction set's loops.
+#include "core/kernels/cpu/loops/families.h"
+
+namespace synthesizer::SYNTHESIZER_ISA {
+namespace {
+
+template <typename T>
+Loops<T> all() {
+  Loops<T> loops{};
+  add_elementwise(loops);
+  add_reductions(loops);
+  add_softmax(loops);
+  add_rms_norm(loops);
+  add_random(loops);
+  add_products(loops);
+  return loops;
+}
+
+}  // namespace
+
+LoopTables make_loops() { return {all<float>(), all<double>()}; }
+
+}  // namespace synthesizer::SYNTHESIZER_ISA

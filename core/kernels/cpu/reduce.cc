@@ -1,0 +1,168 @@
+// Reductions over named dims, and copies along new dims. Sums are in double; how the elements are grouped depends on
+// the shape alone, never on the number of threads.
+#include "core/ops/reduce.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr int64_t kRun = 4096;       // elements reduced by one call of a loop
+constexpr int64_t kColumns = 512;    // columns of sums on the stack
+constexpr int64_t kEnoughWork = 64;  // pieces of work that any number of threads is content with
+
+// How the reduction is cut. `keep` and `over` walk x; x's last dim is either reduced (by runs) or kept (by columns).
+struct ReducePlan {
+  explicit ReducePlan(const KernelCase& c) {
+    std::vector<Dim> kept, reduced;
+    const Shape& x = c.in(0);
+    for (const Dim& dim : x.dims()) (c.out(0).has(dim.name) ? kept : reduced).push_back(dim);
+    const Shape* shapes[1] = {&x};
+    keep = Walk(kept, shapes);
+    over = Walk(reduced, shapes);
+    keep.merge();
+    over.merge();
+    columns = keep.rank > 0 && (over.rank == 0 || keep.stride[0][keep.rank - 1] == 1);
+    int64_t ignored[Walk::kTensors];
+    length = columns ? keep.take_last(ignored) : over.take_last(ignored);
+    const int64_t run = columns ? kColumns : kRun;
+    runs = (length + run - 1) / run;
+    pieces = over.count() * (columns ? 1 : runs);
+    const int64_t work = keep.count() * (columns ? runs : 1);
+    groups = work >= kEnoughWork ? 1 : std::min<int64_t>(pieces, kEnoughWork);
+    outputs = c.out(0).elements();
+  }
+
+  Walk keep, over;
+  bool columns = false;
+  int64_t length, runs, pieces, groups, outputs;
+};
+
+int64_t reduce_workspace(const KernelCase& c) {
+  const ReducePlan plan(c);
+  return plan.outputs * plan.groups * 8;
+}
+
+template <typename T>
+class ReduceKernel : public Kernel {
+ public:
+  explicit ReduceKernel(const KernelCase& c)
+      : plan_(c), threads_(c.context.threads), loops_(c.context.loops.of<T>()), function_(c.as<Reduce>().function()) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const T* x = input<T>(inputs, 0);
+    double* partial = static_cast<double*>(workspace);  // [groups, outputs]
+    const int64_t items = plan_.keep.count() * (plan_.columns ? plan_.runs : 1) * plan_.groups;
+    const int64_t cost = plan_.pieces * std::min(plan_.length, kRun) / plan_.groups;
+    parallel_ranges(threads_, items, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t group = item % plan_.groups, place = item / plan_.groups;
+        if (plan_.columns) {
+          reduce_columns(x, place, group, partial);
+        } else {
+          partial[group * plan_.outputs + place] = reduce_runs(x + plan_.keep.offset(place, 0), group);
+        }
+      }
+    });
+    combine(partial, output<T>(outputs, 0));
+  }
+
+ private:
+  bool is_max() const { return function_ == ReduceFunction::kMax; }
+  double start() const { return is_max() ? -std::numeric_limits<double>::infinity() : 0.0; }
+  double join(double a, double b) const {
+    if (!is_max()) return a + b;
+    return b > a || std::isnan(b) ? b : a;
+  }
+
+  double reduce_runs(const T* x, int64_t group) const {
+    double result = start();
+    for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p) {
+      const int64_t from = p % plan_.runs * kRun, n = std::min(kRun, plan_.length - from);
+      const T* run = x + plan_.over.offset(p / plan_.runs, 0) + from;
+      const double part = is_max()                                   ? static_cast<double>(loops_.maximum(run, n))
+                          : function_ == ReduceFunction::kSumSquares ? loops_.sum_squares(run, n)
+                                                                     : loops_.sum(run, n);
+      result = join(result, part);
+    }
+    return result;
+  }
+
+  void reduce_columns(const T* x, int64_t place, int64_t group, double* partial) const {
+    const int64_t row = place / plan_.runs, from = place % plan_.runs * kColumns;
+    const int64_t n = std::min(kColumns, plan_.length - from);
+    x += plan_.keep.offset(row, 0) + from;
+    double* sums = partial + group * plan_.outputs + row * plan_.length + from;
+    std::fill(sums, sums + n, start());
+    const auto loop = is_max()                                   ? loops_.accumulate_maximum
+                      : function_ == ReduceFunction::kSumSquares ? loops_.accumulate_squares
+                                                                 : loops_.accumulate;
+    for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p)
+      loop(x + plan_.over.offset(p, 0), sums, n);
+  }
+
+  void combine(const double* partial, T* y) const {
+    parallel_ranges(threads_, plan_.outputs, plan_.groups, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        double result = partial[i];
+        for (int64_t g = 1; g < plan_.groups; ++g) result = join(result, partial[g * plan_.outputs + i]);
+        y[i] = static_cast<T>(result);
+      }
+    });
+  }
+
+  ReducePlan plan_;
+  int threads_;
+  Loops<T> loops_;
+  ReduceFunction function_;
+};
+
+template <typename T>
+class BroadcastKernel : public Kernel {
+ public:
+  explicit BroadcastKernel(const KernelCase& c) : threads_(c.context.threads) {
+    const Shape* shapes[2] = {&c.in(0), &c.out(0)};
+    rows_ = Walk(c.out(0).dims(), shapes);
+    rows_.merge();
+    length_ = rows_.take_last(stride_);
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    const T* x = input<T>(inputs, 0);
+    T* y = output<T>(outputs, 0);
+    if (rows_.count() == 1)
+      return parallel_ranges(threads_, length_, 1, [&](int64_t begin, int64_t end) { row(x, y, begin, end); });
+    parallel_ranges(threads_, rows_.count(), length_, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) row(x + rows_.offset(i, 0), y + rows_.offset(i, 1), 0, length_);
+    });
+  }
+
+ private:
+  void row(const T* x, T* y, int64_t begin, int64_t end) const {
+    if (stride_[0] == 1) {
+      std::copy(x + begin, x + end, y + begin);
+    } else {
+      for (int64_t i = begin; i < end; ++i) y[i] = x[i * stride_[0]];
+    }
+  }
+
+  int threads_;
+  Walk rows_;
+  int64_t length_;
+  int64_t stride_[Walk::kTensors];
+};
+
+}  // namespace
+
+std::span<const KernelEntry> reduce_kernels() {
+  static const KernelEntry kEntries[] = {{&typeid(Reduce), make_floating<ReduceKernel>, reduce_workspace},
+                                         {&typeid(Broadcast), make_floating<BroadcastKernel>, nullptr}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,167 @@
+// Softmax and its gradient, row by row; rows that do not lie densely are gathered first.
+#include "core/ops/softmax.h"
+
+#include <vector>
+
+#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+
+namespace synthesizer {
+namespace {
+
+// The rows of a softmax: all dims of x but `over`, and where the causal query's index is found in a row's number.
+struct Rows {
+  explicit Rows(const SoftmaxOptions& options, const Shape& x) : length(x.size(options.over)) {
+    int64_t inner = 1;
+    for (size_t i = x.rank(); i-- > 0;) {
+      const Dim& dim = x.dims()[i];
+      if (dim.name == options.over) continue;
+      dims.insert(dims.begin(), dim);
+      if (options.causal && dim.name == options.query) {
+        query_divisor = inner;
+        query_size = dim.size;
+      }
+      inner *= dim.size;
+    }
+    count = inner;
+    causal = options.causal;
+  }
+  // How many keys row `row` may see.
+  int64_t seen(int64_t row) const { return causal ? std::min(length, row / query_divisor % query_size + 1) : length; }
+
+  std::vector<Dim> dims;
+  int64_t length, count = 1, query_divisor = 1, query_size = 1;
+  bool causal = false;
+};
+
+template <typename T>
+void gather(const T* x, int64_t stride, int64_t n, T* row) {
+  for (int64_t i = 0; i < n; ++i) row[i] = x[i * stride];
+}
+template <typename T>
+void scatter(const T* row, int64_t stride, int64_t n, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i * stride] = row[i];
+}
+
+// One row for each of x (or y) and addend (or dy), of each thread.
+int64_t workspace(const KernelCase& c, const std::string& over) {
+  const int64_t rows = 2 * c.out(0).size(over);
+  return c.context.threads * ((rows * size_of(c.outputs[0].dtype) + 63) / 64 * 64);
+}
+int64_t softmax_workspace(const KernelCase& c) { return workspace(c, c.as<Softmax>().options().over); }
+int64_t gradient_workspace(const KernelCase& c) { return workspace(c, c.as<SoftmaxGradient>().options().over); }
+
+template <typename T>
+T* thread_rows(void* workspace, int64_t length) {
+  const int64_t bytes = (2 * length * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+  return reinterpret_cast<T*>(static_cast<std::byte*>(workspace) + bytes * omp_get_thread_num());
+}
+
+template <typename T>
+class SoftmaxKernel : public Kernel {
+ public:
+  explicit SoftmaxKernel(const KernelCase& c)
+      : context_(c.context), options_(c.as<Softmax>().options()), rows_(options_, c.in(0)) {
+    const Shape none;
+    const Shape& addend = options_.addend ? c.in(1) : none;
+    const Shape& mask = options_.key_mask ? c.in(options_.addend ? 2 : 1) : none;
+    const Shape* shapes[3] = {&c.in(0), &addend, &mask};
+    walk_ = Walk(rows_.dims, shapes);
+    stride_ = stride_of(c.in(0), options_.over);
+    addend_stride_ = stride_of(addend, options_.over);
+    CHECK(!options_.key_mask || stride_of(mask, options_.over) == 1, "[softmax] key mask {}: expected {} last",
+          mask.to_string(), options_.over);
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const T* x = input<T>(inputs, 0);
+    const T* addend = options_.addend ? input<T>(inputs, 1) : nullptr;
+    const int32_t* mask = options_.key_mask ? input<int32_t>(inputs, options_.addend ? 2 : 1) : nullptr;
+    T* y = output<T>(outputs, 0);
+    parallel_ranges(context_.threads, rows_.count, 8 * rows_.length, [&](int64_t begin, int64_t end) {
+      T* buffer = thread_rows<T>(workspace, rows_.length);
+      for (int64_t row = begin; row < end; ++row) {
+        int64_t at[Walk::kTensors];
+        walk_.offsets(row, at);
+        one(x + at[0], addend == nullptr ? nullptr : addend + at[1], mask == nullptr ? nullptr : mask + at[2],
+            y + at[0], rows_.seen(row), buffer);
+      }
+    });
+    context_.count(&KernelCounters::softmax_runs, 1);
+    context_.count(&KernelCounters::softmax_rows, rows_.count);
+  }
+
+ private:
+  void one(const T* x, const T* addend, const int32_t* mask, T* y, int64_t seen, T* buffer) const {
+    const auto& softmax = context_.loops.of<T>().softmax;
+    const int64_t n = rows_.length;
+    if (addend != nullptr && addend_stride_ != 1) {
+      gather(addend, addend_stride_, n, buffer + n);
+      addend = buffer + n;
+    }
+    if (stride_ == 1) return softmax(x, addend, mask, y, n, seen);
+    gather(x, stride_, n, buffer);
+    softmax(buffer, addend, mask, buffer, n, seen);
+    scatter(buffer, stride_, n, y);
+  }
+
+  CpuContext context_;
+  SoftmaxOptions options_;
+  Rows rows_;
+  Walk walk_;
+  int64_t stride_, addend_stride_;
+};
+
+template <typename T>
+class SoftmaxGradientKernel : public Kernel {
+ public:
+  explicit SoftmaxGradientKernel(const KernelCase& c)
+      : context_(c.context), rows_(c.as<SoftmaxGradient>().options(), c.in(0)) {
+    const Shape* shapes[2] = {&c.in(0), &c.in(1)};
+    walk_ = Walk(rows_.dims, shapes);
+    for (int t = 0; t < 2; ++t) stride_[t] = stride_of(*shapes[t], c.as<SoftmaxGradient>().options().over);
+    CHECK(c.in(1) == c.out(0), "[softmax_gradient] {} to {}", c.in(1).to_string(), c.out(0).to_string());
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const T* y = input<T>(inputs, 0);
+    const T* dy = input<T>(inputs, 1);
+    T* dx = output<T>(outputs, 0);
+    parallel_ranges(context_.threads, rows_.count, rows_.length, [&](int64_t begin, int64_t end) {
+      T* buffer = thread_rows<T>(workspace, rows_.length);
+      for (int64_t row = begin; row < end; ++row) {
+        int64_t at[Walk::kTensors];
+        walk_.offsets(row, at);
+        one(y + at[0], dy + at[1], dx + at[1], rows_.seen(row), buffer);
+      }
+    });
+  }
+
+ private:
+  void one(const T* y, const T* dy, T* dx, int64_t seen, T* buffer) const {
+    const auto& gradient = context_.loops.of<T>().softmax_gradient;
+    const int64_t n = rows_.length;
+    if (stride_[0] == 1 && stride_[1] == 1) return gradient(y, dy, dx, n, seen);
+    gather(y, stride_[0], n, buffer);
+    gather(dy, stride_[1], n, buffer + n);
+    gradient(buffer, buffer + n, buffer, n, seen);
+    scatter(buffer, stride_[1], n, dx);
+  }
+
+  CpuContext context_;
+  Rows rows_;
+  Walk walk_;
+  int64_t stride_[2];
+};
+
+}  // namespace
+
+std::span<const KernelEntry> softmax_kernels() {
+  static const KernelEntry kEntries[] = {
+      {&typeid(Softmax), make_floating<SoftmaxKernel>, softmax_workspace},
+      {&typeid(SoftmaxGradient), make_floating<SoftmaxGradientKernel>, gradient_workspace}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,99 @@
+// The optimizer's last step: writes the state of a run.
+#include "core/ops/update.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+
+namespace synthesizer {
+namespace {
+
+double scalar(DType dtype, const void* data) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return *static_cast<const float*>(data);
+    case DType::kFloat64:
+      return *static_cast<const double*>(data);
+    case DType::kInt32:
+      return *static_cast<const int32_t*>(data);
+    case DType::kInt64:
+      return static_cast<double>(*static_cast<const int64_t*>(data));
+  }
+  fail("unknown dtype {}", static_cast<int>(dtype));
+}
+
+template <typename T>
+class AdamWKernel : public Kernel {
+ public:
+  explicit AdamWKernel(const KernelCase& c)
+      : threads_(c.context.threads),
+        count_(c.out(0).elements()),
+        options_(c.as<AdamW>().options()),
+        loop_(c.context.loops.of<T>().adamw) {
+    for (size_t i = 0; i < 4; ++i) scalars_[i] = c.inputs[4 + i].dtype;
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    T* state[3];
+    for (size_t i = 0; i < 3; ++i) {
+      state[i] = output<T>(outputs, i);
+      if (state[i] != inputs[i]) std::memcpy(state[i], inputs[i], static_cast<size_t>(count_) * sizeof(T));
+    }
+    if (scalar(scalars_[3], inputs[7]) == 0) return;
+    const double steps = scalar(scalars_[2], inputs[6]) + 1;
+    const AdamWStep step{options_.beta1,
+                         options_.beta2,
+                         options_.epsilon,
+                         options_.weight_decay,
+                         scalar(scalars_[0], inputs[4]),
+                         scalar(scalars_[1], inputs[5]),
+                         1 / (1 - std::pow(options_.beta1, steps)),
+                         1 / (1 - std::pow(options_.beta2, steps))};
+    const T* gradient = input<T>(inputs, 3);
+    parallel_ranges(threads_, count_, 4, [&](int64_t begin, int64_t end) {
+      loop_(step, state[0] + begin, state[1] + begin, state[2] + begin, gradient + begin, end - begin);
+    });
+  }
+
+ private:
+  int threads_;
+  int64_t count_;
+  AdamWOptions options_;
+  DType scalars_[4];  // learning_rate, scale, step, apply
+  decltype(Loops<T>::adamw) loop_;
+};
+
+class AssignKernel : public Kernel {
+ public:
+  explicit AssignKernel(const KernelCase& c)
+      : threads_(c.context.threads), bytes_(c.outputs[0].bytes()), apply_(c.inputs[2].dtype) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    const bool apply = scalar(apply_, inputs[2]) != 0;
+    const std::byte* from = input<std::byte>(inputs, apply ? 1 : 0);
+    std::byte* to = output<std::byte>(outputs, 0);
+    if (from == to) return;
+    parallel_ranges(threads_, bytes_, 1, [&](int64_t begin, int64_t end) {
+      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+    });
+  }
+
+ private:
+  int threads_;
+  int64_t bytes_;
+  DType apply_;
+};
+
+std::unique_ptr<Kernel> make_assign(const KernelCase& c) { return std::make_unique<AssignKernel>(c); }
+
+}  // namespace
+
+std::span<const KernelEntry> update_kernels() {
+  static const KernelEntry kEntries[] = {{&typeid(AdamW), make_floating<AdamWKernel>, nullptr},
+                                         {&typeid(Assign), make_assign, nullptr}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,43 @@
+// Matrix products, the one header behind which the libraries are: float32 by oneDNN, float64 by OpenBLAS.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/graph/kernel.h"
+#include "core/tensor/dtype.h"
+
+namespace synthesizer {
+
+// Where the elements of an operand are: strides in elements. A batch stride of 0: the same matrix for all.
+struct MatrixStrides {
+  int64_t batch[2] = {0, 0};
+  int64_t row = 0, column = 0;
+};
+
+// C[i, j] = A[i, j]·B[i, j] (+ C[i, j]) for all i < batch[0], j < batch[1]; A is m × k, B is k × n, C is m × n.
+// A and B have unit stride along rows or columns, C along columns (exchange A and B for one with unit stride along
+// rows). C's matrices do not overlap each other, A or B.
+struct Product {
+  DType dtype = DType::kFloat32;
+  int64_t batch[2] = {1, 1};
+  int64_t m = 1, n = 1, k = 1;
+  MatrixStrides a, b, c;
+  bool accumulate = false;
+
+  int64_t flops() const { return 2 * batch[0] * batch[1] * m * n * k; }
+};
+
+// A prepared product; run() allocates nothing of its own (oneDNN makes a small table of arguments a call).
+class Gemm {
+ public:
+  virtual ~Gemm() = default;
+  virtual void run(const void* a, const void* b, void* c, void* workspace) const = 0;
+};
+
+// Bytes of workspace: by a formula, asks no library.
+int64_t gemm_workspace(const Product& product, int threads);
+// Adds flops() to `counters` (may be null) at each run.
+std::unique_ptr<Gemm> make_gemm(const Product& product, int threads, KernelCounters* counters);
+
+}  // namespace synthesizer
