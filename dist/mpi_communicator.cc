@@ -39,6 +39,13 @@ class Backoff {
   long nap_ = kFirstNapNanoseconds;
 };
 
+std::string message_of(int code) {
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return std::string(text, static_cast<size_t>(length));
+}
+
 // Elements in one piece of a block when every rank has such a block in the same piece.
 int64_t piece_count(DType dtype, int ranks) { return std::max<int64_t>(1, kPieceBytes / size_of(dtype) / ranks); }
 
@@ -57,7 +64,8 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm)
     : MpiCommunicator(
           [comm] {
             MPI_Comm copy = MPI_COMM_NULL;
-            if (MPI_Comm_dup(comm, &copy) != MPI_SUCCESS) fail("MPI_Comm_dup failed");
+            if (const int code = MPI_Comm_dup(comm, &copy); code != MPI_SUCCESS)
+              fail("MPI_Comm_dup: {}", message_of(code));
             return copy;
           }(),
           Adopt{}) {}
@@ -67,11 +75,7 @@ MpiCommunicator::~MpiCommunicator() {
 }
 
 void MpiCommunicator::check(int code, const char* call) const {
-  if (code == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING] = {};
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  fail("{}: {} [rank {}/{}]", call, std::string(text, static_cast<size_t>(length)), rank_, size_);
+  if (code != MPI_SUCCESS) fail("{}: {} [rank {}/{}]", call, message_of(code), rank_, size_);
 }
 
 void MpiCommunicator::send(const void* data, int64_t bytes, int to) {
