@@ -83,6 +83,13 @@ std::shared_ptr<const Op> Constant::localize(const PartitionRule& rule, const Ax
   return std::make_shared<Constant>(type_.dtype, local_shape(type_.shape, rule.outputs[0], axis), value_);
 }
 
+bool runs_nothing(const Node& node) {
+  if (dynamic_cast<const Leaf*>(node.op.get()) != nullptr) return true;
+  for (const Alias& alias : node.op->aliases())
+    if (alias.kind == Alias::Kind::kView) return true;
+  return false;
+}
+
 Value parameter(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer) {
   return add_leaf(graph, name, Leaf::Kind::kParameter, dtype, std::move(shape), initializer);
 }

@@ -70,6 +70,9 @@ class Constant : public Op {
   double value_;
 };
 
+// Whether running the node does nothing: it is given, or only another name for the same bytes.
+bool runs_nothing(const Node& node);
+
 Value parameter(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);

@@ -196,6 +196,7 @@ MemoryPlan plan_memory(const Graph& graph, const Schedule& schedule, const Kerne
   std::vector<int> workspace_block(schedule.order.size(), -1);
   for (size_t p = 0; p < schedule.order.size(); ++p) {
     const Node& node = graph.node(schedule.order[p]);
+    if (runs_nothing(node)) continue;
     const int64_t bytes = align_up(kernels.workspace(*node.op, types_of(graph, node.inputs), node.outputs));
     if (bytes == 0) continue;
     workspace_block[p] = static_cast<int>(plan.blocks.size());

@@ -15,18 +15,6 @@ struct Program::Step {
   std::vector<size_t> wait_for;  // jobs that must have ended before this step
 };
 
-namespace {
-
-// Whether running the node does nothing: it is given, or only another name for the same bytes.
-bool runs_nothing(const Node& node) {
-  if (dynamic_cast<const Leaf*>(node.op.get()) != nullptr) return true;
-  for (const Alias& alias : node.op->aliases())
-    if (alias.kind == Alias::Kind::kView) return true;
-  return false;
-}
-
-}  // namespace
-
 Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store)
     : graph_(graph),
       store_(store),
