@@ -1,0 +1,116 @@
+// Every golden case against the step that training runs: logits, loss and all gradients, in float64 and float32, on 1,
+// 2 and 4 data ranks, with the optimize passes on and off. The folder is listed when the test runs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+
+#include "core/base/error.h"
+#include "tests/golden/golden_case.h"
+#include "tests/golden/golden_run.h"
+
+namespace synthesizer::golden {
+namespace {
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
+
+// The largest difference, as a multiple of what is allowed: tolerance · scale.
+double excess(const std::vector<double>& got, const std::vector<double>& expected, double tolerance, double scale) {
+  if (got.size() != expected.size()) return HUGE_VAL;
+  double most = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double difference = std::abs(got[i] - expected[i]);
+    if (std::isnan(difference)) return HUGE_VAL;
+    most = std::max(most, difference);
+  }
+  return most == 0 ? 0 : most / (tolerance * scale);
+}
+
+class Comparison {
+ public:
+  Comparison(const Case& golden, const Setting& setting) : golden_(golden) {
+    tolerance_ = setting.dtype == DType::kFloat64 ? 1e-9 : 1e-5;
+    alpha_tolerance_ = setting.dtype == DType::kFloat64 ? 1e-9 : 1e-4;
+    for (const auto& [name, array] : golden.tensors)
+      if (name.starts_with("grad.")) largest_gradient_ = std::max(largest_gradient_, largest(array.values));
+  }
+
+  void check(const Result& result) {
+    note("loss", excess({result.loss}, golden_.at("loss").values, tolerance_, std::abs(golden_.at("loss").values[0])));
+    const std::vector<double>& logits = golden_.at("logits").values;
+    note("logits", excess(result.logits, logits, tolerance_, largest(logits)));
+    for (const auto& [name, array] : golden_.tensors)
+      if (name.starts_with("grad.")) check_gradient(name.substr(5), array.values, result);
+  }
+  double worst() const { return worst_; }
+  const std::string& worst_name() const { return worst_name_; }
+
+ private:
+  void check_gradient(const std::string& name, const std::vector<double>& expected, const Result& result) {
+    const auto found = result.gradients.find(name);
+    if (name.find(".fix.") != std::string::npos) {
+      EXPECT_EQ(found, result.gradients.end()) << name << " is never trained but has a gradient";
+      EXPECT_EQ(largest(expected), 0) << name;
+      return;
+    }
+    ASSERT_NE(found, result.gradients.end()) << name << " has no gradient";
+    const double scale = expected.size() < 8 ? largest_gradient_ : largest(expected);
+    note(name, excess(found->second, expected, name.ends_with("mixture.alpha") ? alpha_tolerance_ : tolerance_, scale));
+  }
+  void note(const std::string& name, double excess) {
+    EXPECT_LE(excess, 1) << name << " differs by " << excess << " times what is allowed";
+    if (excess < worst_) return;
+    worst_ = excess;
+    worst_name_ = name;
+  }
+
+  const Case& golden_;
+  double tolerance_, alpha_tolerance_, largest_gradient_ = 0;
+  double worst_ = 0;
+  std::string worst_name_;
+};
+
+void check_all_cases(const Setting& setting) {
+  for (const Case& golden : load_cases()) {
+    if (!golden.later.empty()) {
+      std::cout << fmt::format("{}: later ({})\n", golden.name, golden.later);
+      continue;
+    }
+    SCOPED_TRACE(fmt::format("{}, {}", golden.name, setting.to_string()));
+    Comparison comparison(golden, setting);
+    try {
+      for (const Result& result : run(golden, setting)) comparison.check(result);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+    std::cout << fmt::format("{}: {}, {:.1e} of what is allowed at {}\n", golden.name, setting.to_string(),
+                             comparison.worst(), comparison.worst_name());
+  }
+}
+
+TEST(Golden, HasCases) {
+  const std::vector<Case> cases = load_cases();
+  for (const Case& golden : cases)
+    std::cout << golden.name << (golden.later.empty() ? "" : " (later: " + golden.later + ")") << "\n";
+  EXPECT_TRUE(std::any_of(cases.begin(), cases.end(), [](const Case& golden) { return golden.later.empty(); }));
+}
+
+TEST(Golden, Float64) { check_all_cases({DType::kFloat64, 1, true}); }
+TEST(Golden, Float64WithoutPasses) { check_all_cases({DType::kFloat64, 1, false}); }
+TEST(Golden, Float64TwoRanks) { check_all_cases({DType::kFloat64, 2, true}); }
+TEST(Golden, Float64FourRanks) { check_all_cases({DType::kFloat64, 4, true}); }
+TEST(Golden, Float64FourRanksWithoutPasses) { check_all_cases({DType::kFloat64, 4, false}); }
+TEST(Golden, Float32) { check_all_cases({DType::kFloat32, 1, true}); }
+TEST(Golden, Float32WithoutPasses) { check_all_cases({DType::kFloat32, 1, false}); }
+TEST(Golden, Float32TwoRanks) { check_all_cases({DType::kFloat32, 2, true}); }
+TEST(Golden, Float32FourRanks) { check_all_cases({DType::kFloat32, 4, true}); }
+TEST(Golden, Float32FourRanksWithoutPasses) { check_all_cases({DType::kFloat32, 4, false}); }
+
+}  // namespace
+}  // namespace synthesizer::golden
