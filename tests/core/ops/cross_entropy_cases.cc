@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/cross_entropy.h"
+#include "tests/core/ops/op_case.h"
+
+namespace synthesizer {
+namespace {
+
+struct Row {
+  std::string label;
+  Shape x, table;
+  int64_t true_vocab;
+  bool mean;
+  std::vector<size_t> loss_outputs;
+  bool all_rules = false;
+};
+
+// The logits of the true vocabulary, [rows, vocab].
+std::vector<std::vector<double>> naive_logits(const Tensor& x, const Tensor& table, const Shape& rows,
+                                              int64_t true_vocab) {
+  std::vector<std::vector<double>> all;
+  each(rows, [&](const Index& i) {
+    std::vector<double> logits(static_cast<size_t>(true_vocab));
+    for (int64_t v = 0; v < true_vocab; ++v)
+      for (int64_t m = 0; m < table.shape.size("model"); ++m) {
+        const Index at = with(with(i, "model", m), "vocab", v);
+        logits[static_cast<size_t>(v)] += x(at) * table(at);
+      }
+    all.push_back(std::move(logits));
+  });
+  return all;
+}
+
+OpCase make_row(const Row& r) {
+  OpCase c;
+  c.op = "linear_cross_entropy";
+  c.label = r.label;
+  const Shape rows = r.x.without("model");
+  c.inputs = {{"x", r.x, -2, 2},
+              {"table", r.table},
+              {"targets", rows, 0, static_cast<double>(r.true_vocab - 1), DType::kInt32}};
+  c.build = [=](Graph& g, In in, DType) {
+    return g.add(std::make_shared<LinearCrossEntropy>(r.true_vocab, r.mean), in);
+  };
+  c.reference = [=](const auto& in) {
+    std::vector<Tensor> y(3, Tensor(rows));
+    const auto all = naive_logits(in[0], in[1], rows, r.true_vocab);
+    for (size_t i = 0; i < all.size(); ++i) {
+      const double max = *std::max_element(all[i].begin(), all[i].end());
+      double sum = 0, mean = 0;
+      for (const double logit : all[i]) {
+        sum += std::exp(logit - max);
+        mean += logit / static_cast<double>(r.true_vocab);
+      }
+      y[0].data[i] = max + std::log(sum);
+      y[1].data[i] = all[i][static_cast<size_t>(in[2].data[i])];
+      if (r.mean) y[2].data[i] = mean;
+    }
+    return y;
+  };
+  c.loss_outputs = r.loss_outputs;
+  c.tolerance32 = 1e-5;
+  c.all_rules = r.all_rules;
+  return c;
+}
+
+OpCase make_gradient_row(const Row& r) {
+  OpCase c = make_row(r);
+  c.op = "linear_cross_entropy_gradient";
+  const Shape rows = r.x.without("model");
+  c.inputs.push_back({"log_z", rows, 3, 8});
+  c.inputs.push_back({"d_log_z", rows});
+  c.inputs.push_back({"d_target", rows});
+  if (r.mean) c.inputs.push_back({"d_mean", rows});
+  c.build = [=](Graph& g, In in, DType) {
+    return g.add(std::make_shared<LinearCrossEntropyGradient>(r.true_vocab, r.mean), in);
+  };
+  c.reference = [=](const auto& in) {
+    std::vector<Tensor> d = {Tensor(r.x), Tensor(r.table)};
+    const auto all = naive_logits(in[0], in[1], rows, r.true_vocab);
+    size_t row = 0;
+    each(rows, [&](const Index& i) {
+      for (int64_t v = 0; v < r.true_vocab; ++v) {
+        double dlogit = in[4](i) * std::exp(all[row][static_cast<size_t>(v)] - in[3](i));
+        if (v == static_cast<int64_t>(in[2](i))) dlogit += in[5](i);
+        if (r.mean) dlogit += in[6](i) / static_cast<double>(r.true_vocab);
+        for (int64_t m = 0; m < r.x.size("model"); ++m) {
+          const Index at = with(with(i, "model", m), "vocab", v);
+          d[0](at) += dlogit * in[1](at);
+          d[1](at) += dlogit * in[0](at);
+        }
+      }
+      ++row;
+    });
+    return d;
+  };
+  c.has_gradient = false;
+  c.loss_outputs = {0};
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> cross_entropy_cases() {
+  const Shape odd{kBatch(1), kLength(31), kModel(33)};
+  std::vector<OpCase> rows;
+  for (const Row& r : std::vector<Row>{
+           {"padded", odd, {kVocab(33), kModel(33)}, 31, true, {0, 1, 2}},
+           {"transposed", odd, {kModel(33), kVocab(33)}, 31, false, {0, 1}},
+           {"whole", odd, {kVocab(31), kModel(33)}, 31, false, {0, 1}},
+           {"only_log_z", {kLength(3), kModel(5)}, {kVocab(7), kModel(5)}, 7, true, {0}},
+           {"only_target", {kLength(3), kModel(5)}, {kVocab(7), kModel(5)}, 6, false, {1}},
+           {"one_row", {kModel(5)}, {kVocab(7), kModel(5)}, 7, true, {0, 1, 2}},
+           {"one_word", {kLength(3), kModel(1)}, {kVocab(1), kModel(1)}, 1, true, {0, 1, 2}},
+           {"wide", {kLength(3), kModel(7)}, {kVocab(4099), kModel(7)}, 4097, true, {0, 1, 2}},
+           {"wide_transposed", {kLength(3), kModel(7)}, {kModel(7), kVocab(4099)}, 4097, true, {0, 1, 2}},
+           {"many_rows", {kBatch(3), kLength(511), kModel(3)}, {kVocab(31), kModel(3)}, 30, true, {0, 1, 2}},
+           {"even", {kBatch(4), kLength(8), kModel(5)}, {kVocab(16), kModel(5)}, 15, true, {0, 1, 2}, true},
+       }) {
+    rows.push_back(make_row(r));
+    rows.push_back(make_gradient_row(r));
+  }
+  return rows;
+}
+
+}  // namespace synthesizer

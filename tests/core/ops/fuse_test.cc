@@ -1,0 +1,99 @@
+#include "core/ops/fuse.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/embedding.h"
+#include "tests/core/ops/op_runner.h"
+
+namespace synthesizer {
+namespace {
+
+const Shape kTable{kVocab(31), kModel(5)};
+
+struct Built {
+  Graph graph;
+  Value x;
+
+  Built() { x = input(graph, "x", DType::kFloat64, kTable); }
+  // The gradient of an embedding with ids and dy of its own.
+  Value rows(const std::string& name, const Shape& table = kTable) {
+    const Value ids = input(graph, name + ".ids", DType::kInt32, {kLength(7)});
+    const Value dy = input(graph, name + ".dy", DType::kFloat64, {kLength(7), table.dims()[1]});
+    return graph.add_one(std::make_shared<EmbeddingGradient>(table.dims()[0], 0, false), {{ids, dy}});
+  }
+};
+
+size_t count(const Graph& graph, std::string_view op) {
+  size_t n = 0;
+  for (const Node& node : graph.nodes()) n += node.op->name() == op;
+  return n;
+}
+
+std::vector<Tensor> run(Graph& graph) {
+  OpRunner runner(graph);
+  uint64_t stream = 0;
+  for (const Node& node : graph.nodes()) {
+    if (node.op->name() != "input") continue;
+    Tensor value(node.outputs[0].shape);
+    const bool ids = node.outputs[0].dtype == DType::kInt32;
+    ++stream;
+    for (size_t e = 0; e < value.data.size(); ++e)
+      value.data[e] = ids ? static_cast<double>(static_cast<int>(random01(stream, e) * 31)) : random01(stream, e);
+    runner.set(node.name, value);
+  }
+  runner.run();
+  std::vector<Tensor> outputs;
+  for (const auto& [name, ref] : graph.outputs()) outputs.push_back(runner.get(name));
+  return outputs;
+}
+
+void expect_same_results(Graph& before, Graph& after) {
+  const std::vector<Tensor> expected = run(before), got = run(after);
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(difference(got[i], expected[i], 1e-15), "");
+}
+
+TEST(Fuse, AddsRowsOntoTheOtherGradient) {
+  for (const bool rows_first : {false, true}) {
+    Built b;
+    const Value rows = b.rows("a");
+    mark_outputs(b.graph, {{rows_first ? rows + b.x : b.x + rows}});
+    const auto fused = fuse(b.graph);
+    EXPECT_EQ(count(*fused, "add"), 0u);
+    EXPECT_EQ(count(*fused, "embedding_gradient"), 1u);
+    expect_same_results(b.graph, *fused);
+  }
+}
+
+TEST(Fuse, Chains) {
+  Built b;
+  const Value first = b.rows("a"), second = b.rows("b"), third = b.rows("c");
+  mark_outputs(b.graph, {{(second + first) + b.x + third}});
+  const auto fused = fuse(b.graph);
+  EXPECT_EQ(count(*fused, "embedding_gradient"), 3u);
+  EXPECT_EQ(count(*fused, "add"), 1u);  // two sums of rows and x: one of the three has to begin with no base
+  expect_same_results(b.graph, *fused);
+}
+
+TEST(Fuse, LeavesWhatOthersUse) {
+  Built b;
+  const Value rows = b.rows("a"), marked = b.rows("b");
+  mark_outputs(b.graph, {{b.x + rows, relu(rows), b.x + marked, marked}});
+  const auto fused = fuse(b.graph);
+  EXPECT_EQ(count(*fused, "add"), 2u);
+  expect_same_results(b.graph, *fused);
+}
+
+TEST(Fuse, LeavesOtherShapes) {
+  Built b;
+  const Value scalar = input(b.graph, "scalar", DType::kFloat64, {});
+  mark_outputs(b.graph, {{scalar + b.rows("a")}});
+  const auto fused = fuse(b.graph);
+  EXPECT_EQ(count(*fused, "add"), 1u);
+  expect_same_results(b.graph, *fused);
+}
+
+}  // namespace
+}  // namespace synthesizer

@@ -1,0 +1,175 @@
+// Softmax and root-mean-square normalisation.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/ops/rms_norm.h"
+#include "core/ops/softmax.h"
+#include "tests/core/ops/op_case.h"
+
+namespace synthesizer {
+namespace {
+
+// One row of the softmax at a time: the largest logit of the keys that are seen, their sum, the quotients.
+Tensor naive_softmax(Tensor x, const SoftmaxOptions& options, const Tensor* addend, const Tensor* mask) {
+  const std::string& over = options.over;
+  if (addend != nullptr) each(x.shape, [&](const Index& i) { x(i) += (*addend)(i); });
+  const auto seen = [&](const Index& i) {
+    return !(options.causal && i.at(over) > i.at(options.query)) && !(mask != nullptr && (*mask)(i) == 0);
+  };
+  Tensor y(x.shape);
+  each(x.shape.without(over), [&](const Index& row) {
+    double max = -std::numeric_limits<double>::infinity(), sum = 0;
+    for (int64_t j = 0; j < x.shape.size(over); ++j)
+      if (seen(with(row, over, j))) max = std::max(max, x(with(row, over, j)));
+    for (int64_t j = 0; j < x.shape.size(over); ++j)
+      if (seen(with(row, over, j))) sum += std::exp(x(with(row, over, j)) - max);
+    for (int64_t j = 0; j < x.shape.size(over); ++j)
+      if (seen(with(row, over, j))) y(with(row, over, j)) = std::exp(x(with(row, over, j)) - max) / sum;
+  });
+  return y;
+}
+
+struct SoftmaxRow {
+  std::string label;
+  Shape x;
+  SoftmaxOptions options;
+  Shape addend = {};
+  bool all_rules = false;
+};
+
+OpCase softmax_row(const SoftmaxRow& r) {
+  OpCase c;
+  c.op = "softmax";
+  c.label = r.label;
+  c.inputs = {{"x", r.x, -4, 4}};
+  if (r.options.addend) c.inputs.push_back({"addend", r.addend, -2, 2});
+  if (r.options.key_mask) {
+    c.inputs.push_back(
+        {"mask", {kBatch(r.x.size("batch")), kMemoryLength(r.x.size("memory_length"))}, 0, 1, DType::kInt32});
+    c.adjust = [](std::vector<Tensor>& in) {  // the last example has no key to see
+      Tensor& mask = in.back();
+      const int64_t last = mask.shape.size("batch") - 1;
+      for (int64_t j = 0; j < mask.shape.size("memory_length"); ++j)
+        mask(Index{{"batch", last}, {"memory_length", j}}) = 0;
+    };
+  }
+  c.build = [o = r.options](Graph&, In in, DType) {
+    return std::vector{softmax(in[0], o.over, o.addend ? in[1] : Value(), o.key_mask ? in.back() : Value(), o.query)};
+  };
+  c.reference = [o = r.options](const auto& in) {
+    return std::vector{naive_softmax(in[0], o, o.addend ? &in[1] : nullptr, o.key_mask ? &in.back() : nullptr)};
+  };
+  c.all_rules = r.all_rules;
+  return c;
+}
+
+OpCase softmax_gradient_row(const SoftmaxRow& r) {
+  OpCase c;
+  c.op = "softmax_gradient";
+  c.label = r.label;
+  c.inputs = {{"y", r.x, -4, 4}, {"dy", r.x}};
+  SoftmaxOptions options = r.options;
+  options.addend = options.key_mask = false;
+  c.adjust = [options](std::vector<Tensor>& in) {
+    in[0] = naive_softmax(in[0], options, nullptr, nullptr);
+    for (double& y : in[0].data) y = static_cast<float>(y);
+  };
+  c.build = [options](Graph& g, In in, DType) {
+    return std::vector{g.add_one(std::make_shared<SoftmaxGradient>(options), in)};
+  };
+  c.reference = [options](const auto& in) {
+    Tensor dx(in[0].shape), dot(in[0].shape.without(options.over));
+    each(dx.shape, [&](const Index& i) { dot(i) += in[0](i) * in[1](i); });
+    each(dx.shape, [&](const Index& i) { dx(i) = in[0](i) * (in[1](i) - dot(i)); });
+    return std::vector{dx};
+  };
+  c.has_gradient = false;
+  c.all_rules = r.all_rules;
+  return c;
+}
+
+// x, scale and r of a norm over "model".
+Tensor reciprocal_root(const Tensor& x, double epsilon) {
+  Tensor r(x.shape.without("model"));
+  each(x.shape, [&](const Index& i) { r(i) += x(i) * x(i); });
+  for (double& v : r.data) v = 1 / std::sqrt(v / static_cast<double>(x.shape.size("model")) + epsilon);
+  return r;
+}
+
+OpCase rms_norm_row(const std::string& label, const Shape& x, double epsilon, bool all_rules = false) {
+  OpCase c;
+  c.op = "rms_norm";
+  c.label = label;
+  c.inputs = {{"x", x, -2, 2}, {"scale", {kModel(x.size("model"))}, 0.5, 1.5}};
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNorm>("model", epsilon), in); };
+  c.reference = [=](const auto& in) {
+    const Tensor r = reciprocal_root(in[0], epsilon);
+    return std::vector{tabulate(x, [&](const Index& i) { return in[0](i) * r(i) * in[1](i); }), r};
+  };
+  c.all_rules = all_rules;
+  return c;
+}
+
+OpCase rms_norm_gradient_row(const std::string& label, const Shape& x, bool all_rules = false) {
+  OpCase c;
+  c.op = "rms_norm_gradient";
+  c.label = label;
+  c.inputs = {
+      {"x", x, -2, 2}, {"scale", {kModel(x.size("model"))}, 0.5, 1.5}, {"r", x.without("model"), 0.5, 1.5}, {"dy", x}};
+  c.build = [](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNormGradient>("model"), in); };
+  c.reference = [=](const auto& in) {
+    const Tensor &v = in[0], &scale = in[1], &r = in[2], &dy = in[3];
+    Tensor mean(x.without("model")), dscale(scale.shape);
+    const auto n = static_cast<double>(x.size("model"));
+    each(x, [&](const Index& i) { mean(i) += v(i) * dy(i) * scale(i) / n; });
+    each(x, [&](const Index& i) { dscale(i) += v(i) * r(i) * dy(i); });
+    return std::vector{
+        tabulate(x, [&](const Index& i) { return r(i) * (dy(i) * scale(i) - v(i) * r(i) * r(i) * mean(i)); }), dscale};
+  };
+  c.has_gradient = false;
+  c.all_rules = all_rules;
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> normal_cases() {
+  const Shape scores{kBatch(3), kHeads(5), kLength(7), kMemoryLength(31)};
+  const Shape shared{kHeads(5), kLength(7), kMemoryLength(31)};
+  const Shape square{kBatch(2), kHeads(1), kLength(33), kMemoryLength(33)};
+  const Shape even{kBatch(4), kHeads(4), kLength(8), kMemoryLength(8)};
+  const std::string keys = "memory_length";
+  const SoftmaxOptions plain{keys}, causal{keys, "length", true}, all{keys, "length", true, true, true};
+  std::vector<OpCase> rows;
+  for (const SoftmaxRow& r : std::vector<SoftmaxRow>{
+           {"plain", scores, plain},
+           {"long", {kLength(3), kMemoryLength(511)}, plain},
+           {"one_key", {kLength(5), kMemoryLength(1)}, plain},
+           {"vector", {kMemoryLength(3)}, plain},
+           {"causal", square, causal},
+           {"causal_wide", scores, causal},
+           {"addend", scores, {keys, "", false, true, false}, shared},
+           {"addend_heads", scores, {keys, "", false, true, false}, {kHeads(5)}},
+           {"mask", scores, {keys, "", false, false, true}},
+           {"all", scores, all, shared},
+           {"even", even, {keys, "", false, true, true}, {kHeads(4), kLength(8), kMemoryLength(8)}, true},
+           {"even_causal", even, all, {kHeads(4), kLength(8), kMemoryLength(8)}, true},
+       }) {
+    rows.push_back(softmax_row(r));
+    if (!r.options.addend && !r.options.key_mask) rows.push_back(softmax_gradient_row(r));
+  }
+  rows.push_back(softmax_gradient_row({"even", even, plain, {}, true}));
+  rows.push_back(softmax_gradient_row({"even_causal", even, causal, {}, true}));
+  for (const auto& [label, shape] : std::vector<std::pair<std::string, Shape>>{
+           {"odd", {kBatch(3), kLength(5), kModel(33)}}, {"long", {kLength(3), kModel(511)}}, {"one", {kModel(31)}}}) {
+    rows.push_back(rms_norm_row(label, shape, 1e-6));
+    rows.push_back(rms_norm_gradient_row(label, shape));
+  }
+  rows.push_back(rms_norm_row("large_epsilon", {kLength(3), kModel(1)}, 0.5));
+  rows.push_back(rms_norm_row("even", {kBatch(4), kLength(8), kModel(31)}, 1e-6, true));
+  rows.push_back(rms_norm_gradient_row("even", {kBatch(4), kLength(8), kModel(31)}, true));
+  return rows;
+}
+
+}  // namespace synthesizer

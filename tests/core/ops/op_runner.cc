@@ -1,0 +1,98 @@
+#include "tests/core/ops/op_runner.h"
+
+#include "core/base/error.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+
+namespace synthesizer {
+namespace {
+
+const KernelTable& cpu_kernels() {
+  static const CpuKernelTable table(1);
+  return table;
+}
+
+template <typename T>
+void convert(const std::vector<double>& from, T* to) {
+  for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<T>(from[i]);
+}
+
+template <typename Read>
+Tensor read(const ValueType& type, Read read_as) {
+  Tensor result(type.shape);
+  const auto copy = [&](const auto* from) { result.data.assign(from, from + type.shape.elements()); };
+  switch (type.dtype) {
+    case DType::kFloat32:
+      copy(read_as(float()));
+      break;
+    case DType::kFloat64:
+      copy(read_as(double()));
+      break;
+    case DType::kInt32:
+      copy(read_as(int32_t()));
+      break;
+    case DType::kInt64:
+      copy(read_as(int64_t()));
+      break;
+  }
+  return result;
+}
+
+}  // namespace
+
+OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators) : store_(std::make_unique<StateStore>(graph)) {
+  store_->initialize(kStateSeed);
+  program_ = std::make_unique<Program>(graph, cpu_kernels(), communicators, *store_);
+}
+
+void OpRunner::set(const std::string& name, const Tensor& value) {
+  const StateTensor* state = store_->find(name);
+  const ValueType type = state ? state->type : program_->input_type(name);
+  CHECK(type.shape == value.shape, "{}: got {}, expected {}", name, value.shape.to_string(), type.shape.to_string());
+  switch (type.dtype) {
+    case DType::kFloat32:
+      return convert(value.data, state ? reinterpret_cast<float*>(state->data) : program_->input<float>(name).data());
+    case DType::kFloat64:
+      return convert(value.data, state ? reinterpret_cast<double*>(state->data) : program_->input<double>(name).data());
+    case DType::kInt32:
+      return convert(value.data, program_->input<int32_t>(name).data());
+    case DType::kInt64:
+      return convert(value.data, program_->input<int64_t>(name).data());
+  }
+}
+
+Tensor OpRunner::get(const std::string& name) {
+  if (const StateTensor* state = store_->find(name))
+    return read(state->type, [&](auto as) { return reinterpret_cast<const decltype(as)*>(state->data); });
+  return read(program_->output_type(name), [&](auto as) { return program_->output<decltype(as)>(name).data(); });
+}
+
+std::vector<Value> add_leaves(Graph& graph, const OpCase& row, DType dtype, std::span<const Shape> shapes) {
+  std::vector<Value> values;
+  for (size_t i = 0; i < row.inputs.size(); ++i) {
+    const OpInput& in = row.inputs[i];
+    const DType type = in.dtype == DType::kFloat64 ? dtype : in.dtype;
+    values.push_back(in.persistent ? state(graph, in.name, type, shapes[i], {})
+                                   : input(graph, in.name, type, shapes[i]));
+  }
+  return values;
+}
+
+std::vector<Shape> whole_shapes(const OpCase& row) {
+  std::vector<Shape> shapes;
+  for (const OpInput& in : row.inputs) shapes.push_back(in.shape);
+  return shapes;
+}
+
+void mark_outputs(Graph& graph, std::span<const Value> values) {
+  for (size_t i = 0; i < values.size(); ++i) graph.mark_output(fmt::format("y{}", i), values[i]);
+}
+
+std::vector<Tensor> run_once(OpRunner& runner, const OpCase& row, std::span<const Tensor> inputs, size_t outputs) {
+  for (size_t i = 0; i < row.inputs.size(); ++i) runner.set(row.inputs[i].name, inputs[i]);
+  runner.run();
+  std::vector<Tensor> results;
+  for (size_t i = 0; i < outputs; ++i) results.push_back(runner.get(fmt::format("y{}", i)));
+  return results;
+}
+
+}  // namespace synthesizer

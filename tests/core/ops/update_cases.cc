@@ -1,0 +1,79 @@
+#include <cmath>
+
+#include "core/ops/update.h"
+#include "tests/core/ops/op_case.h"
+
+namespace synthesizer {
+namespace {
+
+OpInput scalar(const std::string& name, double value) { return {name, {}, value, value}; }
+
+OpInput kept(const std::string& name, const Shape& shape, double low) {
+  return {name, shape, low, 1, DType::kFloat64, {}, /*persistent=*/true};
+}
+
+OpCase adamw_row(const std::string& label, const Shape& shape, const AdamWOptions& options, double step, double apply,
+                 bool all_rules = false) {
+  OpCase c;
+  c.op = "adamw";
+  c.label = label;
+  c.inputs = {kept("parameter", shape, -1),
+              kept("first", shape, -1),
+              kept("second", shape, 0),
+              {"gradient", shape, -4, 4},
+              scalar("learning_rate", 0.125),
+              scalar("scale", 0.375),
+              {"step", {}, step, step, DType::kInt64},
+              scalar("apply", apply)};
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<AdamW>(options), in); };
+  c.reference = [=](const auto& in) {
+    std::vector<Tensor> out = {in[0], in[1], in[2]};
+    if (in[7].data[0] == 0) return out;
+    const double rate = in[4].data[0], scale = in[5].data[0], t = in[6].data[0] + 1;
+    for (size_t e = 0; e < in[0].data.size(); ++e) {
+      const double g = scale * in[3].data[e], p = in[0].data[e];
+      const double m = options.beta1 * in[1].data[e] + (1 - options.beta1) * g;
+      const double v = options.beta2 * in[2].data[e] + (1 - options.beta2) * g * g;
+      const double mean = m / (1 - std::pow(options.beta1, t)), root = std::sqrt(v / (1 - std::pow(options.beta2, t)));
+      out[0].data[e] = p - rate * (mean / (root + options.epsilon) + options.weight_decay * p);
+      out[1].data[e] = m;
+      out[2].data[e] = v;
+    }
+    return out;
+  };
+  c.has_gradient = false;
+  c.tolerance32 = 1e-5;  // the first steps divide by 1 − β2ᵗ
+  c.all_rules = all_rules;
+  return c;
+}
+
+OpCase assign_row(const std::string& label, const Shape& shape, double apply, bool all_rules = false) {
+  OpCase c;
+  c.op = "assign";
+  c.label = label;
+  c.inputs = {kept("target", shape, -1), {"value", shape}, scalar("apply", apply)};
+  c.build = [](Graph&, In in, DType) { return std::vector{assign(in[0], in[1], in[2])}; };
+  c.reference = [](const auto& in) { return std::vector{in[2].data[0] == 0 ? in[0] : in[1]}; };
+  c.has_gradient = false;
+  c.all_rules = all_rules;
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> update_cases() {
+  const Shape odd{kLength(31), kModel(33)}, even{kHeads(4), kModel(8)};
+  return {
+      adamw_row("first_step", odd, {}, 0, 1),
+      adamw_row("decay", odd, {0.8, 0.95, 1e-6, 0.1}, 99, 1),
+      adamw_row("late", odd, {}, 5000000000, 1),
+      adamw_row("not_applied", odd, {}, 3, 0),
+      adamw_row("scalar", {}, {}, 3, 1),
+      adamw_row("even", even, {0.9, 0.98, 1e-8, 0.01}, 3, 1, true),
+      assign_row("odd", odd, 1),
+      assign_row("not_applied", odd, 0),
+      assign_row("even", even, 1, true),
+  };
+}
+
+}  // namespace synthesizer
