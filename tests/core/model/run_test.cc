@@ -90,7 +90,7 @@ class ModelRun {
     feed_ids("targets", setting_.shape.target_length, 2000);
     if (!program_->has_input("weights")) return;
     for (double& weight : program_->input<double>("weights")) weight = 1;
-    program_->input<double>("weights")[0] = 0.5;
+    if (world_ == nullptr || world_->rank() == 0) program_->input<double>("weights")[0] = 0.5;
     program_->input<double>("denominator")[0] =
         static_cast<double>(setting_.shape.batch * setting_.shape.target_length);
   }
