@@ -29,9 +29,11 @@ class CountedGemm : public Gemm {
 
 int64_t gemm_workspace(const Product& product, int threads) {
   if (product.dtype != DType::kFloat32) return 0;
-  // oneDNN copies blocks of A and B for each thread: at most 64 rows and 64 columns by 4096, and a block of C.
+  // oneDNN copies blocks of A and B for each thread, at most 256 rows and 256 columns by 4096, and a block of C. What
+  // it would use beyond that, many threads with a C each to add up, it does not get.
+  const auto block = [](int64_t size) { return std::min<int64_t>((size + 63) / 64 * 64, 256); };
   const int64_t depth = std::min<int64_t>(product.k, 4096) + 64;
-  return threads * 4 * (2 * 64 * depth + 64 * 256 + 1024);
+  return threads * 4 * ((block(product.m) + block(product.n)) * depth + 64 * 256 + 1024);
 }
 
 std::unique_ptr<Gemm> make_gemm(const Product& product, int threads, KernelCounters* counters) {

@@ -75,14 +75,18 @@ dnnl_memory_desc_t describe(const Product& p, const MatrixStrides& s, int64_t ro
 
 class OneDnnGemm : public Gemm {
  public:
-  OneDnnGemm(const Product& product, int threads, int64_t workspace) : threads_(threads) {
-    const OpenMpThreads scope(threads);
+  OneDnnGemm(const Product& product, int threads, int64_t workspace) {
     check(dnnl_engine_create(engine_.out(), dnnl_cpu, 0), "the engine");
     check(dnnl_stream_create(stream_.out(), engine_.get(), dnnl_stream_default_flags), "the stream");
-    // The order of the two batch dimensions decides which kernel oneDNN finds: take the faster kind.
-    if (!prepare(product, false, workspace, true) && !prepare(product, true, workspace, true) &&
-        !prepare(product, false, workspace, false))
-      fail("oneDNN: no product of {}x{}x{} in {} bytes of workspace", product.m, product.n, product.k, workspace);
+    // Fewer threads need less workspace. The order of the two batch dimensions decides which kernel oneDNN finds: take
+    // the faster kind.
+    for (threads_ = threads; threads_ > 0; threads_ /= 2) {
+      const OpenMpThreads scope(threads_);
+      if (prepare(product, false, workspace, true) || prepare(product, true, workspace, true) ||
+          prepare(product, false, workspace, false))
+        return;
+    }
+    fail("oneDNN: no product of {}x{}x{} in {} bytes of workspace", product.m, product.n, product.k, workspace);
   }
 
   void run(const void* a, const void* b, void* c, void* workspace) const override {
