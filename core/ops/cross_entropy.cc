@@ -25,9 +25,9 @@ ValueType infer_rows(std::string_view op, std::span<const ValueType> inputs, int
   return {x.dtype, rows};
 }
 
-// Of one product of all rows with the table.
-int64_t product_flops(std::span<const ValueType> inputs) {
-  return 2 * inputs[2].shape.elements() * inputs[1].shape.elements();
+// Of one product of all rows with the table; its padding is left out.
+int64_t product_flops(std::span<const ValueType> inputs, int64_t true_vocab) {
+  return 2 * inputs[0].shape.elements() * true_vocab;
 }
 
 std::string text(int64_t true_vocab, bool mean) {
@@ -69,7 +69,7 @@ std::vector<PartitionRule> LinearCrossEntropy::partition(std::span<const ValueTy
 // The logits, and an element of them: the maximum, subtract, exp, the sum; and the mean's sum.
 Cost LinearCrossEntropy::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const int64_t logits = inputs[2].shape.elements() * true_vocab_;
-  return {product_flops(inputs) + (mean_ ? 5 : 4) * logits, total_bytes(inputs) + total_bytes(outputs)};
+  return {product_flops(inputs, true_vocab_) + (mean_ ? 5 : 4) * logits, total_bytes(inputs) + total_bytes(outputs)};
 }
 
 // ---- LinearCrossEntropyGradient
@@ -99,7 +99,8 @@ std::vector<PartitionRule> LinearCrossEntropyGradient::partition(std::span<const
 // The logits again, dx and dtable, and an element of the logits: subtract, exp, multiply; and adding the mean's part.
 Cost LinearCrossEntropyGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const int64_t logits = inputs[2].shape.elements() * true_vocab_;
-  return {3 * product_flops(inputs) + (mean_ ? 4 : 3) * logits, total_bytes(inputs) + total_bytes(outputs)};
+  return {3 * product_flops(inputs, true_vocab_) + (mean_ ? 4 : 3) * logits,
+          total_bytes(inputs) + total_bytes(outputs)};
 }
 
 CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab, bool mean) {

@@ -9,7 +9,8 @@ namespace {
 void expect_scaled(std::string_view op, const std::string& dim, std::span<const ValueType> x_and_scale) {
   const ValueType& x = x_and_scale[0];
   expect_floating(op, "input", x);
-  expect_dim(op, "input", x, dim);
+  if (x.shape.rank() == 0 || x.shape.dims().back().name != dim)
+    fail("[{}] input: got {}, expected {} last", op, describe(x), dim);
   expect_type(op, "scale", x_and_scale[1], {x.dtype, Shape{{dim, x.shape.size(dim)}}});
 }
 

@@ -1,7 +1,5 @@
 #include "core/ops/shared_attention.h"
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/ops/contract.h"
 
@@ -34,13 +32,9 @@ std::vector<ValueType> output_types(const Dims& d, DType dtype) {
   return {{dtype, Shape{d.batch, d.query, d.heads, d.head}}, {dtype, Shape{d.batch, d.query, d.heads}}};
 }
 
-// Pairs of query and key that are looked at, over all heads.
-int64_t pairs(const ValueType& logits, bool causal) {
-  const std::vector<Dim>& dims = logits.shape.dims();
-  const int64_t queries = dims[1].size, keys = dims[2].size;
-  if (!causal) return dims[0].size * queries * keys;
-  const int64_t square = std::min(queries, keys);
-  return dims[0].size * (square * (square + 1) / 2 + (queries - square) * keys);
+// Of one product of the weights with the values of all examples, and the column of each that the divisor comes from.
+int64_t product_flops(const Dims& d) {
+  return 2 * d.heads.size * d.query.size * d.key.size * d.batch.size * (d.head.size + 1);
 }
 
 }  // namespace
@@ -75,11 +69,10 @@ std::vector<PartitionRule> SharedAttention::partition(std::span<const ValueType>
   return rules;
 }
 
-// The product with V and the column of ones, and the division.
+// The product, and the division.
 Cost SharedAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), inputs);
-  const int64_t product = 2 * d.batch.size * pairs(inputs[kLogits], causal_) * (d.head.size + 1);
-  return {product + outputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
+  return {product_flops(d) + outputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
 }
 
 // ---- SharedAttentionGradient
@@ -103,11 +96,10 @@ std::vector<PartitionRule> SharedAttentionGradient::partition(std::span<const Va
   return rules;
 }
 
-// Two products: dY·Vᵀ, and Aᵀ·dY.
+// Two products: dY·Vᵀ, and Aᵀ·dY; an element of dY: Σ dY·Y and the division; of S: times A.
 Cost SharedAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), inputs);
-  const int64_t product = 2 * d.batch.size * pairs(inputs[kLogits], causal_) * d.head.size;
-  return {2 * product + 4 * inputs[kY].shape.elements() + 2 * inputs[kLogits].shape.elements(),
+  return {2 * product_flops(d) + 3 * inputs[kY].shape.elements() + inputs[kLogits].shape.elements(),
           total_bytes(inputs) + total_bytes(outputs)};
 }
 

@@ -87,6 +87,7 @@ TEST_F(Refused, ByTheOthers) {
   EXPECT_REFUSED(softmax(x, "model", {}, i32({kBatch(3), kModel(5)})), HasSubstr("[softmax] dimension batch"));
   EXPECT_REFUSED(softmax(x, "model", {}, f32({kBatch(2), kModel(5)})), HasSubstr("key mask"));
   EXPECT_REFUSED(rms_norm(x, f32({kModel(6)}), "model", 1e-6), HasSubstr("[rms_norm] scale: got f32 [model 6]"));
+  EXPECT_REFUSED(rms_norm(x, f32({kLength(3)}), "length", 1e-6), HasSubstr("expected length last"));
   EXPECT_REFUSED(embedding(f32({kVocab(9), kModel(5)}), f32({kLength(3)})), HasSubstr("[embedding] ids"));
   EXPECT_REFUSED(linear_cross_entropy(x, f32({kVocab(9), kModel(5)}), i32({kBatch(2), kLength(4)}), 9, false),
                  HasSubstr("[linear_cross_entropy] targets"));

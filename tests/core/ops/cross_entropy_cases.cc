@@ -60,6 +60,7 @@ OpCase make_row(const Row& r) {
     return y;
   };
   c.loss_outputs = r.loss_outputs;
+  c.product_flops = 2 * r.x.elements() * r.true_vocab;
   c.tolerance32 = 1e-5;
   c.all_rules = r.all_rules;
   return c;
@@ -95,6 +96,7 @@ OpCase make_gradient_row(const Row& r) {
     });
     return d;
   };
+  *c.product_flops *= 3;
   c.has_gradient = false;
   c.loss_outputs = {0};
   return c;

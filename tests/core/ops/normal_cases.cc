@@ -147,6 +147,8 @@ std::vector<OpCase> normal_cases() {
            {"long", {kLength(3), kMemoryLength(511)}, plain},
            {"one_key", {kLength(5), kMemoryLength(1)}, plain},
            {"vector", {kMemoryLength(3)}, plain},
+           {"over_first", {kMemoryLength(3), kHeads(31)}, plain},
+           {"over_middle", {kHeads(5), kMemoryLength(31), kLength(7)}, plain},
            {"causal", square, causal},
            {"causal_wide", scores, causal},
            {"addend", scores, {keys, "", false, true, false}, shared},

@@ -1,15 +1,9 @@
 #include "tests/core/ops/op_runner.h"
 
 #include "core/base/error.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 
 namespace synthesizer {
 namespace {
-
-const KernelTable& cpu_kernels() {
-  static const CpuKernelTable table(1);
-  return table;
-}
 
 template <typename T>
 void convert(const std::vector<double>& from, T* to) {
@@ -39,9 +33,10 @@ Tensor read(const ValueType& type, Read read_as) {
 
 }  // namespace
 
-OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators) : store_(std::make_unique<StateStore>(graph)) {
+OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators, KernelCounters* counters)
+    : kernels_(1, counters), store_(std::make_unique<StateStore>(graph)) {
   store_->initialize(kStateSeed);
-  program_ = std::make_unique<Program>(graph, cpu_kernels(), communicators, *store_);
+  program_ = std::make_unique<Program>(graph, kernels_, communicators, *store_);
 }
 
 void OpRunner::set(const std::string& name, const Tensor& value) {

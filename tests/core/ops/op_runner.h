@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/graph/program.h"
+#include "core/kernels/cpu/cpu_kernels.h"
 #include "tests/core/ops/op_case.h"
 
 namespace synthesizer {
@@ -17,7 +18,7 @@ inline constexpr uint64_t kStateSeed = 7;
 class OpRunner {
  public:
   // The graph must outlive the runner.
-  explicit OpRunner(Graph& graph, const AxisCommunicators& communicators = {});
+  explicit OpRunner(Graph& graph, const AxisCommunicators& communicators = {}, KernelCounters* counters = nullptr);
 
   // Values of inputs and persistent leaves, converted to their types.
   void set(const std::string& name, const Tensor& value);
@@ -26,6 +27,7 @@ class OpRunner {
   Tensor get(const std::string& name);
 
  private:
+  CpuKernelTable kernels_;
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<Program> program_;
 };

@@ -41,8 +41,10 @@ class OpRow : public ::testing::TestWithParam<OpCase> {
     const std::vector<Tensor> inputs = case_inputs(GetParam());
     const std::vector<Tensor> expected = GetParam().reference(inputs);
     ASSERT_EQ(expected.size(), outputs.size());
-    OpRunner runner(graph);
+    KernelCounters counters;
+    OpRunner runner(graph, {}, &counters);
     const std::vector<Tensor> got = run_once(runner, GetParam(), inputs, outputs.size());
+    EXPECT_EQ(counters.product_flops, GetParam().product_flops.value_or(counters.product_flops));
     for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(difference(got[i], expected[i], tolerance), "") << "output " << i;
   }
 };

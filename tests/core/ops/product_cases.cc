@@ -27,7 +27,7 @@ OpCase row(const std::string& label, const Shape& a, const Shape& b, const DimNa
     return std::vector{y};
   };
   c.tolerance32 = 1e-5;
-  c.flops = 2 * all.elements();
+  c.flops = c.product_flops = 2 * all.elements();
   c.all_rules = all_rules;
   return c;
 }
