@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   Session session(argc, argv);
   try {
     CommandLine line;
+    add_bench_command(line);
     add_data_command(line);
     add_train_command(line);
     return line.parse(argc, argv)(session);

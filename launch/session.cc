@@ -50,6 +50,17 @@ MpiCommunicator& Session::world() {
   return mpi_->world();
 }
 
+int Session::ranks_on_host() {
+  world();
+  MPI_Comm host = MPI_COMM_NULL;
+  int ranks = 1;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) != MPI_SUCCESS)
+    fail("MPI_Comm_split_type: could not tell the ranks of this host");
+  MPI_Comm_size(host, &ranks);
+  MPI_Comm_free(&host);
+  return ranks;
+}
+
 int Session::launched_rank() { return from_environment({"OMPI_COMM_WORLD_RANK", "PMIX_RANK"}, 0); }
 
 int Session::launched_size() {

@@ -17,6 +17,9 @@ class Session {
   // All ranks of the job; starts MPI at the first call. Collective.
   MpiCommunicator& world();
 
+  // Ranks of the job on this host, this one included. Collective.
+  int ranks_on_host();
+
   // What the launcher (mpirun, srun) says of this process before MPI has started; 0 and 1 without a launcher.
   static int launched_rank();
   static int launched_size();

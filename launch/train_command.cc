@@ -1,29 +1,186 @@
-// `synthesizer train --show`: the whole effective configuration.
+// `synthesizer train`: starts a run or goes on with it. Everything that can be wrong is found before the run's folder
+// is touched.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 
+#include "core/base/error.h"
+#include "core/graph/report.h"
+#include "core/optim/schedule.h"
+#include "core/train/agreement.h"
+#include "core/train/state_slices.h"
+#include "core/train/trainer.h"
+#include "dist/parallel.h"
+#include "launch/assembly.h"
 #include "launch/commands.h"
+#include "launch/config/check.h"
+#include "launch/config/convert.h"
 #include "launch/config/load.h"
+#include "launch/config/resume.h"
 #include "launch/config/text.h"
+#include "launch/machine.h"
+#include "launch/run_record.h"
 
 namespace synthesizer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kExitStopped = 75;  // schedulers start the same command again
+
+struct TrainCommand {
+  std::string config;
+  std::vector<std::string> set;
+  std::string run;
+  std::optional<int64_t> steps;
+  std::string init_from;
+  bool show = false;
+};
+
+config::Run load(const TrainCommand& options) {
+  std::vector<std::string> assignments = options.set;
+  if (options.steps) assignments.push_back(fmt::format("steps={}", *options.steps));
+  return load_run(options.config, assignments);
+}
+
+fs::path run_folder(const TrainCommand& options) {
+  return options.run.empty() ? fs::path("runs") / fs::path(options.config).stem() : fs::path(options.run);
+}
+
+TrainerOptions trainer_options(const config::Run& run, const std::string& record, const Objective& objective) {
+  TrainerOptions options;
+  options.steps = run.steps();
+  options.log_every = run.log().every();
+  options.eval_every = run.eval().every();
+  options.checkpoint_every = run.checkpoint().every();
+  options.keep = run.checkpoint().keep();
+  options.milestone_every = run.checkpoint().milestone();
+  options.learning_rate = [schedule = schedule_config(run)](int64_t step) { return learning_rate(schedule, step); };
+  options.seed = run.seed();
+  options.program_version = SYNTHESIZER_VERSION;
+  options.config = record;
+  options.tokens_per_step = run.data().batch() * (objective.input_length() + objective.target_length());
+  return options;
+}
+
+// Parameters of another run's checkpoint, of the same model.
+void initialize_from(const fs::path& checkpoint, StateStore& state, Communicator& world) {
+  const CheckpointReader reader(checkpoint);
+  reader.verify(world);
+  read_state(reader, state, CheckpointPart::kModel);
+}
+
+// The run on this rank, its parts in the order they need each other.
+class Job {
+ public:
+  Job(const TrainCommand& options, const config::Run& run, Session& session)
+      : options_(options),
+        run_(run),
+        world_(session.world()),
+        mesh_(mesh_shape(run, world_.size()), world_),
+        kernels_(threads_of_rank(session.ranks_on_host())) {}
+
+  int train() {
+    run_together(world_, [&] {
+      check_files(run_);
+      data_.emplace(run_);
+      graphs_ = graph_options(run_, data_->objective());
+      check_model(graphs_.model);
+      if (!options_.init_from.empty()) CheckpointReader reader(options_.init_from);
+    });
+    const std::string record = run_record(run_, *data_);
+    const RunFolder folder(run_folder(options_), record, check_record, world_);
+    const SignalHandlers signals;
+    make_graphs();
+    Trainer trainer(finish_options(record), *step_, *source_, &*evaluation_, folder, world_, signals);
+    if (!trainer.resume()) {
+      step_->state().initialize(run_.seed());
+      if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
+    } else if (trainer.step() >= run_.steps()) {
+      if (world_.rank() == 0)
+        fmt::print(stderr, "{}: the run has its {} steps already. Train longer by --steps\n", folder.path().string(),
+                   trainer.step());
+      return 0;
+    }
+    say_what(folder, trainer.step());
+    const TrainEnd end = trainer.run();
+    if (world_.rank() == 0) fmt::print("{}\n", folder.path().string());
+    return end == TrainEnd::kStopped ? kExitStopped : 0;
+  }
+
+ private:
+  void make_graphs() {
+    const Partition partition = partition_of(run_, mesh_);
+    const AxisCommunicators communicators = axis_communicators(mesh_);
+    const BatchRows rows = batch_rows(run_, mesh_);
+    step_ = std::make_unique<TrainStep>(training_graph(graphs_, partition), graphs_.optimizer, kernels_, communicators);
+    const Vocabulary& vocabulary = data_->objective().vocabulary();
+    evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_, communicators, step_->state(),
+                        data_->validation(rows, run_.eval().batches()), world_,
+                        EvaluationOptions{vocabulary.pieces, vocabulary.size(), rows.begin});
+    source_ = data_->training(rows);
+  }
+
+  // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.
+  TrainerOptions finish_options(const std::string& record) {
+    TrainerOptions options = trainer_options(run_, record, data_->objective());
+    double totals[2] = {static_cast<double>(product_flops(step_->graph())),
+                        product_peak(graphs_.dtype, kernels_.threads())};
+    world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
+    options.flops_per_step = totals[0];
+    options.peak_flops = totals[1];
+    return options;
+  }
+
+  void say_what(const RunFolder& folder, int64_t step) {
+    if (world_.rank() != 0) return;
+    fmt::print(
+        stderr,
+        "{}: {:.2f} M parameters, {} rank(s) of {} thread(s), {:.1f} MB of activations and {:.1f} MB of state a rank\n",
+        folder.path().string(), static_cast<double>(count_parameters(step_->graph())) / 1e6, world_.size(),
+        kernels_.threads(), static_cast<double>(step_->program().arena_bytes()) / 1e6,
+        static_cast<double>(step_->state().bytes()) / 1e6);
+    if (step > 0) fmt::print(stderr, "going on after step {}\n", step);
+  }
+
+  const TrainCommand& options_;
+  const config::Run& run_;
+  Communicator& world_;
+  Mesh mesh_;
+  CpuKernelTable kernels_;
+  std::optional<RunData> data_;
+  StepGraphOptions graphs_;
+  std::unique_ptr<TrainStep> step_;
+  std::unique_ptr<BatchSource> source_;
+  std::optional<Evaluation> evaluation_;
+};
+
+int train(const TrainCommand& options, Session& session) {
+  const config::Run run = load(options);
+  if (options.show) {
+    if (Session::launched_rank() == 0) fmt::print("{}", run_text(run));
+    return 0;
+  }
+  check_names(run);
+  check_values(run, Session::launched_size());
+  return Job(options, run, session).train();
+}
+
+}  // namespace
 
 void add_train_command(CommandLine& line) {
-  struct Options {
-    std::string config;
-    std::vector<std::string> set;
-    bool show = false;
-  };
-  const auto options = std::make_shared<Options>();
-  CLI::App& app = line.add("train", "Print the whole effective configuration of a run",
-                           "synthesizer train configs/runs/quickstart.txtpb --show", [options](Session&) {
-                             fmt::print("{}", run_text(load_run(options->config, options->set)));
-                             return 0;
-                           });
+  const auto options = std::make_shared<TrainCommand>();
+  CLI::App& app = line.add("train", "Start a run, or go on with it where its folder holds a checkpoint",
+                           "mpirun -n 2 synthesizer train configs/runs/quickstart.txtpb --set seed=2 --run runs/second",
+                           [options](Session& session) { return train(*options, session); });
   app.add_option("config", options->config, "Configuration of the run")->required();
   app.add_option("--set", options->set, "Override a field: field.path=value")->take_all();
-  app.add_flag("--show", options->show, "Print the whole effective configuration and stop")->required();
+  app.add_option("--run", options->run, "Folder of the run; by default runs/<configuration's name>");
+  app.add_option("--steps", options->steps, "Updates in all; overrides the configuration");
+  app.add_option("--init-from", options->init_from, "Checkpoint whose parameters a new run begins with");
+  app.add_flag("--show", options->show, "Print the whole effective configuration and stop");
 }
 
 }  // namespace synthesizer

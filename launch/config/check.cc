@@ -35,16 +35,6 @@ std::vector<std::pair<std::string, const Stack*>> stacks(const Model& model) {
   return found;
 }
 
-Layout layout_of(const Run& run) {
-  static const std::vector<std::string> dims = {"batch", "heads", "ff", "vocab"};
-  const MeshShape axes{{{"data", 1}, {"tensor", 1}}};
-  try {
-    return parse_layout(run.parallel().layout(), axes, dims);
-  } catch (const UsageError& error) {
-    fail_usage("parallel.{}", error.what());  // dist calls the field by its own name
-  }
-}
-
 void check_freeze(const Run& run) {
   static const std::vector<std::string> parts = {"embedding", "encoder", "decoder"};
   for (const std::string& name : run.freeze()) {
@@ -118,7 +108,7 @@ void check_parallel(const Run& run, int world) {
     fail_usage(
         "parallel.mesh: data {} x tensor {} is {} rank(s), got {}. Start that many (mpirun -n {}), or change the mesh",
         data, mesh.tensor(), int64_t{data} * mesh.tensor(), world, int64_t{data} * mesh.tensor());
-  const Layout layout = layout_of(run);
+  const Layout layout = run_layout(run);
   const std::map<std::string_view, int> axis_size = {{"data", data}, {"tensor", mesh.tensor()}, {"", 1}};
   const struct {
     std::string_view dim, path;
@@ -151,6 +141,16 @@ void check_folder(const std::string& path, const std::string& folder) {
 
 }  // namespace
 
+Layout run_layout(const Run& run) {
+  static const std::vector<std::string> dims = {"batch", "heads", "ff", "vocab"};
+  const MeshShape axes{{{"data", 1}, {"tensor", 1}}};
+  try {
+    return parse_layout(run.parallel().layout(), axes, dims);
+  } catch (const UsageError& error) {
+    fail_usage("parallel.{}", error.what());  // dist calls the field by its own name
+  }
+}
+
 int data_ranks(const Run& run, int world) {
   const auto& mesh = run.parallel().mesh();
   return mesh.data() != 0 ? mesh.data() : std::max(1, world / mesh.tensor());
@@ -158,7 +158,7 @@ int data_ranks(const Run& run, int world) {
 
 void check_names(const Run& run) {
   for (const auto& [path, stack] : stacks(run.model())) attention_parts(stack->attention(), path + ".attention");
-  layout_of(run);
+  run_layout(run);
   check_freeze(run);
 }
 

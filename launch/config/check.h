@@ -3,6 +3,7 @@
 #pragma once
 
 #include "configs/schema/run.pb.h"
+#include "core/graph/layout.h"
 
 namespace synthesizer {
 
@@ -17,6 +18,9 @@ void check_files(const config::Run& run);
 
 // The three in order. `run` is complete (load_run). All throw UsageError.
 void check_run(const config::Run& run, int world);
+
+// parallel.layout. UsageError for entries that are none, with the nearest names.
+Layout run_layout(const config::Run& run);
 
 // parallel.mesh.data, which 0 leaves to the world.
 int data_ranks(const config::Run& run, int world);

@@ -1,0 +1,37 @@
+#include "launch/assembly.h"
+
+#include "dist/parallel.h"
+#include "launch/config/check.h"
+#include "launch/config/convert.h"
+
+namespace synthesizer {
+
+MeshShape mesh_shape(const config::Run& run, int world) {
+  return {{{"data", data_ranks(run, world)}, {"tensor", run.parallel().mesh().tensor()}}};
+}
+
+StepGraphOptions graph_options(const config::Run& run, const Objective& objective) {
+  StepGraphOptions options;
+  options.model = model_config(run, objective.vocabulary());
+  options.shape = {run.data().batch(), objective.input_length(), objective.target_length()};
+  options.loss = loss_config(run);
+  options.optimizer = optimizer_config(run);
+  options.dtype = run_dtype(run);
+  options.seed = run.seed();
+  options.freeze.assign(run.freeze().begin(), run.freeze().end());
+  return options;
+}
+
+BatchRows batch_rows(const config::Run& run, const Mesh& mesh) {
+  const std::string axis(run_layout(run).axis("batch"));
+  const int64_t batch = run.data().batch();
+  if (axis.empty()) return {0, batch};
+  const int64_t rows = batch / mesh.shape().size(axis);
+  return {mesh.coordinate(axis) * rows, (mesh.coordinate(axis) + 1) * rows};
+}
+
+Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements) {
+  return partition_for(mesh, run_layout(run), placements);
+}
+
+}  // namespace synthesizer

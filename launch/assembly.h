@@ -1,0 +1,28 @@
+// From a run's configuration to its graphs on this rank: the mesh, the layout, the kernels, and what graphs are built
+// with.
+#pragma once
+
+#include <string>
+
+#include "configs/schema/run.pb.h"
+#include "core/graph/report.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+#include "core/train/step_graph.h"
+#include "dist/mesh.h"
+#include "launch/run_data.h"
+
+namespace synthesizer {
+
+// parallel.mesh, its data axis completed for `world` ranks.
+MeshShape mesh_shape(const config::Run& run, int world);
+
+// Options of all graphs of the run, at the shape of its batches. `objective` has the lengths and the vocabulary.
+StepGraphOptions graph_options(const config::Run& run, const Objective& objective);
+
+// The rows of a global batch that belong to this rank of the mesh.
+BatchRows batch_rows(const config::Run& run, const Mesh& mesh);
+
+// The global graph to this rank's. `placements`, if given, outlives the function.
+Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements = nullptr);
+
+}  // namespace synthesizer

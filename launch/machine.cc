@@ -1,0 +1,64 @@
+#include "launch/machine.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+
+#include "core/kernels/gemm.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr int64_t kPeakSize = 1024;
+constexpr int kPeakRuns = 6;
+
+// A number in the environment, or 0.
+int environment_number(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) return 0;
+  const std::string_view text(value);
+  int number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// Cores that this process may run on: fewer than the machine's where the launcher binds ranks.
+int allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+}  // namespace
+
+int threads_of_rank(int ranks_on_host) {
+  if (const int wanted = environment_number("OMP_NUM_THREADS"); wanted > 0) return wanted;
+  const int share = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) / ranks_on_host;
+  return std::max(1, std::min(allowed_cores(), share));
+}
+
+double product_peak(DType dtype, int threads) {
+  Product product;
+  product.dtype = dtype;
+  product.m = product.n = product.k = kPeakSize;
+  product.a = product.b = product.c = {{0, 0}, kPeakSize, 1};
+  const std::unique_ptr<Gemm> gemm = make_gemm(product, threads, nullptr);
+  const int64_t bytes = kPeakSize * kPeakSize * size_of(dtype);
+  Storage a(bytes), b(bytes), c(bytes), workspace(std::max<int64_t>(gemm_workspace(product, threads), 1));
+  double fastest = 0;
+  for (int run = 0; run < kPeakRuns; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    gemm->run(a.data(), b.data(), c.data(), workspace.data());
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    fastest = std::max(fastest, static_cast<double>(product.flops()) / seconds);
+  }
+  return fastest;
+}
+
+}  // namespace synthesizer
