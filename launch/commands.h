@@ -5,8 +5,11 @@
 
 namespace synthesizer {
 
-void add_bench_command(CommandLine& line);  // bench_command.cc
-void add_data_command(CommandLine& line);   // data_command.cc
-void add_train_command(CommandLine& line);  // train_command.cc
+void add_bench_command(CommandLine& line);
+void add_data_command(CommandLine& line);
+void add_eval_command(CommandLine& line);
+void add_generate_command(CommandLine& line);
+void add_inspect_command(CommandLine& line);
+void add_train_command(CommandLine& line);
 
 }  // namespace synthesizer

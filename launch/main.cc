@@ -8,9 +8,12 @@ int main(int argc, char** argv) {
   Session session(argc, argv);
   try {
     CommandLine line;
-    add_bench_command(line);
     add_data_command(line);
     add_train_command(line);
+    add_eval_command(line);
+    add_generate_command(line);
+    add_inspect_command(line);
+    add_bench_command(line);
     return line.parse(argc, argv)(session);
   } catch (...) {
     return session.report(std::current_exception());
