@@ -1,0 +1,187 @@
+#include "tests/core/kernels/kernel_check.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "core/base/philox.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+namespace {
+
+template <typename T>
+void store(const Tensor& tensor, std::byte* to) {
+  for (size_t i = 0; i < tensor.values.size(); ++i) reinterpret_cast<T*>(to)[i] = static_cast<T>(tensor.values[i]);
+}
+template <typename T>
+void load(const std::byte* from, Tensor& tensor) {
+  for (size_t i = 0; i < tensor.values.size(); ++i)
+    tensor.values[i] = static_cast<double>(reinterpret_cast<const T*>(from)[i]);
+}
+
+void store(const Tensor& tensor, std::byte* to) {
+  switch (tensor.type.dtype) {
+    case DType::kFloat32:
+      return store<float>(tensor, to);
+    case DType::kFloat64:
+      return store<double>(tensor, to);
+    case DType::kInt32:
+      return store<int32_t>(tensor, to);
+    case DType::kInt64:
+      return store<int64_t>(tensor, to);
+  }
+}
+
+void load(const std::byte* from, Tensor& tensor) {
+  switch (tensor.type.dtype) {
+    case DType::kFloat32:
+      return load<float>(from, tensor);
+    case DType::kFloat64:
+      return load<double>(from, tensor);
+    case DType::kInt32:
+      return load<int32_t>(from, tensor);
+    case DType::kInt64:
+      return load<int64_t>(from, tensor);
+  }
+}
+
+std::vector<ValueType> types(const Tensors& tensors) {
+  std::vector<ValueType> found;
+  for (const Tensor& tensor : tensors) found.push_back(tensor.type);
+  return found;
+}
+
+constexpr int64_t kGuard = 4096;
+
+void expect_close(const Tensors& actual, const Tensors& expected, double tolerance, const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t t = 0; t < expected.size(); ++t) {
+    double largest = 0;
+    for (const double v : expected[t].values) largest = std::isfinite(v) ? std::max(largest, std::abs(v)) : largest;
+    for (int64_t i = 0; i < expected[t].size(); ++i) {
+      const double a = actual[t][i], e = expected[t][i];
+      const bool same =
+          std::isfinite(e) ? std::abs(a - e) <= tolerance * largest : a == e || (std::isnan(a) && std::isnan(e));
+      ASSERT_TRUE(same) << what << ": output " << t << " element " << i << " is " << a << ", expected " << e
+                        << " (largest " << largest << ")";
+    }
+  }
+}
+
+void expect_same_bits(const Tensors& actual, const Tensors& expected, const std::string& what) {
+  for (size_t t = 0; t < expected.size(); ++t)
+    ASSERT_EQ(0, std::memcmp(actual[t].values.data(), expected[t].values.data(), expected[t].values.size() * 8))
+        << what << ": output " << t;
+}
+
+}  // namespace
+
+Tensor random_tensor(Shape shape, uint64_t seed, double low, double high) {
+  Tensor tensor{{DType::kFloat64, std::move(shape)}, {}};
+  for (int64_t i = 0; i < tensor.type.shape.elements(); ++i) {
+    const PhiloxCounter words = philox({static_cast<uint32_t>(i), 0, 0, 0}, philox_key(seed));
+    tensor.values.push_back(low + (high - low) * uniform_double(words[0], words[1]));
+  }
+  return tensor;
+}
+
+Tensor integers(Shape shape, std::vector<double> values, DType dtype) {
+  return {{dtype, std::move(shape)}, std::move(values)};
+}
+
+Tensor scalar(double value, DType dtype) { return {{dtype, Shape{}}, {value}}; }
+
+Tensors as_type(Tensors tensors, DType dtype) {
+  for (Tensor& tensor : tensors) {
+    if (!is_floating(tensor.type.dtype)) continue;
+    tensor.type.dtype = dtype;
+    if (dtype == DType::kFloat32)
+      for (double& v : tensor.values) v = static_cast<double>(static_cast<float>(v));
+  }
+  return tensors;
+}
+
+Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs, int in_place,
+                   const AxisCommunicators& communicators) {
+  const std::vector<ValueType> input_types = types(inputs), output_types = op.infer(input_types);
+  const int64_t workspace_bytes = table.workspace(op, input_types, output_types);
+  std::vector<Storage> memory;
+  std::vector<void*> in, out;
+  for (const Tensor& tensor : inputs) {
+    memory.emplace_back(tensor.type.bytes() + kAlignment);
+    store(tensor, memory.back().data());
+    in.push_back(memory.back().data());
+  }
+  Tensors outputs;
+  for (const ValueType& type : output_types) {
+    memory.emplace_back(type.bytes() + kGuard);
+    std::memset(memory.back().data(), 0xff, static_cast<size_t>(type.bytes() + kGuard));
+    out.push_back(memory.back().data());
+    outputs.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
+  }
+  if (in_place >= 0) {
+    const Alias alias = op.aliases()[static_cast<size_t>(in_place)];
+    out[static_cast<size_t>(alias.output)] = in[static_cast<size_t>(alias.input)];
+  }
+  Storage workspace(workspace_bytes + kGuard);
+  std::memset(workspace.data(), 0xff, static_cast<size_t>(workspace_bytes + kGuard));
+  table.make(op, input_types, output_types, communicators)->run(in, out, workspace.data());
+  for (int64_t i = 0; i < kGuard; ++i)
+    EXPECT_EQ(std::byte{0xff}, workspace.data()[workspace_bytes + i]) << "behind the workspace of " << op.name();
+  for (size_t i = 0; i < outputs.size(); ++i) load(static_cast<std::byte*>(out[i]), outputs[i]);
+  return outputs;
+}
+
+void check_kernel(const Op& op, const Tensors& inputs, const Reference& reference, const Tolerance& tolerance) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    const Tensors given = as_type(inputs, dtype);
+    Tensors expected;
+    for (const ValueType& type : op.infer(types(given)))
+      expected.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
+    reference(given, expected);
+    for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
+      Tensors first;
+      for (const int threads : {1, 2, 3}) {
+        const std::string what = std::string(op.name()) + " " + std::string(to_string(dtype)) + " isa " +
+                                 std::to_string(isa) + " threads " + std::to_string(threads);
+        const CpuKernelTable table(threads, nullptr, static_cast<Isa>(isa));
+        const Tensors outputs = run_kernel(table, op, given);
+        expect_close(outputs, expected, dtype == DType::kFloat32 ? tolerance.f32 : tolerance.f64, what);
+        if (threads == 1) first = outputs;
+        if (tolerance.threads_equal) expect_same_bits(outputs, first, what + " against one thread");
+        for (int alias = 0; alias < static_cast<int>(op.aliases().size()); ++alias) {
+          const Alias a = op.aliases()[static_cast<size_t>(alias)];
+          if (a.kind == Alias::Kind::kView) continue;
+          if (given[static_cast<size_t>(a.input)].type != outputs[static_cast<size_t>(a.output)].type) continue;
+          expect_same_bits(run_kernel(table, op, given, alias), outputs, what + " in place");
+        }
+      }
+    }
+  }
+}
+
+void for_each_index(const std::vector<Dim>& dims, const std::vector<Shape>& shapes,
+                    const std::function<void(const std::vector<int64_t>& offsets)>& visit) {
+  std::vector<std::vector<int64_t>> strides(dims.size(), std::vector<int64_t>(shapes.size()));
+  for (size_t d = 0; d < dims.size(); ++d)
+    for (size_t s = 0; s < shapes.size(); ++s)
+      if (const int at = shapes[s].find(dims[d].name); at >= 0)
+        strides[d][s] = shapes[s].strides()[static_cast<size_t>(at)];
+  std::vector<int64_t> offsets(shapes.size()), index(dims.size());
+  while (true) {
+    visit(offsets);
+    size_t d = dims.size();
+    for (; d-- > 0;) {
+      const bool wraps = ++index[d] == dims[d].size;
+      for (size_t s = 0; s < shapes.size(); ++s)
+        offsets[s] += wraps ? -strides[d][s] * (dims[d].size - 1) : strides[d][s];
+      if (!wraps) break;
+      index[d] = 0;
+    }
+    if (d == static_cast<size_t>(-1)) return;
+  }
+}
+
+}  // namespace synthesizer
