@@ -21,6 +21,10 @@ Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicato
       schedule_(schedule(graph)),
       memory_(plan_memory(graph, schedule_, kernels)),
       arena_(memory_.arena_bytes) {
+  for (const Node& node : graph_.nodes())
+    if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf != nullptr && !leaf->persistent())
+      inputs_[node.name] = {node.id, 0};
+  for (const auto& [name, ref] : graph_.outputs()) outputs_[name] = ref;
   prepare(kernels, communicators);
 }
 
@@ -77,26 +81,15 @@ void Program::run() {
 }
 
 ValueRef Program::input_ref(std::string_view name) const {
-  const Value leaf = graph_.leaf(name);
-  CHECK(leaf && !dynamic_cast<const Leaf&>(*leaf.node().op).persistent(), "the program has no input {}", name);
-  return leaf.ref();
+  const auto it = inputs_.find(name);
+  CHECK(it != inputs_.end(), "the program has no input {}", name);
+  return it->second;
 }
 
 ValueRef Program::output_ref(std::string_view name) const {
-  for (const auto& [known, ref] : graph_.outputs())
-    if (known == name) return ref;
-  fail("the program has no output {}", name);
-}
-
-bool Program::has_input(std::string_view name) const {
-  const Value leaf = graph_.leaf(name);
-  return leaf && !dynamic_cast<const Leaf&>(*leaf.node().op).persistent();
-}
-
-bool Program::has_output(std::string_view name) const {
-  for (const auto& [known, ref] : graph_.outputs())
-    if (known == name) return true;
-  return false;
+  const auto it = outputs_.find(name);
+  CHECK(it != outputs_.end(), "the program has no output {}", name);
+  return it->second;
 }
 
 void Program::check_type(DType is, DType wanted) {

@@ -39,8 +39,8 @@ class Program {
   std::span<const T> output(std::string_view name) {
     return typed<T>(output_ref(name));
   }
-  bool has_input(std::string_view name) const;
-  bool has_output(std::string_view name) const;
+  bool has_input(std::string_view name) const { return inputs_.contains(name); }
+  bool has_output(std::string_view name) const { return outputs_.contains(name); }
   const ValueType& input_type(std::string_view name) const { return graph_.type(input_ref(name)); }
   const ValueType& output_type(std::string_view name) const { return graph_.type(output_ref(name)); }
 
@@ -66,6 +66,7 @@ class Program {
 
   Graph& graph_;
   StateStore& store_;
+  std::map<std::string, ValueRef, std::less<>> inputs_, outputs_;
   Schedule schedule_;
   MemoryPlan memory_;
   Storage arena_;
