@@ -5,9 +5,11 @@
 #include <cmath>
 #include <random>
 
+#include "core/graph/differentiate.h"
 #include "core/graph/program.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "core/model/model.h"
+#include "core/ops/elementwise.h"
 #include "dist/parallel.h"
 #include "dist/thread_communicator.h"
 #include "tests/core/model/sizes.h"
@@ -22,6 +24,7 @@ struct Setting {
   BatchShape shape{.batch = 4, .source_length = 11, .target_length = 7};
   LossConfig loss;
   ModelOptions options{.dtype = DType::kFloat64};
+  bool gradients = false;  // of every parameter, as training has them
 };
 
 // A model on one rank, or one rank's part of it, with inputs that depend on their place in the whole batch alone.
@@ -34,6 +37,7 @@ class ModelRun {
         {"loss", out.loss}, {"nll_sum", out.nll_sum}, {"logits", out.logits}, {"next_logits", out.next_logits}};
     for (const auto& [name, value] : outputs)
       if (value) whole->mark_output(name, value);
+    if (setting.gradients) add_gradients(*whole, out.loss);
     AxisCommunicators communicators;
     graph_ = std::move(whole);
     if (world != nullptr) {
@@ -69,6 +73,15 @@ class ModelRun {
   const KernelCounters& counters() const { return counters_; }
 
  private:
+  static void add_gradients(Graph& graph, Value loss) {
+    std::vector<Value> parameters;
+    for (const Node& node : graph.nodes())
+      if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf && leaf->kind() == Leaf::Kind::kParameter)
+        parameters.push_back(graph.value({node.id, 0}));
+    const auto gradients = differentiate(loss, parameters, [](Value a, Value b) { return a + b; });
+    for (size_t i = 0; i < parameters.size(); ++i)
+      graph.mark_output("gradient." + parameters[i].node().name, gradients[i]);
+  }
   void feed_ids(const char* name, int64_t row_size, uint32_t salt) {
     if (!program_->has_input(name)) return;
     const auto to = program_->input<int32_t>(name);
@@ -108,7 +121,7 @@ TEST(SharedAlignment, IsMadeOnceALayerAStepInADecoder) {
   for (const char* kind : {"R", "Fix", "FR"})
     for (const int64_t batch : {1, 3})
       for (const double dropout : {0.0, 0.1}) {
-        Setting setting{.config = tiny(attention(kind, kPositions))};
+        Setting setting{.config = tiny(attention(kind, kPositions)), .gradients = true};
         setting.config.structure = Structure::kDecoder;
         setting.config.dropout = dropout;
         setting.shape.batch = batch;
@@ -123,7 +136,7 @@ TEST(SharedAlignment, IsMadeOnceALayerAStepInAnEncoderWithPadding) {
   for (const char* kind : {"R", "Fix", "FR"})
     for (const bool padded : {false, true})
       for (const int64_t batch : {1, 3}) {
-        Setting setting{.config = tiny(attention(kind, kPositions))};
+        Setting setting{.config = tiny(attention(kind, kPositions)), .gradients = true};
         setting.shape.batch = batch;
         setting.options.input_mask = padded;
         ModelRun model(setting);
@@ -137,7 +150,7 @@ TEST(SharedAlignment, IsMadeOnceALayerAStepInAnEncoderWithPadding) {
 // The mixture's own weights are a softmax too, of a single row.
 TEST(SharedAlignment, IsMadeOnceForAMixtureOfSharedParts) {
   for (const char* kind : {"R+Fix", "R+FR", "R+Fix+FR"}) {
-    Setting setting{.config = tiny(attention(kind, kPositions))};
+    Setting setting{.config = tiny(attention(kind, kPositions)), .gradients = true};
     setting.config.structure = Structure::kDecoder;
     ModelRun model(setting);
     model.run();
