@@ -218,6 +218,8 @@ void Build::write_shards() {
                                               {"tokens", record.tokens},
                                               {"bytes", record.bytes},
                                               {"xxh3", record.xxh3},
+                                              {"head_bytes", record.head_bytes},
+                                              {"head_xxh3", record.head_xxh3},
                                               {"kept", kept}}
                                              .dump());
     ++state_.shards;
@@ -238,7 +240,9 @@ BuildReport Build::finish() {
                              .documents = json.at("documents").get<int64_t>(),
                              .tokens = json.at("tokens").get<int64_t>(),
                              .bytes = json.at("bytes").get<int64_t>(),
-                             .xxh3 = json.at("xxh3").get<uint64_t>()};
+                             .xxh3 = json.at("xxh3").get<uint64_t>(),
+                             .head_bytes = json.at("head_bytes").get<int64_t>(),
+                             .head_xxh3 = json.at("head_xxh3").get<uint64_t>()};
     report.documents += record.documents;
     report.tokens += record.tokens;
     report.bytes += record.bytes;

@@ -1,5 +1,6 @@
 // A folder of shards as one stream of tokens. Opening checks what is cheap (members, counts, sizes, attributes, the
-// tokenizer); reading checks each chunk (Fletcher-32) and each token's range; data/verify checks everything.
+// tokenizer, each file's head); reading checks each chunk (Fletcher-32) and each token's range; data/verify checks
+// everything.
 #pragma once
 
 #include <cstdint>

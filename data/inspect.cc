@@ -37,8 +37,15 @@ ShardsDescription inspect_shards(const std::filesystem::path& folder_or_file) {
     for (const ShardRecord& shard : shards) result.bytes += shard.bytes;
     result.pieces = corpus.tokenizer().vocabulary().pieces;
   } else {
+    const std::filesystem::path folder = folder_or_file.parent_path();
+    if (std::filesystem::exists(folder / kManifestFile)) {
+      const Manifest manifest = read_manifest(folder);
+      for (const ShardRecord& record : manifest.shards) {
+        if (record.file == folder_or_file.filename()) check_shard_file(folder, record, manifest.tokenizer_sha256);
+      }
+    }
     result = describe(ShardReader(folder_or_file, 0));
-    const std::filesystem::path tokenizer = folder_or_file.parent_path() / kTokenizerFile;
+    const std::filesystem::path tokenizer = folder / kTokenizerFile;
     if (std::filesystem::exists(tokenizer)) result.pieces = Tokenizer(tokenizer).vocabulary().pieces;
   }
   if (result.documents > 0) {

@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -41,6 +42,7 @@ class Loader::Worker {
   int64_t windows() const { return windows_; }
   int64_t batches() const;
   const Objective& objective() const { return objective_; }
+  int64_t rows_made() const { return rows_made_; }
 
  private:
   void start(ExamplePosition position);
@@ -60,6 +62,7 @@ class Loader::Worker {
   std::vector<int32_t> window_;
   std::optional<EpochPermutation> permutation_;
   int64_t permutation_epoch_ = -1;
+  std::atomic<int64_t> rows_made_ = 0;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -202,6 +205,7 @@ void Loader::Worker::fill_row(Slot& slot, int64_t row, ExamplePosition position)
                        .decoder_inputs = row_of(slot.decoder_inputs, row, objective_.target_length()),
                        .targets = row_of(slot.targets, row, objective_.target_length()),
                        .weights = row_of(slot.weights, row, objective_.target_length())};
+  ++rows_made_;
   if (position.example >= windows_) {
     objective_.make_filler(out);
     return;
@@ -234,5 +238,6 @@ void Loader::seek(ExamplePosition position) { worker_->seek(position); }
 int64_t Loader::windows() const { return worker_->windows(); }
 int64_t Loader::batches() const { return worker_->batches(); }
 const Objective& Loader::objective() const { return worker_->objective(); }
+int64_t Loader::rows_made() const { return worker_->rows_made(); }
 
 }  // namespace synthesizer

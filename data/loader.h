@@ -60,6 +60,8 @@ class Loader {
   int64_t windows() const;  // examples of an epoch
   int64_t batches() const;  // of a sequential pass from its beginning
   const Objective& objective() const;
+  // Rows that the thread has made so far, those of prepared batches included: what starting anywhere costs.
+  int64_t rows_made() const;
 
  private:
   class Worker;

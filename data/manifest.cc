@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -19,6 +20,23 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFormat = "synthesizer.shards";
 constexpr int kVersion = 1;
 
+uint64_t hex_of(const Json& digits) { return std::stoull(digits.get<std::string>(), nullptr, 16); }
+
+// The SHA-256 that a shard's attribute holds, found without HDF5: the only 64 hexadecimal digits in a row.
+std::string sha256_in_head(const std::filesystem::path& path) {
+  std::string head(1 << 16, '\0');
+  std::ifstream in(path, std::ios::binary);
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<size_t>(in.gcount()));
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (size_t begin = head.find_first_of(kDigits); begin != std::string::npos;) {
+    const size_t end = std::min(head.find_first_not_of(kDigits, begin), head.size());
+    if (end - begin == 64) return head.substr(begin, 64);
+    begin = head.find_first_of(kDigits, end);
+  }
+  return "";
+}
+
 Manifest parse(const Json& json, const std::filesystem::path& path) {
   if (json.at("format") != kFormat || json.at("version") != kVersion) {
     fail_usage("{}: got format {} version {}, this program reads {} version {}", path.string(),
@@ -30,13 +48,13 @@ Manifest parse(const Json& json, const std::filesystem::path& path) {
   manifest.tokenizer_sha256 = json.at("tokenizer_sha256").get<std::string>();
   manifest.build = json.at("build").dump();
   for (const Json& item : json.at("shards")) {
-    const std::string digits = item.at("xxh3").get<std::string>();
-    size_t parsed = 0;
     manifest.shards.push_back({.file = item.at("file").get<std::string>(),
                                .documents = item.at("documents").get<int64_t>(),
                                .tokens = item.at("tokens").get<int64_t>(),
                                .bytes = item.at("bytes").get<int64_t>(),
-                               .xxh3 = std::stoull(digits, &parsed, 16)});
+                               .xxh3 = hex_of(item.at("xxh3")),
+                               .head_bytes = item.at("head_bytes").get<int64_t>(),
+                               .head_xxh3 = hex_of(item.at("head_xxh3"))});
   }
   return manifest;
 }
@@ -54,7 +72,9 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
                       {"documents", shard.documents},
                       {"tokens", shard.tokens},
                       {"bytes", shard.bytes},
-                      {"xxh3", fmt::format("{:016x}", shard.xxh3)}});
+                      {"xxh3", fmt::format("{:016x}", shard.xxh3)},
+                      {"head_bytes", shard.head_bytes},
+                      {"head_xxh3", fmt::format("{:016x}", shard.head_xxh3)}});
     documents += shard.documents;
     tokens += shard.tokens;
   }
@@ -90,13 +110,38 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   }
 }
 
-uint64_t xxh3_of_file(const std::filesystem::path& path) {
+void check_shard_file(const std::filesystem::path& folder, const ShardRecord& record,
+                      const std::string& tokenizer_sha256) {
+  const std::filesystem::path path = folder / record.file;
+  std::error_code error;
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (error) fail_usage("shard {} is missing: {}", path.string(), error.message());
+  const std::string sha256 = sha256_in_head(path);
+  if (!sha256.empty() && sha256 != tokenizer_sha256) {
+    fail_usage("shard {} was made with another tokenizer: got SHA-256 {}, expected {}", path.string(), sha256,
+               tokenizer_sha256);
+  }
+  if (bytes != static_cast<uintmax_t>(record.bytes)) {
+    fail_usage("altered shard {}: got {} bytes, expected {}", path.string(), bytes, record.bytes);
+  }
+  if (const uint64_t head = xxh3_of_file(path, record.head_bytes); head != record.head_xxh3) {
+    fail_usage("altered shard {}: its first {} bytes, names and attributes, have XXH3 {:016x}, expected {:016x}",
+               path.string(), record.head_bytes, head, record.head_xxh3);
+  }
+}
+
+uint64_t xxh3_of_file(const std::filesystem::path& path, int64_t limit) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail_usage("could not read {}: {}", path.string(), std::strerror(errno));
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
   XXH3_64bits_reset(state.get());
-  std::vector<char> buffer(1 << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0) {
+  std::vector<char> buffer(static_cast<size_t>(std::min<int64_t>(limit, 1 << 20)));
+  const auto read = [&] {
+    in.read(buffer.data(), std::min(limit, static_cast<int64_t>(buffer.size())));
+    limit -= in.gcount();
+    return in.gcount() > 0;
+  };
+  while (read()) {
     XXH3_64bits_update(state.get(), buffer.data(), static_cast<size_t>(in.gcount()));
   }
   if (in.bad()) fail_usage("could not read {}: {}", path.string(), std::strerror(errno));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@ struct ShardRecord {
   int64_t tokens = 0;
   int64_t bytes = 0;
   uint64_t xxh3 = 0;  // XXH3-64 of the file
+  // The same of what lies before the first chunk, checked before HDF5 is let near the file: its strings are the one
+  // kind of metadata without a checksum, and HDF5 1.10 crashes on some that are altered.
+  int64_t head_bytes = 0;
+  uint64_t head_xxh3 = 0;
   bool operator==(const ShardRecord&) const = default;
 };
 
@@ -35,7 +40,12 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
 // UsageError naming the file: missing (the build is not finished), broken, another version.
 Manifest read_manifest(const std::filesystem::path& folder);
 
-// XXH3-64 of a file's bytes.
-uint64_t xxh3_of_file(const std::filesystem::path& path);
+// UsageError naming the shard: missing, of another tokenizer, of another size, its head altered. Reads the head alone,
+// as bytes.
+void check_shard_file(const std::filesystem::path& folder, const ShardRecord& record,
+                      const std::string& tokenizer_sha256);
+
+// XXH3-64 of a file's bytes, or of its first `limit`.
+uint64_t xxh3_of_file(const std::filesystem::path& path, int64_t limit = std::numeric_limits<int64_t>::max());
 
 }  // namespace synthesizer

@@ -50,6 +50,18 @@ void tokenize(const ShardJobContext& context, TokenizedBatch& batch) {
   }
 }
 
+// Of a whole shard.
+ShardRecord record_of(const ShardReader& shard, int64_t index) {
+  const int64_t head = shard.head_bytes();
+  return {.file = shard_file_name(index),
+          .documents = shard.documents(),
+          .tokens = shard.tokens(),
+          .bytes = static_cast<int64_t>(std::filesystem::file_size(shard.path())),
+          .xxh3 = xxh3_of_file(shard.path()),
+          .head_bytes = head,
+          .head_xxh3 = xxh3_of_file(shard.path(), head)};
+}
+
 }  // namespace
 
 ShardAttributes shard_attributes(const ShardJobContext& context, int64_t index) {
@@ -100,14 +112,8 @@ ShardRecord write_shard(const ShardJobContext& context, int64_t index, DocumentC
     progress(static_cast<int64_t>(batch.ends.size()), static_cast<int64_t>(batch.tokens.size()));
   };
   OrderedPipeline<TokenizedBatch>(produce, work, consume).run(context.threads);
-  const int64_t documents = writer.documents();
-  const int64_t tokens = writer.tokens();
   writer.finish();
-  return {.file = shard_file_name(index),
-          .documents = documents,
-          .tokens = tokens,
-          .bytes = static_cast<int64_t>(std::filesystem::file_size(path)),
-          .xxh3 = xxh3_of_file(path)};
+  return record_of(ShardReader(path, 0), index);
 }
 
 ShardRecord check_written_shard(const ShardJobContext& context, int64_t index) {
@@ -119,11 +125,7 @@ ShardRecord check_written_shard(const ShardJobContext& context, int64_t index) {
                path.string(), reader.documents(), reader.attributes().source, documents,
                shard_attributes(context, index).source);
   }
-  return {.file = shard_file_name(index),
-          .documents = reader.documents(),
-          .tokens = reader.tokens(),
-          .bytes = static_cast<int64_t>(std::filesystem::file_size(path)),
-          .xxh3 = xxh3_of_file(path)};
+  return record_of(reader, index);
 }
 
 }  // namespace synthesizer

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "data/utf8.h"
 
 namespace synthesizer {
 namespace {
@@ -49,6 +50,11 @@ std::string read_string(const Hdf5Handle& file, const char* name, const std::fil
     fail_usage("shard {}: could not read attribute {}", path.string(), name);
   }
   const std::unique_ptr<char, herr_t (*)(void*)> owner(text, H5free_memory);
+  // Strings lie in the one part of the file that has no checksum of its own; messages show them.
+  const std::string_view view(text);
+  if (find_invalid_utf8(view) || std::any_of(view.begin(), view.end(), [](char c) { return c >= 0 && c < ' '; })) {
+    fail_usage("altered shard {}: attribute {} is no text", path.string(), name);
+  }
   return text;
 }
 
@@ -94,25 +100,26 @@ std::string describe_set(const Hdf5Handle& set) {
   return text;
 }
 
-// False where HDF5 reports an error.
-bool read_elements(const Hdf5Handle& set, hid_t memory_type, int64_t begin, int64_t count, void* out) {
+// What HDF5 says is wrong; empty where all is well.
+std::string read_elements(const Hdf5Handle& set, hid_t memory_type, int64_t begin, int64_t count, void* out) {
   const hsize_t start = static_cast<hsize_t>(begin);
   const hsize_t size = static_cast<hsize_t>(count);
   const Hdf5Handle memory(H5Screate_simple(1, &size, nullptr), H5Sclose);
   const Hdf5Handle space(H5Dget_space(set.get()), H5Sclose);
-  return H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &size, nullptr) >= 0 &&
-         H5Dread(set.get(), memory_type, memory.get(), space.get(), H5P_DEFAULT, out) >= 0;
+  const bool read = H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &size, nullptr) >= 0 &&
+                    H5Dread(set.get(), memory_type, memory.get(), space.get(), H5P_DEFAULT, out) >= 0;
+  return read ? "" : hdf5_error();  // before the handles close: any other call forgets it
 }
 
 // Reads again chunk by chunk to name the first that fails.
 [[noreturn]] void fail_read(const std::filesystem::path& path, const Hdf5Handle& set, const char* name, int64_t begin,
-                            int64_t count, int64_t chunk) {
-  const std::string reason = hdf5_error();
+                            int64_t count, int64_t chunk, const std::string& reason) {
   for (int64_t at = begin / chunk * chunk; at < begin + count; at += chunk) {
     uint64_t element = 0;
-    if (!read_elements(set, H5T_NATIVE_UINT64, std::max(at, begin), 1, &element)) {
+    const std::string error = read_elements(set, H5T_NATIVE_UINT64, std::max(at, begin), 1, &element);
+    if (!error.empty()) {
       fail_usage("altered shard {}: {} chunk {} (elements {} to {}): {}", path.string(), name, at / chunk, at,
-                 at + chunk - 1, hdf5_error());
+                 at + chunk - 1, error);
     }
   }
   fail_usage("altered shard {}: {} elements {} to {}: {}", path.string(), name, begin, begin + count - 1, reason);
@@ -141,6 +148,21 @@ ShardReader::ShardReader(const std::filesystem::path& path, int64_t cache_bytes)
   if (--documents_ < 0) fail_usage("altered shard {}: {} is empty", path.string(), kDocumentsName);
 }
 
+int64_t ShardReader::head_bytes() const {
+  const Hdf5Quiet quiet;
+  haddr_t first = HADDR_UNDEF;
+  for (const Hdf5Handle* set : {&tokens_set_, &documents_set_}) {
+    const hsize_t start = 0;
+    unsigned filters = 0;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    if (H5Dget_chunk_info_by_coord(set->get(), &start, &filters, &address, &bytes) >= 0)
+      first = std::min(first, address);
+  }
+  CHECK(first != HADDR_UNDEF, "{} has no chunk", path_.string());
+  return static_cast<int64_t>(first);
+}
+
 std::vector<std::pair<std::string, std::string>> ShardReader::describe() const {
   return {{kTokensName, describe_set(tokens_set_)},
           {kDocumentsName, describe_set(documents_set_)},
@@ -159,8 +181,8 @@ void ShardReader::read_tokens(int64_t begin, std::span<int32_t> out) {
   if (count == 0) return;
   const Hdf5Quiet quiet;
   // HDF5 widens in place, in the caller's memory.
-  if (!read_elements(tokens_set_, H5T_NATIVE_INT32, begin, count, out.data())) {
-    fail_read(path_, tokens_set_, kTokensName, begin, count, chunk_tokens_);
+  if (const auto error = read_elements(tokens_set_, H5T_NATIVE_INT32, begin, count, out.data()); !error.empty()) {
+    fail_read(path_, tokens_set_, kTokensName, begin, count, chunk_tokens_, error);
   }
   for (int64_t i = 0; i < count; ++i) {
     const int32_t token = out[static_cast<size_t>(i)];
@@ -177,8 +199,8 @@ void ShardReader::read_offsets(int64_t begin, std::span<uint64_t> out) {
         begin + count, documents_ + 1);
   if (count == 0) return;
   const Hdf5Quiet quiet;
-  if (!read_elements(documents_set_, H5T_NATIVE_UINT64, begin, count, out.data())) {
-    fail_read(path_, documents_set_, kDocumentsName, begin, count, chunk_offsets_);
+  if (const auto error = read_elements(documents_set_, H5T_NATIVE_UINT64, begin, count, out.data()); !error.empty()) {
+    fail_read(path_, documents_set_, kDocumentsName, begin, count, chunk_offsets_, error);
   }
 }
 

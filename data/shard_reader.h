@@ -29,6 +29,8 @@ class ShardReader {
   // Elements of a chunk.
   int64_t chunk_tokens() const { return chunk_tokens_; }
   int64_t chunk_offsets() const { return chunk_offsets_; }
+  // Bytes of the file before the first chunk: names, attributes, where chunks are.
+  int64_t head_bytes() const;
 
   // Tokens [begin, begin + out.size()). UsageError naming the chunk where the checksum does not match and the place of
   // a token that is not below vocab_size.

@@ -103,8 +103,11 @@ std::string train(const VocabularyOptions& options, const std::vector<std::strin
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &iterator, &model);
   if (!status.ok()) {
-    fail_usage("could not train a vocabulary of {} pieces on {} lines: {}. Give more text or another --size",
-               options.size, sentences.size(), status.ToString());
+    // "Internal: file.cc(660) [condition] What is wrong."
+    const std::string text = status.ToString();
+    const size_t condition = text.find("] ");
+    fail_usage("could not train a vocabulary of {} pieces on {} lines: {} Give more text or another --size",
+               options.size, sentences.size(), condition == std::string::npos ? text : text.substr(condition + 2));
   }
   return model;
 }
