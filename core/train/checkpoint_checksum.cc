@@ -28,7 +28,9 @@ void ChecksumPlan::add_file(CheckpointPart part, int64_t header_bytes, std::span
 std::vector<int64_t> ChecksumPlan::hash_share(const std::filesystem::path& folder, int rank, int size) const {
   std::vector<File> files;
   for (const CheckpointPart part : kCheckpointParts) files.emplace_back(folder / file_name(part), O_RDONLY);
-  std::vector<char> buffer(static_cast<size_t>(kChecksumBlock));
+  int64_t largest = 0;
+  for (const Piece& piece : pieces_) largest = std::max(largest, piece.end - piece.begin);
+  std::vector<char> buffer(static_cast<size_t>(std::min(largest, kChecksumBlock)));
   std::vector<int64_t> hashes;
   for (const Piece& piece : pieces_) {
     for (int64_t begin = piece.begin; begin < piece.end; begin += kChecksumBlock) {

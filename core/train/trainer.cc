@@ -6,6 +6,7 @@
 #include "core/train/agreement.h"
 #include "core/train/checkpoint_reader.h"
 #include "core/train/memory.h"
+#include "core/train/report.h"
 #include "core/train/state_slices.h"
 
 namespace synthesizer {
@@ -142,6 +143,7 @@ void Trainer::save(bool wait) {
                   slices_to_write(store, CheckpointPart::kOptimizer, world_));
     saved_ = done_;
   }
+  run_on_first(world_, [&] { write_report(folder_.path(), options_.config); });
   if (wait) writer_.finish();
 }
 

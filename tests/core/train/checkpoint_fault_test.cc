@@ -61,19 +61,22 @@ class DamagedCheckpoint : public ::testing::Test {
 
 TEST_F(DamagedCheckpoint, EveryFlippedBitIsFound) {
   std::mt19937_64 random(1);
-  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
-    const fs::path path = folder_.final_path(20) / name;
-    const std::string whole = read_text_file(path);
-    for (size_t i = 0; i < whole.size(); ++i) {
-      const char flipped = static_cast<char>(whole[i] ^ (1 << random() % 8));
-      File(path, O_WRONLY).write_at(static_cast<int64_t>(i), &flipped, 1);
-      const NewestCheckpoint newest = newest_of(folder_);
-      ASSERT_EQ(newest.folder, folder_.final_path(10)) << name << " byte " << i;
-      ASSERT_THAT(newest.refused.at(0), HasSubstr("step_00000020/" + std::string(name)));
-      File(path, O_WRONLY).write_at(static_cast<int64_t>(i), &whole[i], 1);
+  run_ranks(1, [&](Communicator& world) {
+    for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+      const fs::path path = folder_.final_path(20) / name;
+      const std::string whole = read_text_file(path);
+      const File file(path, O_WRONLY);
+      for (size_t i = 0; i < whole.size(); ++i) {
+        const char flipped = static_cast<char>(whole[i] ^ (1 << random() % 8));
+        file.write_at(static_cast<int64_t>(i), &flipped, 1);
+        EXPECT_THAT([&] { CheckpointReader(folder_.final_path(20)).verify(world); },
+                    ThrowsMessage<UsageError>(HasSubstr("step_00000020/" + std::string(name))))
+            << name << " byte " << i;
+        file.write_at(static_cast<int64_t>(i), &whole[i], 1);
+      }
     }
-  }
-  EXPECT_EQ(newest_of(folder_).folder, folder_.final_path(20));
+    EXPECT_EQ(find_newest_checkpoint(folder_.path, world).folder, folder_.final_path(20));
+  });
 }
 
 TEST_F(DamagedCheckpoint, EveryTruncationIsFound) {

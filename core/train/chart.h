@@ -1,0 +1,30 @@
+// Line charts as SVG, for reports: no script, no font files, readable in any browser.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace synthesizer {
+
+struct ChartSeries {
+  std::string label;
+  std::string color;  // as SVG takes it
+  std::vector<std::pair<double, double>> points;
+  bool dashed = false;
+  bool marked = false;  // a dot at each point
+};
+
+struct Chart {
+  std::string title, x_label, y_label;
+  std::vector<ChartSeries> series;
+  int width = 860, height = 420;  // pixels
+};
+
+// Points that are not finite are left out. Throws Error if there is no point at all.
+std::string chart_svg(const Chart& chart);
+
+// Round numbers that cut [low, high] into about `count` parts, ascending, all within.
+std::vector<double> round_ticks(double low, double high, int count);
+
+}  // namespace synthesizer
