@@ -40,7 +40,8 @@ class Fields {
 const std::set<std::string> kLaterKinds = {"Conv",      "Bottleneck", "ConvBottleneck", "GLU",
                                            "LightConv", "DynConv",    "Linformer"};
 
-std::string later_kind(const std::string& kind) {
+std::string later_kind(std::string kind) {
+  std::erase(kind, ' ');
   std::stringstream parts(kind);
   for (std::string part; std::getline(parts, part, '+');)
     if (kLaterKinds.contains(part)) return part;
@@ -160,11 +161,11 @@ std::filesystem::path folder() {
   return given != nullptr ? std::filesystem::path(given) : std::filesystem::path(GOLDEN_SOURCE_DIR);
 }
 
-std::vector<Case> load_cases() {
+std::vector<Case> load_cases(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder()))
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
     if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
-  if (files.empty()) fail("no golden case in {}", folder().string());
+  if (files.empty()) fail("no golden case in {}", folder.string());
   std::sort(files.begin(), files.end());
   std::vector<Case> cases;
   for (const auto& file : files) {

@@ -29,8 +29,8 @@ struct Case {
 
 // The folder of cases: SYNTHESIZER_GOLDEN_DIR, else tests/golden.
 std::filesystem::path folder();
-// All of its cases, by name. Throws Error if there is none, or if one is not understood: an unknown field of its
+// All cases of a folder, by name. Throws Error if there is none, or if one is not understood: an unknown field of its
 // configuration, an unknown structure or attention, a tensor of another type.
-std::vector<Case> load_cases();
+std::vector<Case> load_cases(const std::filesystem::path& folder);
 
 }  // namespace synthesizer::golden

@@ -77,7 +77,7 @@ class Comparison {
 };
 
 void check_all_cases(const Setting& setting) {
-  for (const Case& golden : load_cases()) {
+  for (const Case& golden : load_cases(folder())) {
     if (!golden.later.empty()) {
       std::cout << fmt::format("{}: later ({})\n", golden.name, golden.later);
       continue;
@@ -95,7 +95,7 @@ void check_all_cases(const Setting& setting) {
 }
 
 TEST(Golden, HasCases) {
-  const std::vector<Case> cases = load_cases();
+  const std::vector<Case> cases = load_cases(folder());
   for (const Case& golden : cases)
     std::cout << golden.name << (golden.later.empty() ? "" : " (later: " + golden.later + ")") << "\n";
   EXPECT_TRUE(std::any_of(cases.begin(), cases.end(), [](const Case& golden) { return golden.later.empty(); }));
