@@ -1,0 +1,95 @@
+// The output layer and its loss in blocks, against the whole logits; more rows and words than one block holds.
+#include "core/ops/cross_entropy.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/core/kernels/kernel_check.h"
+
+namespace synthesizer {
+namespace {
+
+struct Sizes {
+  int64_t rows, model, vocab, true_vocab;
+  bool model_first;  // the table is [model, vocab]
+};
+
+double table_at(const Sizes& s, const Tensor& table, int64_t word, int64_t feature) {
+  return s.model_first ? table[feature * s.vocab + word] : table[word * s.model + feature];
+}
+
+std::vector<double> logits(const Sizes& s, const Tensors& in, int64_t row) {
+  std::vector<double> l(static_cast<size_t>(s.true_vocab));
+  for (int64_t word = 0; word < s.true_vocab; ++word)
+    for (int64_t i = 0; i < s.model; ++i)
+      l[static_cast<size_t>(word)] += in[0][row * s.model + i] * table_at(s, in[1], word, i);
+  return l;
+}
+
+void forward(const Sizes& s, bool mean, const Tensors& in, Tensors& out) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    const std::vector<double> l = logits(s, in, row);
+    double largest = -1e300, sum = 0, total = 0;
+    for (const double v : l) largest = std::max(largest, v);
+    for (const double v : l) sum += std::exp(v - largest), total += v;
+    out[0][row] = largest + std::log(sum);
+    out[1][row] = l[static_cast<size_t>(in[2][row])];
+    if (mean) out[2][row] = total / static_cast<double>(s.true_vocab);
+  }
+}
+
+void backward(const Sizes& s, bool mean, const Tensors& in, Tensors& out) {
+  for (int64_t row = 0; row < s.rows; ++row) {
+    const std::vector<double> l = logits(s, in, row);
+    for (int64_t word = 0; word < s.true_vocab; ++word) {
+      const double d = in[4][row] * std::exp(l[static_cast<size_t>(word)] - in[3][row]) +
+                       (in[2][row] == static_cast<double>(word) ? in[5][row] : 0) +
+                       (mean ? in[6][row] / static_cast<double>(s.true_vocab) : 0);
+      for (int64_t i = 0; i < s.model; ++i) {
+        out[0][row * s.model + i] += d * table_at(s, in[1], word, i);
+        out[1][s.model_first ? i * s.vocab + word : word * s.model + i] += d * in[0][row * s.model + i];
+      }
+    }
+  }
+}
+
+TEST(LinearCrossEntropy, ForwardAndGradient) {
+  const Sizes sizes[] = {{1, 1, 1, 1, false},         {5, 3, 7, 6, true},         {31, 33, 40, 33, false},
+                         {33, 17, 1100, 1025, false}, {33, 17, 1100, 1025, true}, {1057, 9, 2050, 2049, false},
+                         {1057, 9, 1031, 1030, true}};
+  for (const Sizes& s : sizes) {
+    for (const bool mean : {false, true}) {
+      const Shape rows{kBatch(1), kLength(s.rows)};
+      const Tensor x = random_tensor(Shape{kBatch(1), kLength(s.rows), kModel(s.model)}, 61, -2, 2);
+      const Tensor table = random_tensor(
+          s.model_first ? Shape{kModel(s.model), kVocab(s.vocab)} : Shape{kVocab(s.vocab), kModel(s.model)}, 62, -2, 2);
+      Tensor targets = integers(rows, {});
+      for (int64_t i = 0; i < s.rows; ++i) targets.values.push_back(static_cast<double>(i * 97 % s.true_vocab));
+      const auto reference = [&](const Tensors& in, Tensors& out) { forward(s, mean, in, out); };
+      check_kernel(LinearCrossEntropy(s.true_vocab, mean), {x, table, targets}, reference, {5e-6, 1e-13});
+
+      Tensors log_z{{{DType::kFloat64, rows}, std::vector<double>(static_cast<size_t>(s.rows))}};
+      log_z.push_back(log_z[0]);
+      log_z.push_back(log_z[0]);
+      forward(s, mean, {x, table, targets}, log_z);
+      Tensors inputs{x, table, targets, log_z[0], random_tensor(rows, 63), random_tensor(rows, 64)};
+      if (mean) inputs.push_back(random_tensor(rows, 65));
+      const auto gradient = [&](const Tensors& in, Tensors& out) { backward(s, mean, in, out); };
+      check_kernel(LinearCrossEntropyGradient(s.true_vocab, mean), inputs, gradient,
+                   {1e-5, 1e-12, false});  // oneDNN splits a long inner dimension of a small product among threads
+    }
+  }
+}
+
+TEST(LinearCrossEntropy, LargeLogits) {
+  const Sizes s{2, 1, 3, 3, false};
+  const Tensors inputs{integers(Shape{kLength(2), kModel(1)}, {300, -300}, DType::kFloat64),
+                       integers(Shape{kVocab(3), kModel(1)}, {1, 2, -3}, DType::kFloat64),
+                       integers(Shape{kLength(2)}, {0, 2})};
+  check_kernel(LinearCrossEntropy(3, false), inputs,
+               [&](const Tensors& in, Tensors& out) { forward(s, false, in, out); });
+}
+
+}  // namespace
+}  // namespace synthesizer
