@@ -27,6 +27,10 @@ config::Run read(const std::string& record) {
 
 }  // namespace
 
+std::filesystem::path default_run_folder(const std::filesystem::path& config) {
+  return std::filesystem::path("runs") / config.stem();
+}
+
 std::string run_record(const config::Run& run, const RunData& data) {
   return fmt::format("# synthesizer {}\n{}{}\n{}", SYNTHESIZER_VERSION, kShards, data.fingerprint(), run_text(run));
 }

@@ -2,12 +2,16 @@
 // before it the program's version and what the shards are. It reads back as a configuration.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "configs/schema/run.pb.h"
 #include "launch/run_data.h"
 
 namespace synthesizer {
+
+// runs/<name of the configuration's file>
+std::filesystem::path default_run_folder(const std::filesystem::path& config);
 
 std::string run_record(const config::Run& run, const RunData& data);
 

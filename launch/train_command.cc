@@ -46,7 +46,7 @@ config::Run load(const TrainCommand& options) {
 }
 
 fs::path run_folder(const TrainCommand& options) {
-  return options.run.empty() ? fs::path("runs") / fs::path(options.config).stem() : fs::path(options.run);
+  return options.run.empty() ? default_run_folder(options.config) : fs::path(options.run);
 }
 
 TrainerOptions trainer_options(const config::Run& run, const std::string& record, const Objective& objective) {
