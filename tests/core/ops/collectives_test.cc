@@ -58,11 +58,15 @@ Tensor random_tensor(uint64_t stream) {
   return x;
 }
 
-// Runs the op on own × other ranks with its input placed by both axes, puts the outputs together again, and gives them.
+// Runs the op on own × other ranks, puts the outputs together again, and gives them. The input is placed by the own
+// axis first and each part by the other one, as partition does: it has inserted the op when it comes to the other axis.
 Tensor run_on_mesh(const CollectiveCase& c, const PartitionRule& rule, const Tensor& x, int own, int other) {
-  std::vector<std::vector<Tensor>> parts;  // by the other axis, then the own one
-  for (const Tensor& part : place(x, rule.inputs[0], other, 5)) parts.push_back(place(part, c.from, own, 6));
-  std::vector<std::vector<Tensor>> results(parts.size(), std::vector<Tensor>(static_cast<size_t>(own)));
+  std::vector<std::vector<Tensor>> parts;  // by the own axis, then the other one
+  for (const Tensor& part : place(x, c.from, own, 6)) {
+    const bool copy = c.from.kind == Placement::Kind::kWhole;  // equal on the own axis, so its parts are too
+    parts.push_back(place(part, rule.inputs[0], other, copy ? 5 : 5 + 10 * parts.size()));
+  }
+  std::vector<std::vector<Tensor>> results(parts.size(), std::vector<Tensor>(static_cast<size_t>(other)));
   run_ranks(own * other, [&](Communicator& world) {
     const int index = world.rank() % own, group = world.rank() / own;
     const auto axis = world.split(group, index);
@@ -72,16 +76,16 @@ Tensor run_on_mesh(const CollectiveCase& c, const PartitionRule& rule, const Ten
     auto op = global->localize(rule, {"other", group, other}, {{type}}, global->infer({{type}}));
     if (!op) op = global;
     Graph graph;
-    const Value in = input(graph, "x", DType::kFloat64, parts[g][i].shape);
+    const Value in = input(graph, "x", DType::kFloat64, parts[i][g].shape);
     mark_outputs(graph, graph.add(op, {{in}}));
     OpRunner runner(graph, {{"own", axis.get()}});
-    runner.set("x", parts[g][i]);
+    runner.set("x", parts[i][g]);
     runner.run();
-    results[g][i] = runner.get("y0");
+    results[i][g] = runner.get("y0");
   });
   std::vector<Tensor> combined;
-  for (const auto& group : results) combined.push_back(combine(group, c.to));
-  return combine(combined, rule.outputs[0]);
+  for (const auto& group : results) combined.push_back(combine(group, rule.outputs[0]));
+  return combine(combined, c.to);
 }
 
 bool divides(const Shape& shape, const Placement& p, int ranks) {
