@@ -32,6 +32,7 @@ struct GenerateCommand {
   int beam = 1;
   int64_t max_length = 0;
   int64_t batch = 8;
+  bool fill = false;
   bool json = false;
 };
 
@@ -63,12 +64,15 @@ config::Run run_of(const CheckpointReader& reader, const GenerateCommand& option
   return run;
 }
 
-void print(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs, bool json) {
+void print(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
+           const GenerateCommand& options) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (json)
-      fmt::print("{}\n", nlohmann::ordered_json{{"input", inputs[i]}, {"output", outputs[i]}}.dump());
+    const std::string filled = fill_marked(inputs[i], outputs[i]);
+    if (options.json)
+      fmt::print("{}\n",
+                 nlohmann::ordered_json{{"input", inputs[i]}, {"output", outputs[i]}, {"filled", filled}}.dump());
     else
-      fmt::print("{}\n", outputs[i]);
+      fmt::print("{}\n", options.fill ? filled : outputs[i]);
   }
 }
 
@@ -103,7 +107,7 @@ int generate(const GenerateCommand& options) {
   std::vector<std::string> outputs;
   for (const std::vector<int32_t>& tokens : decoder.decode(rows, vocabulary.eos, vocabulary.size()))
     outputs.push_back(tokenizer.to_text(tokens, vocabulary));
-  print(lines, outputs, options.json);
+  print(lines, outputs, options);
   return 0;
 }
 
@@ -122,6 +126,7 @@ void add_generate_command(CommandLine& line) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--batch", options->batch, "Lines at a time")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--fill", options->fill, "Print each line with its marked places filled in, in brackets");
   app.add_flag("--json", options->json, "Print one JSON object a line");
 }
 
