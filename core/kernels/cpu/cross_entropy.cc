@@ -155,9 +155,9 @@ class CrossEntropyKernel : public Kernel {
       logits_.of(m, n, layout_).run(x, table + word * layout_.word, block, workspace);
       parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          const T* row = block + i * n;
-          total[i] += log_sum_exp(row, n, &maximum[i], &sum[i]);
+          T* row = block + i * n;
           if (targets[i] >= word && targets[i] < word + n) target[i] = row[targets[i] - word];
+          total[i] += log_sum_exp(row, n, &maximum[i], &sum[i]);
         }
       });
     }

@@ -26,9 +26,10 @@ std::vector<Dim> mask_dims(const Dropout& op, const Shape& x) {
   return dims;
 }
 
+// A mask that is shared along a dim is kept; one with all of x's elements is used as it is drawn.
 int64_t dropout_workspace(const KernelCase& c) {
   const Shape mask(mask_dims(c.as<Dropout>(), c.in(0)));
-  return mask.elements() * size_of(c.outputs[0].dtype);
+  return mask.elements() < c.in(0).elements() ? mask.elements() * size_of(c.outputs[0].dtype) : 0;
 }
 
 template <typename T>
@@ -39,6 +40,7 @@ class DropoutKernel : public Kernel {
     const Shape mask(mask_dims(op, c.in(0)));
     walk_mask(op, mask);
     walk_product(c.in(0), mask);
+    shared_ = mask.elements() < c.in(0).elements();
     const PhiloxKey key = philox_key(op.seed() ^ (op.name_hash() >> 32 << 32));
     stream_.key0 = key[0];
     stream_.key1 = key[1];
@@ -53,17 +55,13 @@ class DropoutKernel : public Kernel {
     DropoutStream stream = stream_;
     stream.step_low = static_cast<uint32_t>(step);
     stream.step_high = static_cast<uint32_t>(step >> 32);
+    const T* x = input<T>(inputs, 0);
+    T* y = output<T>(outputs, 0);
+    if (!shared_) return draw_and_multiply(stream, x, y);
     T* mask = static_cast<T*>(workspace);
-    const auto draw = context_.loops.of<T>().dropout_mask;
-    parallel_ranges(context_.threads, mask_rows_.count() * mask_pieces_, 4 * std::min(mask_length_, kPiece),
-                    [&](int64_t begin, int64_t end) {
-                      for (int64_t i = begin; i < end; ++i) {
-                        const int64_t row = i / mask_pieces_, from = i % mask_pieces_ * kPiece;
-                        draw(stream, static_cast<uint64_t>(first_ + mask_rows_.offset(row, 0) + from),
-                             std::min(kPiece, mask_length_ - from), scale_, mask + row * mask_length_ + from);
-                      }
-                    });
-    multiply(input<T>(inputs, 0), mask, output<T>(outputs, 0));
+    each_piece(
+        [&](int64_t row, int64_t from, int64_t n) { draw(stream, row, from, n, mask + row * mask_length_ + from); });
+    multiply(x, mask, y);
   }
 
  private:
@@ -101,6 +99,32 @@ class DropoutKernel : public Kernel {
     pieces_ = (length_ + kPiece - 1) / kPiece;
   }
 
+  // Calls visit(row, from, n) for pieces of the mask's rows.
+  template <typename Visit>
+  void each_piece(const Visit& visit) const {
+    parallel_ranges(context_.threads, mask_rows_.count() * mask_pieces_, 4 * std::min(mask_length_, kPiece),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        const int64_t from = i % mask_pieces_ * kPiece;
+                        visit(i / mask_pieces_, from, std::min(kPiece, mask_length_ - from));
+                      }
+                    });
+  }
+
+  void draw(const DropoutStream& stream, int64_t row, int64_t from, int64_t n, T* mask) const {
+    const int64_t first = first_ + mask_rows_.offset(row, 0) + from;
+    context_.loops.of<T>().dropout_mask(stream, static_cast<uint64_t>(first), n, scale_, mask);
+  }
+
+  void draw_and_multiply(const DropoutStream& stream, const T* x, T* y) const {
+    each_piece([&](int64_t row, int64_t from, int64_t n) {
+      T mask[kPiece];
+      draw(stream, row, from, n, mask);
+      const int64_t at = row * mask_length_ + from;
+      context_.loops.of<T>().binary[2](x + at, 1, mask, 1, y + at, n);
+    });
+  }
+
   void multiply(const T* x, const T* mask, T* y) const {
     const auto loop = context_.loops.of<T>().binary[2];
     parallel_ranges(context_.threads, rows_.count() * pieces_, std::min(length_, kPiece),
@@ -114,9 +138,10 @@ class DropoutKernel : public Kernel {
                     });
   }
 
-  static constexpr int64_t kPiece = 4096;
+  static constexpr int64_t kPiece = 1024;
   CpuContext context_;
   DropoutStream stream_{};
+  bool shared_ = false;
   T scale_;
   Walk mask_rows_, rows_;
   int64_t first_ = 0, mask_length_, mask_pieces_, length_, pieces_;

@@ -45,7 +45,7 @@ struct ReducePlan {
 
 int64_t reduce_workspace(const KernelCase& c) {
   const ReducePlan plan(c);
-  return plan.outputs * plan.groups * 8;
+  return plan.groups == 1 ? 0 : plan.outputs * plan.groups * 8;
 }
 
 template <typename T>
@@ -56,20 +56,25 @@ class ReduceKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
-    double* partial = static_cast<double*>(workspace);  // [groups, outputs]
+    T* y = output<T>(outputs, 0);
+    double* partial = static_cast<double*>(workspace);  // [groups, outputs]; not used by one group
     const int64_t items = plan_.keep.count() * (plan_.columns ? plan_.runs : 1) * plan_.groups;
     const int64_t cost = plan_.pieces * std::min(plan_.length, kRun) / plan_.groups;
     parallel_ranges(threads_, items, cost, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t group = item % plan_.groups, place = item / plan_.groups;
         if (plan_.columns) {
-          reduce_columns(x, place, group, partial);
+          reduce_columns(x, place, group, partial, y);
         } else {
-          partial[group * plan_.outputs + place] = reduce_runs(x + plan_.keep.offset(place, 0), group);
+          const double result = reduce_runs(x + plan_.keep.offset(place, 0), group);
+          if (plan_.groups == 1)
+            y[place] = static_cast<T>(result);
+          else
+            partial[group * plan_.outputs + place] = result;
         }
       }
     });
-    combine(partial, output<T>(outputs, 0));
+    if (plan_.groups > 1) combine(partial, y);
   }
 
  private:
@@ -93,17 +98,20 @@ class ReduceKernel : public Kernel {
     return result;
   }
 
-  void reduce_columns(const T* x, int64_t place, int64_t group, double* partial) const {
+  void reduce_columns(const T* x, int64_t place, int64_t group, double* partial, T* y) const {
     const int64_t row = place / plan_.runs, from = place % plan_.runs * kColumns;
     const int64_t n = std::min(kColumns, plan_.length - from);
     x += plan_.keep.offset(row, 0) + from;
-    double* sums = partial + group * plan_.outputs + row * plan_.length + from;
+    const int64_t out = row * plan_.length + from;
+    double own[kColumns];
+    double* sums = plan_.groups == 1 ? own : partial + group * plan_.outputs + out;
     std::fill(sums, sums + n, start());
     const auto loop = is_max()                                   ? loops_.accumulate_maximum
                       : function_ == ReduceFunction::kSumSquares ? loops_.accumulate_squares
                                                                  : loops_.accumulate;
     for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p)
       loop(x + plan_.over.offset(p, 0), sums, n);
+    for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) y[out + i] = static_cast<T>(sums[i]);
   }
 
   void combine(const double* partial, T* y) const {

@@ -52,8 +52,9 @@ struct Loops {
   // dscale += x r dy in double.
   void (*rms_norm_gradient)(const T* x, const T* scale, T r, const T* dy, T* dx, double* dscale, int64_t n);
 
-  // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l.
-  double (*log_sum_exp)(const T* logits, int64_t n, T* maximum, double* sum);
+  // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l. The logits
+  // are overwritten.
+  double (*log_sum_exp)(T* logits, int64_t n, T* maximum, double* sum);
   // logits := d_log_z · exp(logit − log_z) + d_mean.
   void (*cross_entropy_gradient)(T* logits, int64_t n, T log_z, T d_log_z, T d_mean);
 

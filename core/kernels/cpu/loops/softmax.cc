@@ -14,36 +14,54 @@ inline T logit(const T* x, const T* addend, const int32_t* mask, int64_t i) {
   return v;
 }
 
+constexpr int64_t kWidth = 16;  // what is left of a row is padded to this, so that it is vector code too
+
+template <bool kMask>
+bool any_live(const int32_t* mask, int64_t seen) {
+  if constexpr (!kMask) return seen > 0;
+  int64_t live = 0;
+  for (int64_t i = 0; i < seen; ++i) live += mask[i] != 0;
+  return live > 0;
+}
+
 template <bool kAddend, bool kMask, typename T>
 void softmax_row(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen) {
+  const int64_t whole = seen / kWidth * kWidth;
+  T rest[kWidth];
+  for (int64_t i = 0; i < kWidth; ++i)
+    rest[i] = whole + i < seen ? logit<kAddend, kMask>(x, addend, mask, whole + i) : -kInfinity<T>;
   T m = -kInfinity<T>;
 #pragma omp simd reduction(max : m)
-  for (int64_t i = 0; i < seen; ++i) {
+  for (int64_t i = 0; i < whole; ++i) {
     const T v = logit<kAddend, kMask>(x, addend, mask, i);
     m = v > m ? v : m;
   }
-  int64_t live = seen;
-  if constexpr (kMask) {
-    live = 0;
-    for (int64_t i = 0; i < seen; ++i) live += mask[i] != 0;
-  }
-  if (live == 0) {
+#pragma omp simd reduction(max : m)
+  for (int64_t i = 0; i < kWidth; ++i) m = rest[i] > m ? rest[i] : m;
+  if (m == -kInfinity<T> && !any_live<kMask>(mask, seen)) {
     for (int64_t i = 0; i < n; ++i) y[i] = T(0);
     return;
   }
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < seen; ++i) {
+  // Exponentials and their sum in two loops: together they would be vectors of doubles, half as wide.
+#pragma omp simd
+  for (int64_t i = 0; i < whole; ++i) {
     T v = x[i];
     if constexpr (kAddend) v += addend[i];
     T e = Math::exp(v - m);
     if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
     y[i] = e;
-    sum += static_cast<double>(e);
   }
+#pragma omp simd
+  for (int64_t i = 0; i < kWidth; ++i) rest[i] = Math::exp(rest[i] - m);
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < whole; ++i) sum += static_cast<double>(y[i]);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < kWidth; ++i) sum += static_cast<double>(rest[i]);
   const T scale = static_cast<T>(1.0 / sum);
 #pragma omp simd
-  for (int64_t i = 0; i < seen; ++i) y[i] *= scale;
+  for (int64_t i = 0; i < whole; ++i) y[i] *= scale;
+  for (int64_t i = whole; i < seen; ++i) y[i] = rest[i - whole] * scale;
   for (int64_t i = seen; i < n; ++i) y[i] = T(0);
 }
 
@@ -67,17 +85,17 @@ void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
 }
 
 template <typename T>
-double log_sum_exp(const T* logits, int64_t n, T* maximum, double* sum) {
+double log_sum_exp(T* logits, int64_t n, T* maximum, double* sum) {
   T m = *maximum;
-  double total = 0;
-#pragma omp simd reduction(max : m) reduction(+ : total)
-  for (int64_t i = 0; i < n; ++i) {
-    m = logits[i] > m ? logits[i] : m;
-    total += static_cast<double>(logits[i]);
-  }
-  double s = 0;
+#pragma omp simd reduction(max : m)
+  for (int64_t i = 0; i < n; ++i) m = logits[i] > m ? logits[i] : m;
+  double total = 0, s = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < n; ++i) total += static_cast<double>(logits[i]);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) logits[i] = Math::exp(logits[i] - m);
 #pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(Math::exp(logits[i] - m));
+  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(logits[i]);
   const double before = *sum == 0 ? 0 : *sum * static_cast<double>(Math::exp(static_cast<double>(*maximum - m)));
   *sum = before + s;
   *maximum = m;
