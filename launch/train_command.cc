@@ -65,11 +65,12 @@ TrainerOptions trainer_options(const config::Run& run, const std::string& record
   return options;
 }
 
-// Parameters of another run's checkpoint, of the same model.
+// Parameters of another run's checkpoint, of the same model; the optimizer starts afresh. Collective.
 void initialize_from(const fs::path& checkpoint, StateStore& state, Communicator& world) {
-  const CheckpointReader reader(checkpoint);
-  reader.verify(world);
-  read_state(reader, state, CheckpointPart::kModel);
+  std::optional<CheckpointReader> reader;
+  run_together(world, [&] { reader.emplace(checkpoint); });
+  reader->verify(world);
+  run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
 }
 
 // The run on this rank, its parts in the order they need each other.
@@ -83,22 +84,14 @@ class Job {
         kernels_(threads_of_rank(session.ranks_on_host())) {}
 
   int train() {
-    run_together(world_, [&] {
-      check_files(run_);
-      data_.emplace(run_);
-      graphs_ = graph_options(run_, data_->objective());
-      check_model(graphs_.model);
-      if (!options_.init_from.empty()) CheckpointReader reader(options_.init_from);
-    });
+    run_together(world_, [&] { prepare(); });
     const std::string record = run_record(run_, *data_);
+    step_->state().initialize(run_.seed());
+    if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
     const RunFolder folder(run_folder(options_), record, check_record, world_);
     const SignalHandlers signals;
-    make_graphs();
     Trainer trainer(finish_options(record), *step_, *source_, &*evaluation_, folder, world_, signals);
-    if (!trainer.resume()) {
-      step_->state().initialize(run_.seed());
-      if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
-    } else if (trainer.step() >= run_.steps()) {
+    if (trainer.resume() && trainer.step() >= run_.steps()) {
       if (world_.rank() == 0)
         fmt::print(stderr, "{}: the run has its {} steps already. Train longer by --steps\n", folder.path().string(),
                    trainer.step());
@@ -111,7 +104,12 @@ class Job {
   }
 
  private:
-  void make_graphs() {
+  // Everything that can be refused without the run's folder; no collectives.
+  void prepare() {
+    check_files(run_);
+    data_.emplace(run_);
+    graphs_ = graph_options(run_, data_->objective());
+    check_model(graphs_.model);
     const Partition partition = partition_of(run_, mesh_);
     const AxisCommunicators communicators = axis_communicators(mesh_);
     const BatchRows rows = batch_rows(run_, mesh_);
