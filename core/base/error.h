@@ -35,8 +35,8 @@ template <typename... Args>
 }  // namespace synthesizer
 
 // An invariant of the program itself: throws Error with the condition, the place and a formatted message.
-#define CHECK(condition, ...)                                                                            \
-  do {                                                                                                   \
-    if (!(condition)) [[unlikely]]                                                                       \
+#define CHECK(condition, ...)                                                                           \
+  do {                                                                                                  \
+    if (!(condition)) [[unlikely]]                                                                      \
       ::synthesizer::fail("{}:{}: " #condition ": {}", __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

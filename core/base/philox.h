@@ -1,5 +1,6 @@
-// Philox 4x32-10, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011).
-// The random bits of an element are a pure function of (key, counter), so they do not depend on ranks, threads or order.
+// Philox 4x32-10, the counter-based generator of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC
+// 2011). The random bits of an element are a pure function of (key, counter), so they do not depend on ranks, threads
+// or order.
 #pragma once
 
 #include <array>

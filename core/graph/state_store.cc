@@ -4,7 +4,6 @@
 
 #include "core/base/error.h"
 #include "core/tensor/fill.h"
-#include "core/tensor/fill.h"
 
 namespace synthesizer {
 
