@@ -27,17 +27,17 @@ struct Layout2d {
     CHECK(table.rank() == 2 && table.has(model.name), "[{}] table {}: expected a dim {}", c.op.name(),
           table.to_string(), model.name);
     padded = table.elements() / depth;
-    const bool rows_of_model = table.dims()[1].name == model.name;
-    word = rows_of_model ? depth : 1;
-    feature = rows_of_model ? 1 : padded;
+    model_first = table.dims()[0].name == model.name;
     CHECK(true_vocab >= 1 && true_vocab <= padded, "[{}] {} true words of {}", c.op.name(), true_vocab, padded);
   }
   int64_t block_bytes() const { return align_up(std::min(kRows, rows) * std::min(kColumns, vocab) * size_of(dtype)); }
+  // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n].
+  int64_t copy_bytes() const { return model_first ? align_up(depth * std::min(kColumns, vocab) * size_of(dtype)) : 0; }
   // logits [m, n] = x · tableᵀ
   Product logits(int64_t m, int64_t n) const {
     Product p = base(m, n, depth);
     p.a = {{0, 0}, depth, 1};
-    p.b = {{0, 0}, feature, word};
+    p.b = model_first ? MatrixStrides{{0, 0}, n, 1} : MatrixStrides{{0, 0}, 1, depth};
     p.c = {{0, 0}, n, 1};
     return p;
   }
@@ -45,24 +45,24 @@ struct Layout2d {
   Product dx(int64_t m, int64_t n, bool accumulate) const {
     Product p = base(m, depth, n);
     p.a = {{0, 0}, n, 1};
-    p.b = {{0, 0}, word, feature};
+    p.b = model_first ? MatrixStrides{{0, 0}, 1, n} : MatrixStrides{{0, 0}, depth, 1};
     p.c = {{0, 0}, depth, 1};
     p.accumulate = accumulate;
     return p;
   }
-  // dtable [n, depth] (+)= dlogitsᵀ · x, or its transpose where the table is [model, vocab]
+  // dtable [n, depth] (+)= dlogitsᵀ · x, or a copied block [depth, n] = xᵀ · dlogits
   Product dtable(int64_t m, int64_t n, bool accumulate) const {
-    const MatrixStrides dlogits = {{0, 0}, 1, n}, x = {{0, 0}, depth, 1};
-    Product p = feature == 1 ? base(n, depth, m) : base(depth, n, m);
-    p.a = feature == 1 ? dlogits : MatrixStrides{{0, 0}, 1, depth};
-    p.b = feature == 1 ? x : MatrixStrides{{0, 0}, n, 1};
-    p.c = {{0, 0}, feature == 1 ? depth : padded, 1};
-    p.accumulate = accumulate;
+    Product p = model_first ? base(depth, n, m) : base(n, depth, m);
+    p.a = {{0, 0}, 1, p.m};
+    p.b = {{0, 0}, p.n, 1};
+    p.c = {{0, 0}, p.n, 1};
+    p.accumulate = accumulate && !model_first;
     return p;
   }
 
   DType dtype;
-  int64_t vocab, padded, depth, rows, word, feature;
+  int64_t vocab, padded, depth, rows;
+  bool model_first;
 
  private:
   Product base(int64_t m, int64_t n, int64_t k) const {
@@ -109,11 +109,22 @@ int64_t rows_bytes(const Layout2d& layout) { return 3 * align_up(std::min(kRows,
 
 int64_t forward_workspace(const KernelCase& c) {
   const Layout2d layout(c, c.as<LinearCrossEntropy>().true_vocab());
-  return layout.block_bytes() + rows_bytes(layout) + products_workspace(layout, c.context.threads, false);
+  return layout.block_bytes() + layout.copy_bytes() + rows_bytes(layout) +
+         products_workspace(layout, c.context.threads, false);
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().true_vocab());
-  return layout.block_bytes() + products_workspace(layout, c.context.threads, true);
+  return layout.block_bytes() + 2 * layout.copy_bytes() + products_workspace(layout, c.context.threads, true);
+}
+
+// The words [word, word + n) of the table, copied to `copy` if they do not lie densely.
+template <typename T>
+const T* table_block(const Layout2d& layout, int threads, const T* table, int64_t word, int64_t n, T* copy) {
+  if (!layout.model_first) return table + word * layout.depth;
+  parallel_ranges(threads, layout.depth, n, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) std::copy_n(table + i * layout.padded + word, n, copy + i * n);
+  });
+  return copy;
 }
 
 template <typename T>
@@ -138,7 +149,8 @@ class CrossEntropyKernel : public Kernel {
   void block_of_rows(const T* x, const T* table, const int32_t* targets, int64_t m, T* log_z, T* target, T* mean,
                      std::byte* workspace) const {
     T* block = reinterpret_cast<T*>(workspace);
-    workspace += layout_.block_bytes();
+    T* copy = reinterpret_cast<T*>(workspace += layout_.block_bytes());
+    workspace += layout_.copy_bytes();
     const int64_t step = rows_bytes(layout_) / 3;
     T* maximum = reinterpret_cast<T*>(workspace);
     double* sum = reinterpret_cast<double*>(workspace + step);
@@ -152,7 +164,8 @@ class CrossEntropyKernel : public Kernel {
     const auto log_sum_exp = context_.loops.of<T>().log_sum_exp;
     for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
       const int64_t n = std::min(kColumns, layout_.vocab - word);
-      logits_.of(m, n, layout_).run(x, table + word * layout_.word, block, workspace);
+      const T* words = table_block(layout_, context_.threads, table, word, n, copy);
+      logits_.of(m, n, layout_).run(x, words, block, workspace);
       parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           T* row = block + i * n;
@@ -191,21 +204,26 @@ class CrossEntropyGradientKernel : public Kernel {
     const T* table = input<T>(inputs, 1);
     T* dx = output<T>(outputs, 0);
     T* dtable = output<T>(outputs, 1);
-    T* block = static_cast<T*>(workspace);
-    std::byte* space = static_cast<std::byte*>(workspace) + layout_.block_bytes();
+    std::byte* space = static_cast<std::byte*>(workspace);
+    T* block = reinterpret_cast<T*>(space);
+    T* copy = reinterpret_cast<T*>(space += layout_.block_bytes());
+    T* dcopy = reinterpret_cast<T*>(space += layout_.copy_bytes());
+    space += layout_.copy_bytes();
     clear_padding(dtable);
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
       for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
         const int64_t n = std::min(kColumns, layout_.vocab - word);
-        logits_.of(m, n, layout_).run(x + at, table + word * layout_.word, block, space);
+        const T* words = table_block(layout_, context_.threads, table, word, n, copy);
+        logits_.of(m, n, layout_).run(x + at, words, block, space);
         dlogits(inputs, row, m, word, n, block);
-        (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, table + word * layout_.word, dx + at, space);
-        const BlockGemms& add = row == 0 ? dtable_ : dtable_add_;
-        if (layout_.feature == 1)
-          add.of(m, n, layout_).run(block, x + at, dtable + word * layout_.word, space);
-        else
-          add.of(m, n, layout_).run(x + at, block, dtable + word * layout_.word, space);
+        (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, words, dx + at, space);
+        if (layout_.model_first) {
+          dtable_.of(m, n, layout_).run(x + at, block, dcopy, space);
+          add_block(dcopy, word, n, row > 0, dtable);
+        } else {
+          (row == 0 ? dtable_ : dtable_add_).of(m, n, layout_).run(block, x + at, dtable + word * layout_.depth, space);
+        }
       }
     }
   }
@@ -227,12 +245,28 @@ class CrossEntropyGradientKernel : public Kernel {
     });
   }
 
+  // A copied block [depth, n] to (or, with `add`, onto) its place in dtable.
+  void add_block(const T* block, int64_t word, int64_t n, bool add, T* dtable) const {
+    parallel_ranges(context_.threads, layout_.depth, n, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* out = dtable + i * layout_.padded + word;
+        if (add)
+          context_.loops.of<T>().axpy(T(1), block + i * n, out, n);
+        else
+          std::copy_n(block + i * n, n, out);
+      }
+    });
+  }
+
   // Words of padding have no logits and so no gradient.
   void clear_padding(T* dtable) const {
-    const int64_t padding = layout_.padded - layout_.vocab, lines = layout_.feature == 1 ? 1 : layout_.depth;
-    for (int64_t i = 0; i < lines; ++i)
-      std::fill_n(dtable + i * layout_.padded + layout_.vocab * layout_.word,
-                  layout_.feature == 1 ? padding * layout_.depth : padding, T(0));
+    const int64_t padding = layout_.padded - layout_.vocab;
+    if (!layout_.model_first) {
+      std::fill_n(dtable + layout_.vocab * layout_.depth, padding * layout_.depth, T(0));
+    } else {
+      for (int64_t i = 0; i < layout_.depth; ++i)
+        std::fill_n(dtable + i * layout_.padded + layout_.vocab, padding, T(0));
+    }
   }
 
   CpuContext context_;

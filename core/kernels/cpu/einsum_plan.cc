@@ -87,6 +87,7 @@ Choice choose(const Classes& classes) {
 
 // A library call costs a microsecond or so: below this many multiply-adds our own loops are faster.
 constexpr int64_t kSmallest = 4096;
+constexpr int64_t kLarge = 1 << 22;  // enough for all threads
 
 EinsumPlan with_choice(const Classes& classes, const Choice& choice, EinsumPlan::Kind kind, bool swapped) {
   EinsumPlan plan;
@@ -183,7 +184,8 @@ EinsumPlan plan_einsum(const Shape& a, const Shape& b, const Shape& c) {
   const Choice& choice = swap ? other : straight;
   if (choice.score < kSmallest) return plan_small(classes, false);
   EinsumPlan plan = with_choice(best, choice, EinsumPlan::Kind::kProducts, swap);
-  take_batch(plan);
+  // Where large products add up, each C is finished before the next is begun, so that it stays in the cache.
+  if (plan.sums.empty() || choice.score < kLarge) take_batch(plan);
   return plan;
 }
 

@@ -85,6 +85,16 @@ INSTANTIATE_TEST_SUITE_P(Degenerate, EinsumTest,
                                          EinsumCase{"nr", "rf", "fn"}),
                          [](const auto& info) { return info.param.a + "_" + info.param.b + "_" + info.param.c; });
 
+TEST(Einsum, LargeProductsThatAddUp) {
+  const Shape a{kBatch(3), kLength(257), kHeads(2), kHead(65)}, b{kBatch(3), kMemoryLength(259), kHeads(2), kHead(65)};
+  const Shape out{kHeads(2), kLength(257), kMemoryLength(259)};
+  const Reference reference = [&](const Tensors& in, Tensors& outputs) {
+    for_each_index({kBatch(3), kLength(257), kHeads(2), kMemoryLength(259), kHead(65)}, {a, b, out},
+                   [&](const std::vector<int64_t>& at) { outputs[0][at[2]] += in[0][at[0]] * in[1][at[1]]; });
+  };
+  check_kernel(Einsum(out.names()), {random_tensor(a, 3), random_tensor(b, 4)}, reference, {5e-6, 1e-13, false});
+}
+
 TEST(Einsum, CountsItsOperations) {
   KernelCounters counters;
   const CpuKernelTable table(1, &counters);
