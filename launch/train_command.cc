@@ -89,7 +89,7 @@ class Job {
     step_->state().initialize(run_.seed());
     if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
     const RunFolder folder(run_folder(options_), record, check_record, world_);
-    const SignalHandlers signals;
+    SignalHandlers signals;
     Trainer trainer(finish_options(record), *step_, *source_, &*evaluation_, folder, world_, signals);
     if (trainer.resume() && trainer.step() >= run_.steps()) {
       if (world_.rank() == 0)

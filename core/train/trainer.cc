@@ -19,7 +19,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 }  // namespace
 
 Trainer::Trainer(TrainerOptions options, TrainStep& step, BatchSource& source, Evaluation* evaluation,
-                 const RunFolder& folder, Communicator& world, const SignalHandlers& signals)
+                 const RunFolder& folder, Communicator& world, SignalHandlers& signals)
     : options_(std::move(options)),
       step_(step),
       source_(source),
@@ -68,10 +68,11 @@ TrainEnd Trainer::run() {
     const StopRequest request = signals_.requested(world_);
     const bool stop = request >= StopRequest::kStop && done_ < options_.steps;
     if (due(options_.eval_every) && !stop) evaluate();
-    if (due(options_.checkpoint_every) || stop)
+    if (due(options_.checkpoint_every) || request != StopRequest::kNone)
       save(stop || done_ == options_.steps);
     else if (writer_.in_flight())
       writer_.poll();
+    if (request == StopRequest::kSave) signals_.saved();
     if (stop) return TrainEnd::kStopped;
   }
   return TrainEnd::kFinished;

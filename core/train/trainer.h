@@ -43,7 +43,7 @@ class Trainer {
  public:
   // All references outlive the trainer. `evaluation` may be null.
   Trainer(TrainerOptions options, TrainStep& step, BatchSource& source, Evaluation* evaluation, const RunFolder& folder,
-          Communicator& world, const SignalHandlers& signals);
+          Communicator& world, SignalHandlers& signals);
 
   // Takes up the newest whole checkpoint of the run's folder; false if there is none (parameters stay as they are).
   // Collective.
@@ -68,7 +68,7 @@ class Trainer {
   Evaluation* evaluation_;
   const RunFolder& folder_;
   Communicator& world_;
-  const SignalHandlers& signals_;
+  SignalHandlers& signals_;
   CheckpointWriter writer_;
   std::optional<MetricsWriter> metrics_;
   std::optional<TensorBoardWriter> board_;
