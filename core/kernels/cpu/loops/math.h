@@ -15,7 +15,8 @@ struct Math {
     x = x > 89.0f ? 89.0f : x;
     const float shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5·2²³: the low bits are round(x / ln 2)
     const float n = shifted - 12582912.0f;
-    const int32_t i = __builtin_bit_cast(int32_t, shifted) - 0x4B400000;
+    // Unsigned, since NaN leaves any bits here.
+    const uint32_t i = __builtin_bit_cast(uint32_t, shifted) - 0x4B400000u;
     const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
@@ -24,8 +25,8 @@ struct Math {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    const int32_t half = i >> 1;
-    return p * __builtin_bit_cast(float, (half + 127) << 23) * __builtin_bit_cast(float, (i - half + 127) << 23);
+    const uint32_t half = static_cast<uint32_t>(static_cast<int32_t>(i) >> 1);
+    return p * __builtin_bit_cast(float, (half + 127u) << 23) * __builtin_bit_cast(float, (i - half + 127u) << 23);
   }
 
   static inline double exp(double x) {
@@ -33,7 +34,7 @@ struct Math {
     x = x > 710.0 ? 710.0 : x;
     const double shifted = x * 1.4426950408889634073599 + 6755399441055744.0;  // 1.5·2⁵²
     const double n = shifted - 6755399441055744.0;
-    const int64_t i = __builtin_bit_cast(int64_t, shifted) - 0x4338000000000000;
+    const uint64_t i = __builtin_bit_cast(uint64_t, shifted) - 0x4338000000000000u;
     const double r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6;
     const double rr = r * r;
     const double p =
@@ -42,7 +43,7 @@ struct Math {
         ((3.00198505138664455042e-6 * rr + 2.52448340349684104192e-3) * rr + 2.27265548208155028766e-1) * rr + 2.0;
     const double e = 1.0 + 2.0 * (p / (q - p));
     // i >> 1 for 64 bits has no AVX2 instruction: shift a positive number instead.
-    const int64_t half = static_cast<int64_t>(static_cast<uint64_t>(i + 4096) >> 1) - 2048;
+    const uint64_t half = ((i + 4096) >> 1) - 2048;
     return e * __builtin_bit_cast(double, (half + 1023) << 52) * __builtin_bit_cast(double, (i - half + 1023) << 52);
   }
 
