@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -97,7 +98,9 @@ void complete_run(config::Run& run) {
     if (!schedule.has_warmup()) schedule.set_warmup(10000);
   }
   config::Data& data = *run.mutable_data();
-  if (data.objective() == config::Data::CAUSAL && !data.has_input_length()) data.set_input_length(0);
+  if (!data.has_input_length())
+    data.set_input_length(
+        data.objective() == config::Data::CAUSAL ? 0 : std::min(data.input_length(), run.model().max_length()));
   fill_defaults(run);
 
   config::Model& model = *run.mutable_model();

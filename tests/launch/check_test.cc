@@ -4,13 +4,14 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <filesystem>
 #include <set>
 
 #include "launch/config/fields.h"
 #include "launch/config/load.h"
 #include "launch/config/ranges.h"
 #include "tests/launch/messages.h"
-#include "tests/launch/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {
@@ -178,6 +179,23 @@ TEST(CheckRun, MeshTakesAllRanksByDefault) {
   const TemporaryFolder folder;
   EXPECT_EQ(data_ranks(right(folder, {}), 4), 4);
   EXPECT_EQ(data_ranks(right(folder, {"parallel.mesh.data=2"}), 4), 2);
+}
+
+// Every configuration that comes with the project is right, but for the shards that each user builds.
+TEST(CheckRun, AcceptsTheConfigurationsOfTheProject) {
+  int files = 0;
+  for (const char* folder : {"configs/models", "configs/runs"})
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      SCOPED_TRACE(entry.path().string());
+      const config::Run run = load_run(entry.path(), {});
+      EXPECT_EQ(usage_message([&] {
+                  check_names(run);
+                  check_values(run, 4);
+                }),
+                "");
+      ++files;
+    }
+  EXPECT_GE(files, 7);
 }
 
 // Each field is set past either end of its row; so each row is of a field, and each numeric field has a row

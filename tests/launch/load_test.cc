@@ -7,7 +7,7 @@
 
 #include "launch/config/text.h"
 #include "tests/launch/messages.h"
-#include "tests/launch/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/launch/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "tests/launch/program.h"
-#include "tests/launch/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 
