@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "data/build_plan.h"
 #include "data/document_batches.h"
-#include "data/durable.h"
 #include "data/manifest.h"
 #include "data/shard_job.h"
 
@@ -75,7 +75,7 @@ BuildReport Build::run() {
   const bool planned = has_plan();
   ranks_.barrier();  // all have seen the folder as it was
   if (!planned) make_plan();
-  const BuildPlan known = plan_from_text(read_whole_file(work_ / "plan.json"));
+  const BuildPlan known = plan_from_text(read_input_file(work_ / "plan.json"));
   plan_.counts = known.counts;
   plan_.shards = known.shards;
   write_shards();
@@ -115,13 +115,13 @@ bool Build::has_plan() const {
   if (!std::filesystem::exists(work_ / "plan.json")) {
     const std::filesystem::path tokenizer = folder / kTokenizerFile;  // the user may have made it there
     if (std::filesystem::exists(folder / shard_file_name(0)) ||
-        (std::filesystem::exists(tokenizer) && read_whole_file(tokenizer) != tokenizer_.model_bytes())) {
+        (std::filesystem::exists(tokenizer) && read_input_file(tokenizer) != tokenizer_.model_bytes())) {
       fail_usage("--output {} holds shards or a tokenizer that are not of this build. Choose another folder",
                  folder.string());
     }
     return false;
   }
-  const BuildPlan known = plan_from_text(read_whole_file(work_ / "plan.json"));
+  const BuildPlan known = plan_from_text(read_input_file(work_ / "plan.json"));
   if (Json::parse(known.identity) != Json::parse(plan_.identity)) {
     fail_usage(
         "--output {} holds an unfinished build of other input or options: got {}, it is of {}. Run that command "
@@ -153,12 +153,12 @@ void Build::make_plan() {
   }
   if (first()) std::filesystem::create_directories(work_);
   ranks_.barrier();
-  write_whole_file(work_ / fmt::format("counts-{}.json", ranks_.rank), own.dump());
+  replace_text_file(work_ / fmt::format("counts-{}.json", ranks_.rank), own.dump());
   ranks_.barrier();
   std::vector<std::vector<FileCount>> all;
   std::string error;
   for (int rank = 0; rank < ranks_.world; ++rank) {
-    const Json json = Json::parse(read_whole_file(work_ / fmt::format("counts-{}.json", rank)));
+    const Json json = Json::parse(read_input_file(work_ / fmt::format("counts-{}.json", rank)));
     if (error.empty() && json["error"].is_string()) error = json["error"].get<std::string>();
     all.push_back(counts_from_text(json["counts"].dump()));
   }
@@ -173,7 +173,7 @@ void Build::make_plan() {
     if (first()) remove_all();
     throw;
   }
-  if (first()) write_whole_file(work_ / "plan.json", to_text(plan_));
+  if (first()) replace_text_file(work_ / "plan.json", to_text(plan_));
   ranks_.barrier();
 }
 
@@ -213,15 +213,15 @@ void Build::write_shards() {
     } else {
       record = write_shard(context, shard, cursor, progress);
     }
-    write_whole_file(record_path(shard), Json{{"file", record.file},
-                                              {"documents", record.documents},
-                                              {"tokens", record.tokens},
-                                              {"bytes", record.bytes},
-                                              {"xxh3", record.xxh3},
-                                              {"head_bytes", record.head_bytes},
-                                              {"head_xxh3", record.head_xxh3},
-                                              {"kept", kept}}
-                                             .dump());
+    replace_text_file(record_path(shard), Json{{"file", record.file},
+                                               {"documents", record.documents},
+                                               {"tokens", record.tokens},
+                                               {"bytes", record.bytes},
+                                               {"xxh3", record.xxh3},
+                                               {"head_bytes", record.head_bytes},
+                                               {"head_xxh3", record.head_xxh3},
+                                               {"kept", kept}}
+                                              .dump());
     ++state_.shards;
     tell();
   }
@@ -235,7 +235,7 @@ BuildReport Build::finish() {
                     .build = plan_.identity};
   BuildReport report{.shards = plan_.shards};
   for (int64_t shard = 0; shard < plan_.shards; ++shard) {
-    const Json json = Json::parse(read_whole_file(record_path(shard)));
+    const Json json = Json::parse(read_input_file(record_path(shard)));
     const ShardRecord record{.file = json.at("file").get<std::string>(),
                              .documents = json.at("documents").get<int64_t>(),
                              .tokens = json.at("tokens").get<int64_t>(),
@@ -249,7 +249,7 @@ BuildReport Build::finish() {
     report.kept_shards += json.at("kept").get<bool>() ? 1 : 0;
     manifest.shards.push_back(record);
   }
-  write_whole_file(options_.output / kTokenizerFile, tokenizer_.model_bytes());
+  replace_text_file(options_.output / kTokenizerFile, tokenizer_.model_bytes());
   write_manifest(options_.output, manifest);
   std::filesystem::remove_all(work_);
   return report;

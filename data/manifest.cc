@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "data/durable.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 namespace {
@@ -87,7 +87,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
                      {"tokenizer_sha256", manifest.tokenizer_sha256},
                      {"shards", shards},
                      {"build", Json::parse(manifest.build)}};
-  write_whole_file(folder / kManifestFile, json.dump(2) + "\n");
+  replace_text_file(folder / kManifestFile, json.dump(2) + "\n");
 }
 
 Manifest read_manifest(const std::filesystem::path& folder) {
@@ -100,7 +100,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
         folder.string(), kManifestFile);
   }
   try {
-    Manifest manifest = parse(Json::parse(read_whole_file(path)), path);
+    Manifest manifest = parse(Json::parse(read_input_file(path)), path);
     if (manifest.shards.empty()) fail_usage("{} is broken: it lists no shard", path.string());
     return manifest;
   } catch (const UsageError&) {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
-#include "data/durable.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 namespace {

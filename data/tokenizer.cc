@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "data/durable.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 namespace {
@@ -34,7 +34,7 @@ size_t part_bytes(std::string_view text) {
 
 Tokenizer::Tokenizer(const std::filesystem::path& model)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()),
-      model_bytes_(read_whole_file(model)),
+      model_bytes_(read_input_file(model)),
       sha256_(sha256_hex(model_bytes_)) {
   // An empty file parses as a model of no pieces, and SentencePiece aborts on it.
   if (model_bytes_.empty() || !processor_->LoadFromSerializedProto(model_bytes_).ok() ||

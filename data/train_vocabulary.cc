@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/philox.h"
-#include "data/durable.h"
 #include "data/tokenizer.h"
 
 namespace synthesizer {
@@ -138,7 +138,7 @@ VocabularyReport train_vocabulary(const VocabularyOptions& options, const Vocabu
   const std::string model = train(options, sentences);
   const std::filesystem::path folder = options.output.parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder);
-  write_whole_file(options.output, model);
+  replace_text_file(options.output, model);
   report.sha256 = sha256_hex(model);
   report.pieces = options.size;
   return report;

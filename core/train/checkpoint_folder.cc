@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/train/file.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 namespace {

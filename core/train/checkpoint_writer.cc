@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/train/agreement.h"
 #include "core/train/checkpoint_checksum.h"
-#include "core/train/file.h"
 
 namespace synthesizer {
 namespace {

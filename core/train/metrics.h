@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/train/file.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 

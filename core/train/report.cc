@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/train/chart.h"
-#include "core/train/file.h"
 
 namespace synthesizer {
 namespace {

@@ -7,8 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "core/base/file.h"
 #include "core/graph/communicator.h"
-#include "core/train/file.h"
 
 namespace synthesizer {
 

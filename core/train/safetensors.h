@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/file.h"
 #include "core/tensor/dtype.h"
-#include "core/train/file.h"
 
 namespace synthesizer {
 

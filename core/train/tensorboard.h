@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/train/file.h"
+#include "core/base/file.h"
 #include "core/train/metrics.h"
 
 namespace synthesizer {

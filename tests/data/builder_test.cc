@@ -15,9 +15,9 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using testing::folder_bytes;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 
 // As many ranks as mpirun would start, here as threads.
@@ -51,7 +51,7 @@ void build_and_kill(const BuildOptions& options, int64_t shards) {
 }
 
 TEST(Builder, KeepsEveryDocumentInOrder) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 300);
   options.shards = 4;
   const BuildReport report = build_shards(options);
@@ -74,7 +74,7 @@ TEST(Builder, KeepsEveryDocumentInOrder) {
 }
 
 TEST(Builder, GivesTheSameBytesForAnyThreadsAndRanks) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 1000);
   options.shards = 5;
   options.threads = 1;
@@ -95,7 +95,7 @@ TEST(Builder, GivesTheSameBytesForAnyThreadsAndRanks) {
 }
 
 TEST(Builder, GoesOnAfterKill) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 500);
   options.shards = 5;
   build_shards(options);
@@ -119,7 +119,7 @@ TEST(Builder, GoesOnAfterKill) {
 }
 
 TEST(Builder, GoesOnWithAnotherNumberOfRanks) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 500);
   options.shards = 5;
   build_shards(options);
@@ -131,7 +131,7 @@ TEST(Builder, GoesOnWithAnotherNumberOfRanks) {
 }
 
 TEST(Builder, RefusesToGoOnWithAnotherBuild) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 100);
   options.shards = 3;
   build_and_kill(options, 1);
@@ -150,7 +150,7 @@ TEST(Builder, RefusesToGoOnWithAnotherBuild) {
 }
 
 TEST(Builder, SaysThatAFinishedBuildIsFinished) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const BuildOptions options = testing::make_corpus_files(folder.path(), 100);
   const BuildReport first = build_shards(options);
   EXPECT_EQ(first.shards, 1);
@@ -166,7 +166,7 @@ TEST(Builder, SaysThatAFinishedBuildIsFinished) {
 }
 
 TEST(Builder, FindsWrongInputBeforeItWritesAnything) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 100);
   const auto error = [&](const std::string& content) {
     testing::write_file(folder / "c.json", content);
@@ -188,7 +188,7 @@ TEST(Builder, FindsWrongInputBeforeItWritesAnything) {
 }
 
 TEST(Builder, TellsEveryRankOfWrongInput) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const BuildOptions options = testing::make_corpus_files(folder.path(), 100);
   testing::write_file(folder / "b.jsonl", "nope\n");
   std::barrier barrier(2);
@@ -207,7 +207,7 @@ TEST(Builder, TellsEveryRankOfWrongInput) {
 }
 
 TEST(Builder, ReportsProgress) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   BuildOptions options = testing::make_corpus_files(folder.path(), 300);
   options.shards = 3;
   int64_t counted = 0;
@@ -224,7 +224,7 @@ TEST(Builder, ReportsProgress) {
 }
 
 TEST(Builder, BuildsPlainText) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   testing::write_file(folder / "a.txt", "the river\n\nthe old house\n");
   const BuildOptions options{.inputs = {(folder / "a.txt").string()},
                              .tokenizer = testing::make_tokenizer(folder.path(), 120),

@@ -8,9 +8,9 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using testing::flip_byte;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 
 std::string open_error(const std::filesystem::path& folder) {
@@ -31,7 +31,7 @@ size_t chunk_offset(const std::filesystem::path& shard, const std::string& set, 
 }
 
 TEST(Corpus, ReadsAcrossShards) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Corpus corpus(testing::make_shards(folder.path(), 120, 5));
   std::vector<int32_t> all(static_cast<size_t>(corpus.tokens()));
   corpus.read(0, all);
@@ -44,7 +44,7 @@ TEST(Corpus, ReadsAcrossShards) {
 }
 
 TEST(Corpus, HoldsOutTheLastHundredth) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   Corpus corpus(testing::make_shards(folder.path(), 303, 2));
   const CorpusSplit split = split_corpus(corpus);
   EXPECT_EQ(split.training.documents, 300);
@@ -56,7 +56,7 @@ TEST(Corpus, HoldsOutTheLastHundredth) {
 }
 
 TEST(Corpus, RefusesWhatIsMissing) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   EXPECT_THAT(open_error(folder / "none"), HasSubstr("not found"));
   EXPECT_THAT(open_error(folder.path()), HasSubstr("has no manifest.json"));
@@ -64,11 +64,11 @@ TEST(Corpus, RefusesWhatIsMissing) {
   EXPECT_THAT(open_error(shards), AllOf(HasSubstr("part-00001.h5"), HasSubstr("is missing")));
   std::filesystem::rename(shards / "away", shards / "part-00001.h5");
   std::filesystem::remove(shards / "tokenizer.model");
-  EXPECT_THAT(open_error(shards), AllOf(HasSubstr("tokenizer.model"), HasSubstr("could not read")));
+  EXPECT_THAT(open_error(shards), AllOf(HasSubstr("tokenizer.model"), HasSubstr("could not open")));
 }
 
 TEST(Corpus, RefusesAnotherTokenizer) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   const std::string right = testing::read_file(shards / "tokenizer.model");
   testing::write_file(shards / "tokenizer.model", testing::read_file(testing::make_tokenizer(folder.path(), 110)));
@@ -86,7 +86,7 @@ TEST(Corpus, RefusesAnotherTokenizer) {
 }
 
 TEST(Corpus, RefusesAlteredManifestsAndSizes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   const std::string manifest = testing::read_file(shards / "manifest.json");
   testing::write_file(shards / "manifest.json", manifest.substr(0, manifest.size() / 2));
@@ -102,7 +102,7 @@ TEST(Corpus, RefusesAlteredManifestsAndSizes) {
 }
 
 TEST(Corpus, NamesTheChunkWhoseChecksumIsWrong) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   flip_byte(shards / "part-00001.h5", chunk_offset(shards / "part-00001.h5", "tokens", 0) + 100);
   Corpus corpus(shards);
@@ -112,7 +112,7 @@ TEST(Corpus, NamesTheChunkWhoseChecksumIsWrong) {
 }
 
 TEST(Verify, CountsWhatIsWhole) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 3);
   const VerifyReport report = verify_shards(shards);
   EXPECT_EQ(report.shards, 3);
@@ -121,7 +121,7 @@ TEST(Verify, CountsWhatIsWhole) {
 }
 
 TEST(Verify, NamesTheFirstBadPlace) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   const std::filesystem::path shard = shards / "part-00001.h5";
   for (const char* set : {"tokens", "documents"}) {
@@ -135,7 +135,7 @@ TEST(Verify, NamesTheFirstBadPlace) {
 
 // A writer that keeps the checksums right, as h5py does, is found out by what the numbers mean.
 TEST(Verify, ChecksWhatChecksumsDoNot) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 60, 2);
   const std::filesystem::path shard = shards / "part-00000.h5";
   const std::string whole = testing::read_file(shard);
@@ -158,7 +158,7 @@ TEST(Verify, ChecksWhatChecksumsDoNot) {
 
 // Whatever byte of a shard is altered, verify refuses it.
 TEST(Verify, FindsDamageAnywhere) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path shards = testing::make_shards(folder.path(), 30, 1);
   const std::filesystem::path shard = shards / "part-00000.h5";
   const auto size = static_cast<size_t>(std::filesystem::file_size(shard));

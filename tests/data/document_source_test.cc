@@ -7,9 +7,9 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 using testing::write_file;
 using testing::write_gzip;
@@ -26,7 +26,7 @@ std::string error_of(const std::filesystem::path& path, const SourceOptions& opt
 }
 
 TEST(DocumentSource, ReadsEveryFormat) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string lines = "{\"text\":\"one\"}\n\n{\"url\":1,\"text\":\"two\\nlines\"}\r\n{\"text\":\"\"}";
   write_file(folder / "a.jsonl", lines);
   write_file(folder / "a.json", lines);
@@ -42,20 +42,20 @@ TEST(DocumentSource, ReadsEveryFormat) {
 }
 
 TEST(DocumentSource, TakesTheFieldThatIsAskedFor) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.jsonl", "{\"text\":\"no\",\"body\":\"yes\"}\n");
   EXPECT_THAT(texts(folder / "a.jsonl", {.text_field = "body"}), ElementsAre("yes"));
 }
 
 TEST(DocumentSource, ReadsLinesLongerThanItsBuffer) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string line(1'000'003, 'x');
   write_file(folder / "a.txt", line + "\nshort\n" + line);
   EXPECT_THAT(texts(folder / "a.txt"), ElementsAre(line, "short", line));
 }
 
 TEST(DocumentSource, NamesFileAndLineOfBrokenJson) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.jsonl", "{\"text\":\"ok\"}\n\n{\"text\":\"cut of\n");
   EXPECT_THAT(error_of(folder / "a.jsonl"),
               AllOf(HasSubstr("broken json on line 3 of "), HasSubstr("a.jsonl"), HasSubstr("missing closing quote")));
@@ -64,7 +64,7 @@ TEST(DocumentSource, NamesFileAndLineOfBrokenJson) {
 }
 
 TEST(DocumentSource, NamesTheFieldThatIsMissingOrNoString) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.jsonl", "{\"text\":\"ok\"}\n{\"body\":\"b\",\"title\":\"t\"}\n");
   EXPECT_THAT(error_of(folder / "a.jsonl"),
               AllOf(HasSubstr("line 2 of "), HasSubstr("no field \"text\""), HasSubstr("body, title")));
@@ -73,7 +73,7 @@ TEST(DocumentSource, NamesTheFieldThatIsMissingOrNoString) {
 }
 
 TEST(DocumentSource, NamesLineAndByteOfWhatIsNotUtf8) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.txt", "fine\ncaf\xE9\n");
   EXPECT_THAT(error_of(folder / "a.txt"), HasSubstr("invalid UTF-8 at line 2 byte 4 of "));
   EXPECT_THAT(error_of(folder / "a.txt", {.text_unit = TextUnit::kFile}),
@@ -83,7 +83,7 @@ TEST(DocumentSource, NamesLineAndByteOfWhatIsNotUtf8) {
 }
 
 TEST(DocumentSource, RefusesDamagedGzip) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_gzip(folder / "whole.txt.gz", std::string(100'000, 'a') + "end\n");
   std::string bytes = testing::read_file(folder / "whole.txt.gz");
   write_file(folder / "cut.txt.gz", std::string_view(bytes).substr(0, bytes.size() - 9));
@@ -96,7 +96,7 @@ TEST(DocumentSource, RefusesDamagedGzip) {
 }
 
 TEST(ExpandInputs, SortsAndKeepsEachOnce) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"b.txt", "a.txt", "c[1].jsonl"}) write_file(folder / name, "x\n");
   EXPECT_THAT(
       expand_inputs({(folder / "*.txt").string(), (folder / "a.txt").string(), (folder / "c[1].jsonl").string()}),
@@ -104,7 +104,7 @@ TEST(ExpandInputs, SortsAndKeepsEachOnce) {
 }
 
 TEST(ExpandInputs, RefusesWhatIsNoInput) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.csv", "x\n");
   const auto error = [&](const std::string& name) { return usage_error([&] { expand_inputs({name}); }); };
   EXPECT_THAT(error((folder / "none*.txt").string()), AllOf(HasSubstr("none*.txt"), HasSubstr("no such file")));

@@ -12,8 +12,8 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 
 constexpr ObjectiveOptions kSmall{.input_length = 31};
@@ -34,7 +34,7 @@ class LoaderTest : public ::testing::Test {
     return all;
   }
 
-  TempFolder folder_;
+  TemporaryFolder folder_;
   std::filesystem::path shards_ = testing::make_shards(folder_.path(), 200, 3);
 };
 

@@ -9,8 +9,8 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 
 ShardAttributes attributes(int64_t vocab_size) {
@@ -39,7 +39,7 @@ class Shard : public ::testing::TestWithParam<std::tuple<int32_t, bool>> {};
 
 TEST_P(Shard, ReadsWhatWasWritten) {
   const auto [vocab_size, compress] = GetParam();
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path path = folder / "a.h5";
   write(path, vocab_size, compress);
   EXPECT_FALSE(std::filesystem::exists(folder / "a.h5.partial"));
@@ -67,7 +67,7 @@ TEST_P(Shard, ReadsWhatWasWritten) {
 
 TEST_P(Shard, IsTheSameBytesEachTime) {
   const auto [vocab_size, compress] = GetParam();
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write(folder / "a.h5", vocab_size, compress);
   write(folder / "b.h5", vocab_size, compress);
   EXPECT_TRUE(testing::read_file(folder / "a.h5") == testing::read_file(folder / "b.h5"));
@@ -76,14 +76,14 @@ TEST_P(Shard, IsTheSameBytesEachTime) {
 INSTANTIATE_TEST_SUITE_P(Formats, Shard, ::testing::Combine(::testing::Values(32128, 100'096), ::testing::Bool()));
 
 TEST(ShardWriter, RefusesTokensOutsideTheVocabulary) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   ShardWriter writer(folder / "a.h5", attributes(128), false);
   EXPECT_THROW(writer.append_document(std::vector<int32_t>{5, 128}), Error);
   EXPECT_THROW(writer.append_document(std::vector<int32_t>{-1}), Error);
 }
 
 TEST(ShardReader, RefusesWhatIsNoShard) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   testing::write_file(folder / "text.h5", "this is no HDF5 file");
   const auto error = [&](const char* name) { return usage_error([&] { ShardReader(folder / name, 0); }); };
   EXPECT_THAT(error("text.h5"), HasSubstr("no HDF5 file"));
@@ -96,7 +96,7 @@ TEST(ShardReader, RefusesWhatIsNoShard) {
 
 // What other programs see: the contract with anyone who reads the shards without this one.
 TEST(ShardFormat, H5pyReadsIt) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write(folder / "a.h5", 32128, true);
   testing::write_file(folder / "read.py", R"(
 import sys, h5py
@@ -119,7 +119,7 @@ print(sorted((k, str(v)) for k, v in f.attrs.items()))
 }
 
 TEST(ShardFormat, H5dumpReadsIt) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write(folder / "a.h5", 32128, false);
   const auto header = testing::run_program("h5dump -p -H " + (folder / "a.h5").string());
   EXPECT_EQ(header.status, 0) << header.text;

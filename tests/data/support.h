@@ -10,22 +10,9 @@
 
 #include "core/base/error.h"
 #include "data/builder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer::testing {
-
-// A folder of its own that is removed at the end.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 void write_gzip(const std::filesystem::path& path, std::string_view bytes);

@@ -8,8 +8,8 @@
 namespace synthesizer {
 namespace {
 
+using synthesizer::TemporaryFolder;
 using ::testing::HasSubstr;
-using testing::TempFolder;
 using testing::usage_error;
 using testing::write_file;
 
@@ -30,7 +30,7 @@ TEST(Sha256, MatchesFips180) {
 }
 
 TEST(TrainVocabulary, GivesT5sSpecialPiecesAndEqualBytes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::filesystem::path first = testing::make_tokenizer(folder.path(), 120);
   const std::string bytes = testing::read_file(first);
   testing::make_tokenizer(folder.path(), 120);
@@ -45,7 +45,7 @@ TEST(TrainVocabulary, GivesT5sSpecialPiecesAndEqualBytes) {
 }
 
 TEST(TrainVocabulary, SamplesLinesTheSameWayEachTime) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.jsonl", testing::json_lines(testing::make_documents(500)));
   const VocabularyOptions options{
       .inputs = {(folder / "a.jsonl").string()}, .size = 100, .output = folder / "m", .max_sentences = 200};
@@ -57,7 +57,7 @@ TEST(TrainVocabulary, SamplesLinesTheSameWayEachTime) {
 }
 
 TEST(TrainVocabulary, RefusesWhatCannotBe) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "a.txt", "a few words are not enough\n");
   write_file(folder / "empty.txt", "\n\n");
   const auto error = [&](const char* name, int32_t size) {
@@ -73,7 +73,7 @@ TEST(TrainVocabulary, RefusesWhatCannotBe) {
 }
 
 TEST(Tokenizer, RoundTripsText) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const Tokenizer tokenizer(testing::make_tokenizer(folder.path()));
   std::vector<int32_t> tokens;
   tokenizer.encode("the old river house", tokens);
@@ -81,7 +81,7 @@ TEST(Tokenizer, RoundTripsText) {
 }
 
 TEST(Tokenizer, EncodesLongTextsAsIfWhole) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const Tokenizer tokenizer(testing::make_tokenizer(folder.path()));
   std::vector<int32_t> expected;
   std::string text;
@@ -97,7 +97,7 @@ TEST(Tokenizer, EncodesLongTextsAsIfWhole) {
 }
 
 TEST(Tokenizer, WritesWhatAModelSees) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const Tokenizer tokenizer(testing::make_tokenizer(folder.path()));
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   std::vector<int32_t> tokens;
@@ -109,13 +109,13 @@ TEST(Tokenizer, WritesWhatAModelSees) {
 }
 
 TEST(Tokenizer, RefusesWhatIsNoModel) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_file(folder / "text.model", "this is no model");
   write_file(folder / "empty.model", "");
   const auto error = [&](const char* name) { return usage_error([&] { Tokenizer t(folder / name); }); };
   EXPECT_THAT(error("text.model"), HasSubstr("no SentencePiece model"));
   EXPECT_THAT(error("empty.model"), HasSubstr("no SentencePiece model"));
-  EXPECT_THAT(error("none.model"), HasSubstr("could not read"));
+  EXPECT_THAT(error("none.model"), HasSubstr("could not open"));
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ class Faults : public ::testing::Test {
     EXPECT_EQ(metrics(a), metrics(b));
   }
 
-  TempFolder folder_;
+  TemporaryFolder folder_;
   fs::path shards_;
 };
 

@@ -16,7 +16,7 @@
 #include "dist/thread_communicator.h"
 #include "tests/core/train/file_faults.h"
 #include "tests/core/train/sample_checkpoint.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 #include "tests/core/train/file_faults.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

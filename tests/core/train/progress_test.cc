@@ -7,8 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "core/train/file.h"
-#include "tests/core/train/temporary_folder.h"
+#include "core/base/file.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/train/chart.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

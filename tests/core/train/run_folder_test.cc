@@ -11,7 +11,7 @@
 
 #include "core/base/error.h"
 #include "dist/thread_communicator.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

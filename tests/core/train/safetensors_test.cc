@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

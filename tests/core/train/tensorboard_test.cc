@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/train/tensorboard.pb.h"
-#include "tests/core/train/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {

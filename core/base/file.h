@@ -39,8 +39,14 @@ class File {
 [[noreturn]] void fail_errno(int error, std::string_view action, const std::filesystem::path& path);
 
 std::string read_text_file(const std::filesystem::path& path);
+// The same for what a user gives: a file that cannot be read is a UsageError.
+std::string read_input_file(const std::filesystem::path& path);
 // Written beside, synced, renamed: readers see the old text or the new one, never a part.
 void replace_text_file(const std::filesystem::path& path, std::string_view text);
+// The name a file has until it is whole: "part-00000.h5.partial".
+std::filesystem::path partial_name(const std::filesystem::path& path);
+// Brings a finished file, written under partial_name(path), to disk and to its name.
+void commit_partial(const std::filesystem::path& path);
 void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
 // So that names made, renamed or removed in the folder survive a power cut.
 void sync_folder(const std::filesystem::path& folder);

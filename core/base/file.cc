@@ -1,4 +1,4 @@
-#include "core/train/file.h"
+#include "core/base/file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,9 +22,13 @@ constexpr int64_t kLargestCall = int64_t{1} << 30;
 void fail_errno(int error, std::string_view action, const std::filesystem::path& path) {
   const char* hint = "";
   if (error == ENOSPC)
-    hint = ". The disk is full: free space there, or lower checkpoint.keep, and run the same command again";
+    hint =
+        ". The disk is full: free space there (old runs, checkpoints beyond checkpoint.keep) and run the same command "
+        "again";
   if (error == EDQUOT)
-    hint = ". Your quota is used up: free space there, or lower checkpoint.keep, and run the same command again";
+    hint =
+        ". Your quota is used up: free space there (old runs, checkpoints beyond checkpoint.keep) and run the same "
+        "command again";
   if (error == EFBIG)
     hint = ". The file would be larger than the file size limit (ulimit -f) or the file system allows";
   fail("could not {} {}: {}{}", action, path.string(), std::strerror(error), hint);
@@ -101,14 +105,26 @@ std::string read_text_file(const std::filesystem::path& path) {
   return text;
 }
 
-void replace_text_file(const std::filesystem::path& path, std::string_view text) {
-  std::filesystem::path beside = path;
-  beside += ".partial";
-  const File file(beside, O_WRONLY | O_CREAT | O_TRUNC);
-  file.append(text);
-  file.sync();
-  rename_path(beside, path);
+std::string read_input_file(const std::filesystem::path& path) {
+  try {
+    if (std::filesystem::is_directory(path)) fail("could not read {}: it is a folder, expected a file", path.string());
+    return read_text_file(path);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+std::filesystem::path partial_name(const std::filesystem::path& path) { return path.string() + ".partial"; }
+
+void commit_partial(const std::filesystem::path& path) {
+  File(partial_name(path), O_RDONLY).sync();
+  rename_path(partial_name(path), path);
   sync_folder(path.parent_path());
+}
+
+void replace_text_file(const std::filesystem::path& path, std::string_view text) {
+  File(partial_name(path), O_WRONLY | O_CREAT | O_TRUNC).append(text);
+  commit_partial(path);
 }
 
 void rename_path(const std::filesystem::path& from, const std::filesystem::path& to) {
