@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
+#include "core/graph/schedule.h"
 #include "core/ops/collectives.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
@@ -144,6 +145,22 @@ TEST(Buckets, JoinAllReducesUpToTheirSizeAndKeepEveryResult) {
   EXPECT_LT(collectives(*one).at("all_reduce"), 6);
   EXPECT_GT(collectives(*small).at("all_reduce"), collectives(*one).at("all_reduce"));
   EXPECT_EQ(one->outputs().size(), graph->outputs().size());
+}
+
+TEST(Buckets, TheFirstIsUnderWayWhileBackwardGoesOn) {
+  const auto graph = bucket_all_reduces(*data_parallel(small_step("R+V"), 2), 8192);
+  const Schedule order = schedule(*graph);
+  int first_collective = -1, last_product = -1, waited_for = 0;
+  for (int p = 0; p < static_cast<int>(order.order.size()); ++p) {
+    const Node& node = graph->node(order.order[static_cast<size_t>(p)]);
+    if (node.op->collective() && first_collective < 0) {
+      first_collective = p;
+      waited_for = order.wait[static_cast<size_t>(p)];
+    }
+    if (node.op->name() == "einsum") last_product = p;
+  }
+  EXPECT_LT(first_collective, last_product / 2 + last_product / 4);  // backward begins before the half
+  EXPECT_GT(waited_for, last_product);                               // and nobody waits until it has ended
 }
 
 }  // namespace
