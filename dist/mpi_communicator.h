@@ -5,8 +5,8 @@
 // communicator, and no choice of MPI's algorithms can change them.
 //
 // Calls block, but never inside MPI: requests are polled with growing naps between polls, because MPI's own waiting
-// burns the core that a computing thread needs. A rank that comes late to a
-// collective then costs the others' computing next to nothing.
+// burns the core that a computing thread needs. A rank that comes late to a collective then
+// costs the others' computing next to nothing.
 #pragma once
 
 #include <mpi.h>
