@@ -40,7 +40,6 @@ class Program {
     return typed<T>(output_ref(name));
   }
   bool has_input(std::string_view name) const { return inputs_.contains(name); }
-  bool has_output(std::string_view name) const { return outputs_.contains(name); }
   const ValueType& input_type(std::string_view name) const { return graph_.type(input_ref(name)); }
   const ValueType& output_type(std::string_view name) const { return graph_.type(output_ref(name)); }
 

@@ -88,12 +88,6 @@ std::string graph_dot(const Graph& graph) {
   return text + "}\n";
 }
 
-int64_t total_flops(const Graph& graph) {
-  int64_t flops = 0;
-  for (const Node& node : graph.nodes()) flops += flops_of(graph, node);
-  return flops;
-}
-
 int64_t product_flops(const Graph& graph) {
   int64_t flops = 0;
   for (const Node& node : graph.nodes())

@@ -27,9 +27,8 @@ std::string graph_table(const Graph& graph, const PlacementsByName& placements);
 // Graphviz: a box an op, an edge a value labelled with its dims.
 std::string graph_dot(const Graph& graph);
 
-// Floating-point operations of all nodes, or of those ops only that are matrix products (einsum, linear_cross_entropy,
-// shared_attention and their gradients).
-int64_t total_flops(const Graph& graph);
+// Floating-point operations of the ops that are matrix products: einsum, linear_cross_entropy, shared_attention and
+// their gradients.
 int64_t product_flops(const Graph& graph);
 
 }  // namespace synthesizer

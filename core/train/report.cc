@@ -70,10 +70,6 @@ std::string last_figures(const std::vector<Json>& lines, const std::string& fiel
 
 }  // namespace
 
-std::string loss_curve(const std::filesystem::path& metrics, const std::string& title) {
-  return curve(read_lines(metrics), title);
-}
-
 void write_report(const std::filesystem::path& folder, const std::string& config) {
   const std::vector<Json> lines = read_lines(folder / "metrics.jsonl");
   const std::string title = std::filesystem::absolute(folder).lexically_normal().filename().string();

@@ -10,7 +10,4 @@ namespace synthesizer {
 // and validation loss, the last figures, the configuration. UsageError if the metrics cannot be read.
 void write_report(const std::filesystem::path& folder, const std::string& config);
 
-// The loss curve alone, as SVG.
-std::string loss_curve(const std::filesystem::path& metrics, const std::string& title);
-
 }  // namespace synthesizer
