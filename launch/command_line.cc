@@ -109,8 +109,15 @@ Action CommandLine::parse(int argc, char** argv) {
       fail_usage("{}: no command, expected one of {}", full_name(*app), fmt::join(commands, ", "));
     fail_usage("{}: {}. See {} --help", full_name(*app), one_line(error.what()), full_name(*app));
   }
-  for (const auto& [command, action] : actions_)
-    if (command->parsed()) return action;
+  for (const auto& [command, action] : actions_) {
+    if (!command->parsed()) continue;
+    for (const CLI::Option* option : command->get_options())
+      for (const std::string& value : option->results())
+        if (value.empty())
+          fail_usage("{}: {}: got an empty text, expected a value. See {} --help", full_name(*command),
+                     option->get_name(), full_name(*command));
+    return action;
+  }
   fail("the command line was parsed, but no command has an action for it");
 }
 

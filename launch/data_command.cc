@@ -1,5 +1,6 @@
 // `synthesizer data vocab|build|inspect|verify`: text to shards, and what shards hold. The work is data/'s.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <memory>
@@ -44,15 +45,15 @@ void add_vocab(CommandLine& line) {
   CLI::App& app =
       line.add("data vocab", "Train a SentencePiece model with T5's settings: unigram, pad 0, eos 1, unk 2",
                "synthesizer data vocab --input 'data/sample/train-*.json.gz' --size 2000 --output spiece.model",
-               [options](Session&) {
+               [options](Session& session) {
                  Session::require_alone("data vocab");
                  VocabularyReport report;
-                 {
+                 session.together([&] {
                    StatusLine status(true);
                    report = train_vocabulary(options->vocabulary, [&](std::string_view stage, int64_t documents) {
                      status.update(stage, documents, 0, "documents");
                    });
-                 }
+                 });
                  const std::string output = options->vocabulary.output.string();
                  if (options->json)
                    print_json({{"output", output},
@@ -82,6 +83,15 @@ struct BuildCommand {
 int run_build(const BuildCommand& options, Session& session) {
   BuildRanks ranks;
   if (Session::launched_size() > 1) {
+    const BuildOptions& build = options.build;
+    session.require_same({{"command", "data build"},
+                          {"--input", fmt::format("{}", fmt::join(build.inputs, " "))},
+                          {"--tokenizer", build.tokenizer.string()},
+                          {"--output", build.output.string()},
+                          {"--shards", fmt::format("{}", build.shards)},
+                          {"--compress", build.compress ? "given" : "not given"},
+                          {"--text-field", build.source.text_field},
+                          {"--document", build.source.text_unit == TextUnit::kLine ? "line" : "file"}});
     MpiCommunicator& world = session.world();
     ranks = {world.rank(), world.size(), [&world] { world.barrier(); }};
   }
@@ -198,7 +208,11 @@ void add_inspect(CommandLine& line) {
   const auto options = std::make_shared<InspectCommand>();
   CLI::App& app = line.add("data inspect", "Show what shards hold, and examples as a model will see them",
                            "synthesizer data inspect shards --examples 3 --config configs/runs/quickstart.txtpb",
-                           [options](Session&) { return run_inspect(*options); });
+                           [options](Session& session) {
+                             int code = 0;
+                             session.together([&] { code = run_inspect(*options); });
+                             return code;
+                           });
   app.add_option("path", options->path, "Folder of shards, or one shard (.h5)")->required();
   app.add_option("--examples", options->examples, "Examples to show, in text")
       ->check(CLI::NonNegativeNumber)
@@ -214,15 +228,15 @@ void add_verify(CommandLine& line) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App& app = line.add("data verify", "Check every checksum, offset and token; the first bad place is named",
-                           "synthesizer data verify shards", [options](Session&) {
+                           "synthesizer data verify shards", [options](Session& session) {
                              Session::require_alone("data verify");
                              VerifyReport report;
-                             {
+                             session.together([&] {
                                StatusLine status(true);
                                report = verify_shards(options->folder, [&](int64_t shard, int64_t shards) {
                                  status.update("verifying", shard, shards, "shards");
                                });
-                             }
+                             });
                              if (options->json)
                                print_json({{"folder", options->folder},
                                            {"shards", report.shards},

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/train/agreement.h"
 #include "core/train/evaluation.h"
 #include "core/train/state_slices.h"
@@ -14,6 +15,7 @@
 #include "launch/commands.h"
 #include "launch/config/check.h"
 #include "launch/config/load.h"
+#include "launch/facts.h"
 #include "launch/machine.h"
 #include "launch/run_record.h"
 
@@ -50,16 +52,24 @@ void print(const fs::path& checkpoint, int64_t step, const EvaluationResult& res
 }
 
 int evaluate(const EvalCommand& options, Session& session) {
-  const config::Run run = load_run(options.config, options.set);
-  check_names(run);
-  check_values(run, Session::launched_size());
+  config::Run run;
+  session.together([&] { run = load_run(options.config, options.set); });
+  Facts facts = run_facts("eval", run);
+  facts.emplace_back("--checkpoint", options.checkpoint);
+  session.require_same(facts);
+  session.together([&] {
+    check_names(run);
+    check_values(run, Session::launched_size());
+  });
   Communicator& world = session.world();
   std::optional<RunData> data;
   std::optional<CheckpointReader> reader;
   fs::path checkpoint;
   run_together(world, [&] {
-    check_files(run);
-    data.emplace(run);
+    as_input([&] {
+      check_files(run);
+      data.emplace(run);
+    });
   });
   checkpoint = find_checkpoint(options, world);
   run_together(world, [&] { reader.emplace(checkpoint); });

@@ -2,6 +2,8 @@
 // <extra_id_0>, <extra_id_1>, … (T5's sentinels); a decoder goes on with the text.
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -40,8 +42,10 @@ struct GenerateCommand {
 std::vector<std::string> read_lines(const std::string& input) {
   std::ifstream file;
   if (input != "-") {
+    if (fs::is_directory(input)) fail_usage("--input {}: it is a folder, expected a file of lines", input);
     file.open(input);
-    if (!file) fail_usage("--input {}: cannot be read", input);
+    if (!file)
+      fail_usage("--input {}: cannot be read: {}. Give a file of lines, or - for stdin", input, std::strerror(errno));
   }
   std::istream& in = input == "-" ? std::cin : file;
   std::vector<std::string> lines;
@@ -50,6 +54,7 @@ std::vector<std::string> read_lines(const std::string& input) {
       fail_usage("--input {}: line {}: not UTF-8 at byte {}", input, lines.size() + 1, *bad);
     lines.push_back(line);
   }
+  if (in.bad()) fail_usage("--input {}: cannot be read beyond line {}", input, lines.size());
   return lines;
 }
 
@@ -77,7 +82,6 @@ void print(const std::vector<std::string>& inputs, const std::vector<std::string
 }
 
 int generate(const GenerateCommand& options) {
-  Session::require_alone("generate");
   if (options.beam != 1) fail_usage("--beam: got {}, which is not in this version, expected 1 (greedy)", options.beam);
   const CheckpointReader reader(options.checkpoint);
   FakeCommunicator alone(0, 1);
@@ -118,7 +122,12 @@ void add_generate_command(CommandLine& line) {
   CLI::App& app = line.add("generate", "Text from a checkpoint: marked places filled in, or text gone on with",
                            "echo 'He opened the <extra_id_0> and went in.' | synthesizer generate --checkpoint "
                            "runs/quickstart/checkpoints/step_00000600",
-                           [options](Session&) { return generate(*options); });
+                           [options](Session& session) {
+                             Session::require_alone("generate");
+                             int code = 0;
+                             session.together([&] { code = generate(*options); });
+                             return code;
+                           });
   app.add_option("--checkpoint", options->checkpoint, "Folder of the checkpoint")->required();
   app.add_option("--input", options->input, "File of lines; - is stdin")->capture_default_str();
   app.add_option("--beam", options->beam, "Beams; 1 is greedy")->capture_default_str();

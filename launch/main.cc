@@ -1,6 +1,7 @@
 // The one place where errors end: a line on stderr and an exit code.
 #include "launch/command_line.h"
 #include "launch/commands.h"
+#include "launch/facts.h"
 #include "launch/session.h"
 
 int main(int argc, char** argv) {
@@ -14,7 +15,10 @@ int main(int argc, char** argv) {
     add_generate_command(line);
     add_inspect_command(line);
     add_bench_command(line);
-    return line.parse(argc, argv)(session);
+    Action action;
+    session.together([&] { action = line.parse(argc, argv); });
+    if (Session::launched_size() > 1) session.require_same({{"program", program_identity()}});
+    return action(session);
   } catch (...) {
     return session.report(std::current_exception());
   }

@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <string>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 
 namespace synthesizer {
 namespace {
@@ -37,7 +39,9 @@ Failure describe(const std::exception_ptr& failure) {
   } catch (const UsageError& error) {
     return {error.what(), 2};
   } catch (const std::bad_alloc&) {
-    return {"out of memory", 1};
+    return {"out of memory. Lower data.batch or the model's sizes, or give each rank more", 1};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return {fmt::format("could not go on with {}: {}", error.path1().string(), error.code().message()), 1};
   } catch (const std::exception& error) {
     return {error.what(), 1};
   }
@@ -72,6 +76,18 @@ int Session::launched_size() {
 void Session::require_alone(std::string_view command) {
   if (launched_size() > 1)
     fail_usage("{} is for one process: got {} ranks. Start it without mpirun or srun", command, launched_size());
+}
+
+void Session::together(const std::function<void()>& action) {
+  const auto judged = [&] { as_input(action); };
+  if (launched_size() > 1)
+    run_together(world(), judged);
+  else
+    judged();
+}
+
+void Session::require_same(const Facts& facts) {
+  if (launched_size() > 1) require_equal(world(), facts);
 }
 
 int Session::report(std::exception_ptr failure) {

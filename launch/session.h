@@ -3,9 +3,11 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string_view>
 
+#include "core/train/agreement.h"
 #include "dist/mpi_environment.h"
 
 namespace synthesizer {
@@ -25,6 +27,12 @@ class Session {
   static int launched_size();
   // UsageError for a command that only one process may run.
   static void require_alone(std::string_view command);
+
+  // Runs `action`, which starts nothing and is not collective, on every rank that was launched; what it throws on one,
+  // all throw. Collective.
+  void together(const std::function<void()>& action);
+  // UsageError unless all ranks that were launched have the same facts (core/train/agreement.h). Collective.
+  void require_same(const Facts& facts);
 
   // Prints the failure as one line on stderr and returns the exit code. If every rank fails, rank 0 alone prints; if
   // this rank fails and others go on, it prints and ends the whole job with that code.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/graph/report.h"
 #include "core/optim/schedule.h"
 #include "core/train/agreement.h"
@@ -20,6 +21,7 @@
 #include "launch/config/load.h"
 #include "launch/config/resume.h"
 #include "launch/config/text.h"
+#include "launch/facts.h"
 #include "launch/machine.h"
 #include "launch/run_record.h"
 
@@ -57,6 +59,7 @@ TrainerOptions trainer_options(const config::Run& run, const std::string& record
   options.checkpoint_every = run.checkpoint().every();
   options.keep = run.checkpoint().keep();
   options.milestone_every = run.checkpoint().milestone();
+  options.skip_nonfinite = run.on_nonfinite() == config::Run::SKIP;
   options.learning_rate = [schedule = schedule_config(run)](int64_t step) { return learning_rate(schedule, step); };
   options.seed = run.seed();
   options.program_version = SYNTHESIZER_VERSION;
@@ -84,7 +87,7 @@ class Job {
         kernels_(threads_of_rank(session.ranks_on_host())) {}
 
   int train() {
-    run_together(world_, [&] { prepare(); });
+    run_together(world_, [&] { as_input([&] { prepare(); }); });
     const std::string record = run_record(run_, *data_);
     step_->state().initialize(run_.seed());
     if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
@@ -98,15 +101,25 @@ class Job {
       return 0;
     }
     say_what(folder, trainer.step());
-    const TrainEnd end = trainer.run();
+    const TrainEnd end = run(trainer);
     if (world_.rank() == 0) fmt::print("{}\n", folder.path().string());
     return end == TrainEnd::kStopped ? kExitStopped : 0;
   }
 
  private:
+  // From here on the run is under way: input that turns out wrong, as shards that someone alters, ends it as a failure.
+  static TrainEnd run(Trainer& trainer) {
+    try {
+      return trainer.run();
+    } catch (const UsageError& error) {
+      throw Error(error.what());
+    }
+  }
+
   // Everything that can be refused without the run's folder; no collectives.
   void prepare() {
     check_files(run_);
+    require_writable("--run", run_folder(options_));
     data_.emplace(run_);
     graphs_ = graph_options(run_, data_->objective());
     check_model(graphs_.model);
@@ -156,13 +169,20 @@ class Job {
 };
 
 int train(const TrainCommand& options, Session& session) {
-  const config::Run run = load(options);
+  config::Run run;
+  session.together([&] { run = load(options); });
   if (options.show) {
     if (Session::launched_rank() == 0) fmt::print("{}", run_text(run));
     return 0;
   }
-  check_names(run);
-  check_values(run, Session::launched_size());
+  Facts facts = run_facts("train", run);
+  facts.emplace_back("--run", run_folder(options).string());
+  facts.emplace_back("--init-from", options.init_from);
+  session.require_same(facts);
+  session.together([&] {
+    check_names(run);
+    check_values(run, Session::launched_size());
+  });
   return Job(options, run, session).train();
 }
 

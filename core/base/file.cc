@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,21 +18,64 @@ namespace {
 // Linux moves at most 2 GiB less a page a call.
 constexpr int64_t kLargestCall = int64_t{1} << 30;
 
+// " (8.0 MB free of 20.0 MB)", of the file system that the path lies on, or is to lie on.
+std::string space_text(std::filesystem::path path) {
+  struct statvfs system;
+  while (::statvfs(path.empty() ? "." : path.c_str(), &system) != 0) {
+    if (path.empty() || path == path.parent_path()) return "";
+    path = path.parent_path();
+  }
+  const auto megabytes = [&](auto blocks) {
+    return static_cast<double>(blocks) * static_cast<double>(system.f_frsize) / 1e6;
+  };
+  return fmt::format(" ({:.1f} MB free of {:.1f} MB)", megabytes(system.f_bavail), megabytes(system.f_blocks));
+}
+
 }  // namespace
 
 void fail_errno(int error, std::string_view action, const std::filesystem::path& path) {
-  const char* hint = "";
+  std::string hint;
   if (error == ENOSPC)
-    hint =
-        ". The disk is full: free space there (old runs, checkpoints beyond checkpoint.keep) and run the same command "
-        "again";
+    hint = fmt::format(
+        ". The disk is full: free space there{} by removing old runs, checkpoints or shards, and run the same command "
+        "again",
+        space_text(path));
   if (error == EDQUOT)
     hint =
-        ". Your quota is used up: free space there (old runs, checkpoints beyond checkpoint.keep) and run the same "
-        "command again";
+        ". Your quota is used up: free space there by removing old runs, checkpoints or shards, and run the same "
+        "command "
+        "again";
   if (error == EFBIG)
     hint = ". The file would be larger than the file size limit (ulimit -f) or the file system allows";
-  fail("could not {} {}: {}{}", action, path.string(), std::strerror(error), hint);
+  throw FileError(fmt::format("could not {} {}: {}{}", action, path.string(), std::strerror(error), hint), error);
+}
+
+void as_input(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const FileError& error) {
+    if (error.number() == ENOSPC || error.number() == EDQUOT) throw;
+    throw UsageError(error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail_usage("could not read {}: {}", error.path1().string(), error.code().message());
+  }
+}
+
+void require_writable(std::string_view what, const std::filesystem::path& folder) {
+  const auto refuse = [&](const std::filesystem::path& at, std::string_view reason) {
+    const std::string where = at == folder ? "" : fmt::format(" in {}", at.string());
+    fail_usage("{} {}: nothing can be written{}: {}. Choose another folder", what, folder.string(), where, reason);
+  };
+  // The folder, or the nearest one above that is there.
+  std::filesystem::path at = folder.empty() ? "." : folder;
+  struct stat status;
+  while (::stat(at.c_str(), &status) != 0) {
+    if (errno != ENOENT) refuse(at, std::strerror(errno));
+    const std::filesystem::path above = at.parent_path();
+    at = above.empty() || above == at ? (at.is_absolute() ? "/" : ".") : above;
+  }
+  if (!S_ISDIR(status.st_mode)) refuse(at, "it is a file, expected a folder");
+  if (::access(at.c_str(), W_OK | X_OK) != 0) refuse(at, std::strerror(errno));
 }
 
 File::File(std::filesystem::path path, int flags) : path_(std::move(path)) {
@@ -68,8 +112,9 @@ void File::read_at(int64_t offset, void* out, int64_t bytes) const {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(errno, "read", path_);
     if (got == 0) {
-      fail("could not read {}: it ends at byte {}, expected at least {}", path_.string(), offset + done,
-           offset + bytes);
+      throw FileError(fmt::format("could not read {}: it ends at byte {}, expected at least {}", path_.string(),
+                                  offset + done, offset + bytes),
+                      0);
     }
     done += got;
   }
@@ -106,12 +151,13 @@ std::string read_text_file(const std::filesystem::path& path) {
 }
 
 std::string read_input_file(const std::filesystem::path& path) {
-  try {
-    if (std::filesystem::is_directory(path)) fail("could not read {}: it is a folder, expected a file", path.string());
-    return read_text_file(path);
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
+  std::string text;
+  as_input([&] {
+    if (std::filesystem::is_directory(path))
+      fail_usage("could not read {}: it is a folder, expected a file", path.string());
+    text = read_text_file(path);
+  });
+  return text;
 }
 
 std::filesystem::path partial_name(const std::filesystem::path& path) { return path.string() + ".partial"; }

@@ -1,13 +1,27 @@
 // POSIX files by descriptor: whole reads and writes at offsets, synced folders, atomic replacement of small files.
-// Every failure is an Error that names the path and the system's reason; a full disk also says what to free.
+// Every failure is a FileError that names the path and the system's reason; a full disk also says what to free.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
+#include "core/base/error.h"
+
 namespace synthesizer {
+
+// What the system says of a file.
+class FileError : public Error {
+ public:
+  FileError(const std::string& message, int number) : Error(message), number_(number) {}
+  // errno; 0: the file ends early.
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
 
 // Owns a descriptor; move-only.
 class File {
@@ -35,8 +49,14 @@ class File {
   int descriptor_ = -1;
 };
 
-// Throws Error "could not {action} {path}: {reason}" for this errno, with what to do about a full disk or quota.
+// Throws FileError "could not {action} {path}: {reason}" for this errno, with what to do about a full disk or quota.
 [[noreturn]] void fail_errno(int error, std::string_view action, const std::filesystem::path& path);
+
+// Runs what looks at a user's files before anything is started: where the system does not let it, that is a UsageError.
+// Not so a full disk, which is no fault of the input.
+void as_input(const std::function<void()>& action);
+// UsageError "{what} {path}: …" unless files can be made in the folder, or the folder itself where it is not there yet.
+void require_writable(std::string_view what, const std::filesystem::path& folder);
 
 std::string read_text_file(const std::filesystem::path& path);
 // The same for what a user gives: a file that cannot be read is a UsageError.

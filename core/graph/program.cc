@@ -8,6 +8,7 @@
 namespace synthesizer {
 
 struct Program::Step {
+  const Node* node = nullptr;
   std::unique_ptr<Kernel> kernel;
   std::vector<void*> inputs, outputs;
   void* workspace = nullptr;
@@ -46,6 +47,7 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
   for (size_t p = 0; p < schedule_.order.size(); ++p) {
     const Node& node = graph_.node(schedule_.order[p]);
     Step step;
+    step.node = &node;
     for (const size_t job : waits[p]) step.wait_for.push_back(job);
     if (!runs_nothing(node)) {
       std::vector<ValueType> types;
@@ -76,6 +78,25 @@ void Program::run() {
       lane_->submit(static_cast<size_t>(step.job));
     else
       step.kernel->run(step.inputs, step.outputs, step.workspace);
+  }
+  if (lane_) lane_->finish();
+}
+
+void Program::run_visited(const Visitor& visit) {
+  for (const Node& node : graph_.nodes()) {
+    if (dynamic_cast<const Leaf*>(node.op.get()) == nullptr) continue;
+    void* const data = address({node.id, 0});
+    visit(node, {&data, 1});
+  }
+  for (const Step& step : steps_) {
+    if (!step.kernel) continue;
+    if (step.job >= 0) {
+      lane_->submit(static_cast<size_t>(step.job));
+      lane_->wait(static_cast<size_t>(step.job));
+    } else {
+      step.kernel->run(step.inputs, step.outputs, step.workspace);
+    }
+    visit(*step.node, step.outputs);
   }
   if (lane_) lane_->finish();
 }

@@ -1,6 +1,7 @@
 // A graph made ready to run on one rank: kernels prepared, memory planned, communication on a lane of its own.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -28,6 +29,10 @@ class Program {
 
   // Runs the step once: inputs as they are now, outputs valid until the next run.
   void run();
+  // The same, node after node, collectives too, so slower: `visit` sees every leaf as the step finds it, then every
+  // node right after it ran, with the addresses of its outputs. Views are left out. `visit` must not be collective.
+  using Visitor = std::function<void(const Node& node, std::span<void* const> outputs)>;
+  void run_visited(const Visitor& visit);
 
   // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or
   // if T is not its type.

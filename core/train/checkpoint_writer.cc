@@ -42,7 +42,7 @@ void create_file(const fs::path& path, const SafetensorsLayout& layout) {
 
 CheckpointWriter::CheckpointWriter(CheckpointFolder folder, Communicator& world)
     : folder_(std::move(folder)), world_(world) {
-  run_on_first(world_, [this] { folder_.prepare(); });
+  run_on_first(world_, [this] { as_input([this] { folder_.prepare(); }); });
 }
 
 CheckpointWriter::~CheckpointWriter() {

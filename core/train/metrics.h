@@ -35,6 +35,12 @@ struct ValidationMetrics {
   NamedValues values;
 };
 
+// A step whose update was left out, as its loss or gradients were not finite: a line of its own, without a loss.
+struct SkippedStep {
+  int64_t step = 0;
+  int64_t in_a_row = 0;  // this one included
+};
+
 // The fields of a training line that depend on the clock or the machine; all others are reproducible.
 inline const std::vector<std::string> kTimingFields{"seconds", "tokens_per_second", "model_flop_utilisation",
                                                     "memory_bytes"};
@@ -49,6 +55,7 @@ class MetricsWriter {
 
   // A value that is not finite is written as null.
   void write(const TrainingMetrics& metrics);
+  void write(const SkippedStep& skipped);
   // Throws Error if a value is named loss or step.
   void write(const ValidationMetrics& metrics);
 
@@ -56,6 +63,10 @@ class MetricsWriter {
   void write_line(int64_t step, const NamedValues& values);
   File file_;
 };
+
+// UsageError if the file is there but cannot be appended to, or has a line (but for a torn last one) that is not a JSON
+// object with a step. Changes nothing.
+void check_metrics(const std::filesystem::path& path);
 
 // Drops every line whose step is greater than `step`, and a last line that is torn; for a resume. The file is replaced
 // whole or not at all; one that is not there stays so. UsageError naming the line if another one is not a JSON object

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/train/agreement.h"
+#include "core/train/metrics.h"
 
 namespace synthesizer {
 namespace {
@@ -35,14 +36,15 @@ bool is_leftover(const fs::path& path) {
 RunFolder::RunFolder(fs::path path, const std::string& config, const CompareConfigs& compare, Communicator& world,
                      std::chrono::milliseconds wait)
     : path_(std::move(path)) {
-  run_on_first(world, [&] { open(config, compare, wait); });
+  run_on_first(world, [&] { as_input([&] { open(config, compare, wait); }); });
   int32_t existed = existed_ ? 1 : 0;
   world.broadcast(&existed, sizeof existed, 0);
   existed_ = existed == 1;
 }
 
 void RunFolder::open(const std::string& config, const CompareConfigs& compare, std::chrono::milliseconds wait) {
-  if (fs::exists(path_) && !fs::is_directory(path_)) fail_usage("{}: not a folder", path_.string());
+  if (fs::exists(path_) && !fs::is_directory(path_))
+    fail_usage("{}: not a folder, expected a run's folder or a new name. Give another --run", path_.string());
   if (fs::exists(this->config())) {
     compare(read_text_file(this->config()), config);
   } else if (fs::exists(path_)) {
@@ -51,6 +53,8 @@ void RunFolder::open(const std::string& config, const CompareConfigs& compare, s
         fail_usage("{}: not a run's folder, and not empty: it has {} but no config.txtpb. Give another --run",
                    path_.string(), entry.path().filename().string());
   }
+  require_writable("run", path_);
+  check_metrics(metrics());
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) fail_errno(error.value(), "create", path_);

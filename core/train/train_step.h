@@ -6,6 +6,7 @@
 #include "core/graph/program.h"
 #include "core/graph/state_store.h"
 #include "core/train/batch_source.h"
+#include "core/train/nonfinite.h"
 #include "core/train/step_graph.h"
 
 namespace synthesizer {
@@ -32,12 +33,17 @@ class TrainStep {
 
   // `step` counts from 0.
   StepResult run(const Batch& batch, int64_t step, double learning_rate);
+  // Of a step that run() found not finite, which therefore left the state as it was: the tensor that was so first.
+  // Collective.
+  std::optional<NonFinite> explain(const Batch& batch, int64_t step, double learning_rate, Communicator& world);
 
   StateStore& state() { return store_; }
   const Graph& graph() const { return *graph_; }
   Program& program() { return program_; }
 
  private:
+  void feed_step(const Batch& batch, int64_t step, double learning_rate);
+
   std::unique_ptr<Graph> graph_;
   OptimizerConfig optimizer_;
   StateStore store_;

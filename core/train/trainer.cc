@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "core/base/error.h"
 #include "core/train/agreement.h"
 #include "core/train/checkpoint_reader.h"
@@ -14,7 +16,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kSkippedInARow = "skipped_in_a_row";  // in a checkpoint's extra state
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string number_text(double value) { return std::isnan(value) ? "NaN" : fmt::format("{:.6g}", value); }
+
+std::string rank_text(int rank, const Communicator& world) {
+  return world.size() > 1 ? fmt::format(" on rank {}/{}", rank, world.size()) : "";
+}
 
 }  // namespace
 
@@ -39,6 +49,7 @@ bool Trainer::resume() {
     for (const CheckpointPart part : kCheckpointParts) read_state(reader, step_.state(), part);
     done_ = saved_ = reader.state().step;
     position_ = {reader.state().epoch, reader.state().example};
+    skipped_ = reader.state().extra.value(kSkippedInARow, int64_t{0});
   });
   return true;
 }
@@ -84,14 +95,57 @@ void Trainer::take_step() {
   position_ = batch->next;
   const double learning_rate = options_.learning_rate(done_);
   const StepResult result = step_.run(*batch, done_, learning_rate);
-  if (!result.finite)
-    fail(
-        "[train] step {}: the loss ({}) or the norm of the gradients ({}) is not finite; nothing of this step is "
-        "saved. "
-        "Lower the learning rate, or set clip_norm",
-        done_ + 1, result.loss, result.gradient_norm);
-  ++done_;
-  log(result);
+  if (result.finite) {
+    skipped_ = 0;
+    ++done_;
+    log(result);
+  } else {
+    meet_nonfinite(*batch, result, learning_rate);
+    ++done_;
+  }
+}
+
+void Trainer::meet_nonfinite(const Batch& batch, const StepResult& result, double learning_rate) {
+  const std::optional<NonFinite> where = step_.explain(batch, done_, learning_rate, world_);
+  const std::string figures =
+      fmt::format("loss {}, gradient norm {}", number_text(result.loss), number_text(result.gradient_norm));
+  std::string what = fmt::format("step {}: ", done_ + 1);
+  if (where)
+    what += fmt::format("{}{}, the first tensor that is not finite ({})", where->text, rank_text(where->rank, world_),
+                        figures);
+  else
+    what += fmt::format("not finite ({}), but finite when it is run again: the machine is not to be trusted", figures);
+  const bool hopeless = where && where->persistent;
+  if (options_.skip_nonfinite && !hopeless && ++skipped_ < kMostSkippedInARow) {
+    if (!first()) return;
+    progress_->message(fmt::format("warning: {}; its update is left out ({} in a row)", what, skipped_));
+    metrics_->write(SkippedStep{done_ + 1, skipped_});
+    board_->scalar("train/skipped_in_a_row", done_ + 1, static_cast<double>(skipped_));
+    return;
+  }
+  writer_.finish();  // what is being saved is of a good step
+  if (options_.skip_nonfinite && !hopeless) what += fmt::format("; {} updates in a row were left out", skipped_);
+  fail("[train] {}; nothing of this step is saved. {}", what, way_on(hopeless));
+}
+
+// What is left to do after a step that was not finite. The configuration of a run does not change, so it is another
+// run.
+std::string Trainer::way_on(bool again) const {
+  const auto checkpoints = CheckpointFolder{folder_.checkpoints()}.list();
+  const std::string change =
+      again ? "schedule.learning_rate lower" : "schedule.learning_rate lower, clip_norm set, or on_nonfinite: SKIP";
+  if (checkpoints.empty()) return fmt::format("Start another run (--run) with {}", change);
+  return fmt::format("Start another run (--run) from the last checkpoint (--init-from {}) with {}",
+                     checkpoints.rbegin()->second.string(), change);
+}
+
+// An update of finite gradients can still overflow.
+void Trainer::check_state() {
+  const std::optional<NonFinite> bad = find_nonfinite(step_.state(), world_);
+  if (!bad) return;
+  writer_.finish();
+  fail("[train] step {}: after its update {}{}; it is not saved. {}", done_, bad->text, rank_text(bad->rank, world_),
+       way_on(true));
 }
 
 void Trainer::log(const StepResult& result) {
@@ -132,6 +186,7 @@ void Trainer::evaluate() {
 
 void Trainer::save(bool wait) {
   if (saved_ != done_) {
+    check_state();
     CheckpointState state;
     state.step = done_;
     state.epoch = position_.epoch;
@@ -139,6 +194,7 @@ void Trainer::save(bool wait) {
     state.seed = options_.seed;
     state.program_version = options_.program_version;
     state.config = options_.config;
+    if (skipped_ > 0) state.extra[kSkippedInARow] = skipped_;
     const StateStore& store = step_.state();
     writer_.begin(state, slices_to_write(store, CheckpointPart::kModel, world_),
                   slices_to_write(store, CheckpointPart::kOptimizer, world_));

@@ -18,6 +18,10 @@
 
 namespace synthesizer {
 
+// So many updates left out one after the other end a run that skips steps whose loss or gradients are not finite: by
+// then it is the run that is wrong, not a batch.
+inline constexpr int64_t kMostSkippedInARow = 100;
+
 struct TrainerOptions {
   int64_t steps = 0;  // updates in all
   int64_t log_every = 10;
@@ -25,6 +29,7 @@ struct TrainerOptions {
   int64_t checkpoint_every = 0;  // 0: only after the last
   int keep = 2;
   int64_t milestone_every = 0;
+  bool skip_nonfinite = false;                   // a step that is not finite is left out, instead of ending the run
   std::function<double(int64_t)> learning_rate;  // of a step, counted from 0
   uint64_t seed = 1;
   std::string program_version;
@@ -50,12 +55,17 @@ class Trainer {
   bool resume();
   // Updates done so far.
   int64_t step() const { return done_; }
-  // Collective. Throws Error if loss or gradients are not finite: nothing of that step is saved.
+  // Collective. Throws Error, the same on all ranks, if loss or gradients are not finite and such steps are not
+  // skipped, or kMostSkippedInARow have been: names the step, the first tensor and its rank; nothing of that step is
+  // saved, and what was being saved before is finished.
   TrainEnd run();
 
  private:
   void start_metrics();
   void take_step();
+  void meet_nonfinite(const Batch& batch, const StepResult& result, double learning_rate);
+  void check_state();
+  std::string way_on(bool again) const;
   void log(const StepResult& result);
   void evaluate();
   void save(bool wait);
@@ -74,6 +84,7 @@ class Trainer {
   std::optional<TensorBoardWriter> board_;
   std::optional<Progress> progress_;
   int64_t done_ = 0, saved_ = -1, logged_ = 0;
+  int64_t skipped_ = 0;  // updates left out since the last that was made
   DataPosition position_;
   std::chrono::steady_clock::time_point logged_at_;
 };

@@ -106,7 +106,6 @@ std::vector<Available> available_values() {
       {"parallel.leaves", {"4"}},
       {"precision", {"FP32", "FP64"}},
       {"device", {"CPU"}},
-      {"on_nonfinite", {"STOP"}},
   };
 }
 

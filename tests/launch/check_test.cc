@@ -80,7 +80,6 @@ const CheckCase kCases[] = {
     {{"parallel.microbatches=2"}, "parallel.microbatches: got 2, which is not in this version, expected 1"},
     {{"precision=BF16"}, "precision: got BF16, which is not in this version, expected FP32 or FP64"},
     {{"device=CUDA"}, "device: got CUDA, which is not in this version, expected CPU"},
-    {{"on_nonfinite=SKIP"}, "on_nonfinite: got SKIP, which is not in this version, expected STOP"},
     // fields against each other
     {{"model.num_heads=7"},
      "model.d_head: 0 stands for d_model / num_heads, and 512 is no multiple of 7. Give d_head, or another num_heads"},
@@ -169,7 +168,7 @@ TEST(CheckRun, AcceptsWhatIsRight) {
       {"model.structure=DECODER", "data.objective=CAUSAL", "data.target_length=512"},
       {"schedule.kind=CONSTANT", "optimizer.kind=ADAMW"},
       {"model.encoder.factor_a=64", "parallel.layout=batch:data"},
-      {"data.input_length=512", "precision=FP64", "freeze=embedding,encoder.layers.0"},
+      {"data.input_length=512", "precision=FP64", "on_nonfinite=SKIP", "freeze=embedding,encoder.layers.0"},
   };
   for (const int world : {1, 2, 4})
     for (const auto& assignments : cases) {
