@@ -33,7 +33,10 @@ class Build {
         threads_(options.threads > 0 ? options.threads
                                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))) {
     if (options.shards < 0) fail_usage("--shards: got {}, expected 1 or more", options.shards);
-    if (options.output.empty()) fail_usage("--output: expected a folder for the shards");
+    if (options.output.empty()) fail_usage("--output: got no name, expected a folder for the shards");
+    if (std::filesystem::exists(options.output) && !std::filesystem::is_directory(options.output))
+      fail_usage("--output {}: it is a file, expected a folder", options.output.string());
+    require_writable("--output", options.output);
     plan_.identity = build_identity(options, files_, tokenizer_);
     plan_.stamps = file_stamps(files_);
   }
@@ -46,6 +49,9 @@ class Build {
   void make_plan();
   std::vector<FileCount> count_own_files();
   void write_shards();
+  ShardRecord write(const ShardJobContext& context, int64_t shard, DocumentCursor& cursor,
+                    const ShardJobProgress& progress);
+  void check_unchanged() const;
   BuildReport finish();
   bool first() const { return ranks_.rank == 0; }
   std::filesystem::path record_path(int64_t shard) const {
@@ -89,9 +95,6 @@ BuildReport Build::run() {
 // The report of a build that was done before; nothing if there is work to do.
 std::optional<BuildReport> Build::finished() const {
   const std::filesystem::path& folder = options_.output;
-  if (std::filesystem::exists(folder) && !std::filesystem::is_directory(folder)) {
-    fail_usage("--output {}: it is a file, expected a folder", folder.string());
-  }
   if (!std::filesystem::exists(folder / kManifestFile)) return std::nullopt;
   const Manifest manifest = read_manifest(folder);
   if (Json::parse(manifest.build) != Json::parse(plan_.identity)) {
@@ -211,7 +214,7 @@ void Build::write_shards() {
       record = check_written_shard(context, shard);
       progress(record.documents, record.tokens);
     } else {
-      record = write_shard(context, shard, cursor, progress);
+      record = write(context, shard, cursor, progress);
     }
     replace_text_file(record_path(shard), Json{{"file", record.file},
                                                {"documents", record.documents},
@@ -227,8 +230,30 @@ void Build::write_shards() {
   }
 }
 
+// All input was read and found right when it was counted: what is wrong with it now is a failure of a build under way.
+ShardRecord Build::write(const ShardJobContext& context, int64_t shard, DocumentCursor& cursor,
+                         const ShardJobProgress& progress) {
+  try {
+    return write_shard(context, shard, cursor, progress);
+  } catch (const UsageError& error) {
+    check_unchanged();
+    throw Error(error.what());
+  }
+}
+
+void Build::check_unchanged() const {
+  std::error_code error;
+  for (size_t i = 0; i < files_.size(); ++i)
+    if (!std::filesystem::exists(files_[i], error) || file_stamps({files_[i]}).front() != plan_.stamps[i])
+      fail(
+          "input {} has changed while the build went on, so {} has no manifest. Remove that folder, or choose another, "
+          "and build again",
+          files_[i].string(), options_.output.string());
+}
+
 // Rank 0, when all shards are there.
 BuildReport Build::finish() {
+  check_unchanged();
   Manifest manifest{.vocab_size = tokenizer_.vocabulary().padded_size(),
                     .eos_id = tokenizer_.vocabulary().eos,
                     .tokenizer_sha256 = tokenizer_.sha256(),
@@ -259,7 +284,9 @@ BuildReport Build::finish() {
 
 BuildReport build_shards(const BuildOptions& options, const BuildRanks& ranks,
                          const std::function<void(const BuildProgress&)>& progress) {
-  return Build(options, ranks, progress).run();
+  std::optional<Build> build;
+  as_input([&] { build.emplace(options, ranks, progress); });
+  return build->run();
 }
 
 }  // namespace synthesizer

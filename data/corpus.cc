@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "core/base/error.h"
 
@@ -26,6 +27,21 @@ void check_shard(const ShardReader& shard, const ShardRecord& record, const Mani
   expect("tokens", shard.tokens(), record.tokens);
 }
 
+// Every shard of the folder is in the manifest, once.
+void check_folder(const std::filesystem::path& folder, const Manifest& manifest) {
+  std::set<std::string> listed;
+  for (const ShardRecord& record : manifest.shards)
+    if (!listed.insert(record.file).second)
+      fail_usage("{}: it lists {} twice, expected each shard once. Build the folder again",
+                 (folder / kManifestFile).string(), record.file);
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("part-") && name.ends_with(".h5") && !listed.contains(name))
+      fail_usage("shard {} is not in {}: it is of another build. Remove it, or build the folder again",
+                 entry.path().string(), kManifestFile);
+  }
+}
+
 Tokenizer open_tokenizer(const std::filesystem::path& folder, const Manifest& manifest) {
   Tokenizer tokenizer(folder / kTokenizerFile);
   if (tokenizer.sha256() != manifest.tokenizer_sha256) {
@@ -48,6 +64,7 @@ Corpus::Corpus(const std::filesystem::path& folder)
       token_starts_{0},
       document_starts_{0},
       shards_(manifest_.shards.size()) {
+  check_folder(folder, manifest_);
   for (const ShardRecord& record : manifest_.shards) {
     check_shard_file(folder, record, manifest_.tokenizer_sha256);
     check_shard(ShardReader(folder / record.file, 0), record, manifest_);
@@ -79,7 +96,15 @@ void Corpus::read(int64_t begin, std::span<int32_t> out) {
                                    token_starts_.begin() - 1);
   while (!out.empty()) {
     const auto part = std::min<int64_t>(static_cast<int64_t>(out.size()), token_starts_[index + 1] - begin);
-    shard(index).read_tokens(begin - token_starts_[index], out.first(static_cast<size_t>(part)));
+    const std::span<int32_t> into = out.first(static_cast<size_t>(part));
+    shard(index).read_tokens(begin - token_starts_[index], into);
+    // Ids above the pieces are the sentinels', which no text has.
+    const int32_t pieces = tokenizer_.vocabulary().pieces;
+    if (const auto bad = std::find_if(into.begin(), into.end(), [&](int32_t token) { return token >= pieces; });
+        bad != into.end())
+      fail_usage("altered shard {}: token {} of {} is {}, expected below the {} pieces of the tokenizer",
+                 shard(index).path().string(), begin - token_starts_[index] + (bad - into.begin()), kTokensName, *bad,
+                 pieces);
     out = out.subspan(static_cast<size_t>(part));
     begin += part;
     ++index;

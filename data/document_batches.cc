@@ -21,7 +21,7 @@ void DocumentCursor::skip_to(size_t file, int64_t number) {
   }
   for (; number_ < number; ++number_) {
     if (!reader_->next(skipped_)) {
-      fail("{} changed while it was read: it ends after {} documents", files_[file].string(), number_);
+      fail_usage("input {} changed while it was read: it ends after {} documents", files_[file].string(), number_);
     }
   }
 }

@@ -16,7 +16,9 @@
 namespace synthesizer {
 namespace {
 
-constexpr size_t kLargestDocument = size_t{1} << 30;
+// A few documents and their copies are in memory at a time; a larger one is no document but a corpus in the wrong
+// format.
+constexpr size_t kLargestDocument = size_t{128} << 20;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_json(const std::filesystem::path& path) {
@@ -81,7 +83,8 @@ std::string parse_json_line(const std::filesystem::path& path, const SourceOptio
     }
     return std::move(field->get_ref<std::string&>());
   } catch (const nlohmann::json::parse_error& error) {
-    fail_usage("broken json on line {} of {}, byte {}: {}", raw.line, path.string(), error.byte, json_reason(error));
+    fail_usage("broken json on line {} of {}, byte {}: {}. Expected an object a line; repair or remove the line",
+               raw.line, path.string(), error.byte, json_reason(error));
   }
 }
 
@@ -123,12 +126,15 @@ class DocumentReader::Stream {
     int error = Z_OK;
     const char* reason = ::gzerror(file_, &error);
     // A stream that is cut off gives its bytes first and Z_BUF_ERROR with the last of them.
-    if (error == Z_BUF_ERROR) fail_usage("{} ends early: its gzip stream is cut off", path_.string());
+    if (error == Z_BUF_ERROR)
+      fail_usage("input {} ends early: its gzip stream is cut off. Fetch or make the file again", path_.string());
     if (got < 0 || error != Z_OK) {
       fail_usage("could not read {}: {}", path_.string(), error == Z_ERRNO ? std::strerror(errno) : reason);
     }
     if (first_ && path_.extension() == ".gz" && ::gzdirect(file_)) {
-      fail_usage("{} is not in gzip format, as its name says", path_.string());
+      fail_usage(
+          "input {}: got a file that is not in gzip format, expected it by its name. Rename it, or make it again",
+          path_.string());
     }
     first_ = false;
     begin_ = 0;
@@ -172,8 +178,8 @@ bool DocumentReader::read_record(RawDocument& out) {
     out.bytes.append(ready.substr(0, end));
     stream_->take(complete ? end + 1 : ready.size());
     if (out.bytes.size() > kLargestDocument) {
-      fail_usage("the document on line {} of {} is larger than {} bytes", line_, stream_->path_.string(),
-                 kLargestDocument);
+      fail_usage("line {} of {}: got a document of more than {} bytes, expected at most so many. Cut it into several",
+                 line_, stream_->path_.string(), kLargestDocument);
     }
   }
   // A file's last line may lack its end; a whole file is a document even if it is empty.

@@ -96,8 +96,8 @@ ShardRecord write_shard(const ShardJobContext& context, int64_t index, DocumentC
     if (piece == pieces.size()) return false;
     cursor.skip_to(pieces[piece].file, number);
     if (!cursor.next(batch.raw, pieces[piece].end - number)) {
-      fail("{} changed while the build went on: it ends after {} documents", context.files[pieces[piece].file].string(),
-           number);
+      fail_usage("input {} changed while the build went on: it ends after {} documents",
+                 context.files[pieces[piece].file].string(), number);
     }
     number += static_cast<int64_t>(batch.raw.count);
     return true;

@@ -1,6 +1,9 @@
 #include "data/shard_reader.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 
 #include "core/base/error.h"
@@ -19,6 +22,29 @@ Hdf5Handle open_file(const std::filesystem::path& path) {
     fail_usage("shard {} is altered or no HDF5 file: {}", path.string(), hdf5_error());
   }
   return file;
+}
+
+// "/tokens", "/documents": what the root group links to.
+std::vector<std::string> member_names(const Hdf5Handle& file) {
+  std::vector<std::string> names;
+  const auto take = [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
+    static_cast<std::vector<std::string>*>(out)->push_back(std::string("/") + name);
+    return 0;
+  };
+  hsize_t at = 0;
+  H5Literate(file.get(), H5_INDEX_NAME, H5_ITER_INC, &at, take, &names);
+  return names;
+}
+
+std::vector<std::string> attribute_names(const Hdf5Handle& file) {
+  std::vector<std::string> names;
+  const auto take = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+    static_cast<std::vector<std::string>*>(out)->push_back(name);
+    return 0;
+  };
+  hsize_t at = 0;
+  H5Aiterate2(file.get(), H5_INDEX_NAME, H5_ITER_INC, &at, take, &names);
+  return names;
 }
 
 Hdf5Handle open_attribute(const Hdf5Handle& file, const char* name, H5T_class_t kind,
@@ -58,6 +84,33 @@ std::string read_string(const Hdf5Handle& file, const char* name, const std::fil
   return text;
 }
 
+// "little-endian uint16"
+std::string type_text(const Hdf5Handle& type) {
+  const size_t bits = 8 * H5Tget_size(type.get());
+  const char* order = H5Tget_order(type.get()) == H5T_ORDER_BE ? "big" : "little";
+  switch (H5Tget_class(type.get())) {
+    case H5T_INTEGER:
+      return fmt::format("{}-endian {}int{}", order, H5Tget_sign(type.get()) == H5T_SGN_NONE ? "u" : "", bits);
+    case H5T_FLOAT:
+      return fmt::format("{}-endian float{}", order, bits);
+    default:
+      return "values that are no numbers";
+  }
+}
+
+// What is neither of the format nor harmless: a file with more in it was not written by `data build`.
+void check_members(const Hdf5Handle& file, const std::filesystem::path& path) {
+  const auto refuse_stranger = [&](std::string_view kind, const std::string& name,
+                                   std::initializer_list<std::string_view> known) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      fail_usage("shard {}: {} {} is not of the format, expected only {}. Build it again", path.string(), kind, name,
+                 fmt::join(known, ", "));
+  };
+  for (const std::string& name : member_names(file)) refuse_stranger("member", name, {kTokensName, kDocumentsName});
+  for (const std::string& name : attribute_names(file))
+    refuse_stranger("attribute", name, {"format", "version", "vocab_size", "eos_id", "tokenizer_sha256", "source"});
+}
+
 // A 1-D chunked data set of unsigned integers.
 Hdf5Handle open_set(const Hdf5Handle& file, const char* name, int64_t bytes, int64_t cache_bytes, int64_t& count,
                     int64_t& chunk, const std::filesystem::path& path) {
@@ -70,11 +123,13 @@ Hdf5Handle open_set(const Hdf5Handle& file, const char* name, int64_t bytes, int
   const Hdf5Handle type(H5Dget_type(set.get()), H5Tclose);
   const Hdf5Handle space(H5Dget_space(set.get()), H5Sclose);
   const Hdf5Handle creation(H5Dget_create_plist(set.get()), H5Pclose);
+  const std::string expected = fmt::format("little-endian uint{}", 8 * bytes);
+  if (const std::string got = type_text(type); got != expected)
+    fail_usage("shard {}: {} is a data set of {}, expected {}. Build it again", path.string(), name, got, expected);
   hsize_t chunk_dim = 0;
-  if (H5Tget_class(type.get()) != H5T_INTEGER || H5Tget_sign(type.get()) != H5T_SGN_NONE ||
-      H5Tget_size(type.get()) != static_cast<size_t>(bytes) || H5Sget_simple_extent_ndims(space.get()) != 1 ||
-      H5Pget_layout(creation.get()) != H5D_CHUNKED || H5Pget_chunk(creation.get(), 1, &chunk_dim) != 1) {
-    fail_usage("shard {}: {} is no 1-D chunked data set of uint{}", path.string(), name, 8 * bytes);
+  if (H5Sget_simple_extent_ndims(space.get()) != 1 || H5Pget_layout(creation.get()) != H5D_CHUNKED ||
+      H5Pget_chunk(creation.get(), 1, &chunk_dim) != 1) {
+    fail_usage("shard {}: {} is no chunked data set of one dimension. Build it again", path.string(), name);
   }
   count = H5Sget_simple_extent_npoints(space.get());
   chunk = static_cast<int64_t>(chunk_dim);
@@ -135,7 +190,8 @@ ShardReader::ShardReader(const std::filesystem::path& path, int64_t cache_bytes)
                read_string(file_, "format", path), kShardFormat);
   }
   if (const int64_t version = read_integer(file_, "version", path); version != kShardVersion) {
-    fail_usage("shard {} is of version {}, this program reads {}", path.string(), version, kShardVersion);
+    fail_usage("shard {}: got version {}, this program reads version {}. Build it again", path.string(), version,
+               kShardVersion);
   }
   attributes_ = {.vocab_size = read_integer(file_, "vocab_size", path),
                  .eos_id = read_integer(file_, "eos_id", path),
@@ -146,6 +202,7 @@ ShardReader::ShardReader(const std::filesystem::path& path, int64_t cache_bytes)
   documents_set_ =
       open_set(file_, kDocumentsName, sizeof(uint64_t), kShardChunkBytes, documents_, chunk_offsets_, path);
   if (--documents_ < 0) fail_usage("altered shard {}: {} is empty", path.string(), kDocumentsName);
+  check_members(file_, path);
 }
 
 int64_t ShardReader::head_bytes() const {

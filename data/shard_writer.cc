@@ -1,7 +1,9 @@
 #include "data/shard_writer.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -9,10 +11,24 @@
 namespace synthesizer {
 namespace {
 
+// What HDF5 could not do, and why; the file is known further up.
+struct Hdf5Failure {
+  std::string_view action;
+  std::string reason;
+};
+
 template <typename T>
 T checked(T result, std::string_view action) {
-  if (result < 0) fail("HDF5 could not {}: {}", action, hdf5_error());
+  if (result < 0) throw Hdf5Failure{action, hdf5_error()};
   return result;
+}
+
+// HDF5 tells the system's reason in its text: "…, errno = 28, …".
+[[noreturn]] void fail_write(const std::filesystem::path& path, const Hdf5Failure& failure) {
+  constexpr std::string_view kErrno = "errno = ";
+  const size_t at = failure.reason.find(kErrno);
+  if (at != std::string::npos) fail_errno(std::atoi(failure.reason.c_str() + at + kErrno.size()), "write", path);
+  fail("could not write {}: HDF5 could not {}: {}", path.string(), failure.action, failure.reason);
 }
 
 Hdf5Handle create_file(const std::filesystem::path& path) {
@@ -24,7 +40,7 @@ Hdf5Handle create_file(const std::filesystem::path& path) {
   checked(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "choose the file format");
   checked(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), "choose how files close");
   Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose);
-  if (!file.valid()) fail("could not create {}: {}", path.string(), hdf5_error());
+  checked(file.get(), "create the file");
   return file;
 }
 
@@ -89,8 +105,7 @@ void ChunkedWriter::flush() {
   const Hdf5Handle memory(checked(H5Screate_simple(1, &count, nullptr), "make a data space"), H5Sclose);
   const Hdf5Handle space(checked(H5Dget_space(set_.get()), "get a data space"), H5Sclose);
   checked(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr), "select elements");
-  checked(H5Dwrite(set_.get(), memory_type_, memory.get(), space.get(), H5P_DEFAULT, buffer_.data()),
-          "write a chunk (is the disk full?)");
+  checked(H5Dwrite(set_.get(), memory_type_, memory.get(), space.get(), H5P_DEFAULT, buffer_.data()), "write a chunk");
   written_ += static_cast<int64_t>(count);
   buffer_.clear();
 }
@@ -98,10 +113,10 @@ void ChunkedWriter::flush() {
 void ChunkedWriter::finish() {
   if (!buffer_.empty()) flush();
   const Hdf5Quiet quiet;
-  checked(set_.reset(), "close a data set (is the disk full?)");
+  checked(set_.reset(), "close a data set");
 }
 
-ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardAttributes& attributes, bool compress)
+ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardAttributes& attributes, bool compress) try
     : path_(path),
       attributes_(attributes),
       file_(create_file(partial_name(path))),
@@ -117,6 +132,8 @@ ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardAttribute
   write_attribute(file_.get(), "source", attributes.source);
   const uint64_t zero = 0;
   offsets_.append(&zero, 1);
+} catch (const Hdf5Failure& failure) {
+  fail_write(path, failure);
 }
 
 void ShardWriter::append_document(std::span<const int32_t> tokens) {
@@ -124,21 +141,29 @@ void ShardWriter::append_document(std::span<const int32_t> tokens) {
     CHECK(token >= 0 && token < attributes_.vocab_size, "token {} is outside the vocabulary of {}", token,
           attributes_.vocab_size);
   }
-  if (token_bytes(attributes_.vocab_size) == 2) {
-    narrow_.assign(tokens.begin(), tokens.end());
-    tokens_.append(narrow_.data(), static_cast<int64_t>(narrow_.size()));
-  } else {
-    tokens_.append(tokens.data(), static_cast<int64_t>(tokens.size()));
+  try {
+    if (token_bytes(attributes_.vocab_size) == 2) {
+      narrow_.assign(tokens.begin(), tokens.end());
+      tokens_.append(narrow_.data(), static_cast<int64_t>(narrow_.size()));
+    } else {
+      tokens_.append(tokens.data(), static_cast<int64_t>(tokens.size()));
+    }
+    const auto end = static_cast<uint64_t>(tokens_.count());
+    offsets_.append(&end, 1);
+  } catch (const Hdf5Failure& failure) {
+    fail_write(path_, failure);
   }
-  const auto end = static_cast<uint64_t>(tokens_.count());
-  offsets_.append(&end, 1);
 }
 
 void ShardWriter::finish() {
-  tokens_.finish();
-  offsets_.finish();
-  const Hdf5Quiet quiet;
-  if (file_.reset() < 0) fail("could not write {}: {}. Is the disk full?", path_.string(), hdf5_error());
+  try {
+    tokens_.finish();
+    offsets_.finish();
+    const Hdf5Quiet quiet;
+    checked(file_.reset(), "close the file");
+  } catch (const Hdf5Failure& failure) {
+    fail_write(path_, failure);
+  }
   commit_partial(path_);
 }
 

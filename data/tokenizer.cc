@@ -19,15 +19,16 @@ constexpr size_t kLargestPart = 1 << 20;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
-// Bytes of the first part of `text`: all of it if short, else up to and with the last white space within kLargestPart,
-// or within the first white space after it where there is none.
+// Bytes of the first part of `text`: all of it if short, else up to and with the last white space within kLargestPart;
+// where there is none, a word of so many bytes is no word, and it is cut between two characters.
 size_t part_bytes(std::string_view text) {
   if (text.size() <= kLargestPart) return text.size();
   const auto limit = text.begin() + kLargestPart;
-  const auto before = std::find_if(std::make_reverse_iterator(limit), text.rend(), is_space);
-  if (before != text.rend()) return static_cast<size_t>(text.rend() - before);
-  const auto after = std::find_if(limit, text.end(), is_space);
-  return static_cast<size_t>(after - text.begin()) + (after == text.end() ? 0 : 1);
+  const auto space = std::find_if(std::make_reverse_iterator(limit), text.rend(), is_space);
+  if (space != text.rend()) return static_cast<size_t>(text.rend() - space);
+  size_t bytes = kLargestPart;
+  while (bytes > kLargestPart - 4 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  return bytes;
 }
 
 }  // namespace

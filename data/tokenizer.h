@@ -28,7 +28,7 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
   // Appends the pieces of `text` (UTF-8), without eos. Long texts are encoded in parts cut at white space, which no
-  // piece crosses, so that memory stays bounded.
+  // piece crosses, so that memory stays bounded; a mebibyte without any is cut between two characters.
   void encode(std::string_view text, std::vector<int32_t>& tokens) const;
   // Pieces only: sentinels, pad and ids above are an Error.
   std::string decode(std::span<const int32_t> pieces) const;

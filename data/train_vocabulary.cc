@@ -119,6 +119,8 @@ VocabularyReport train_vocabulary(const VocabularyOptions& options, const Vocabu
   if (std::filesystem::is_directory(options.output)) {
     fail_usage("--output {}: it is a folder, expected a file name", options.output.string());
   }
+  if (options.output.empty()) fail_usage("--output: got no name, expected a file for the model");
+  require_writable("--output", options.output.parent_path());
   CHECK(options.max_sentences >= 1, "max_sentences {}", options.max_sentences);
   VocabularyReport report;
   Reservoir reservoir(options.max_sentences, options.seed);

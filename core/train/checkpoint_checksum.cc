@@ -28,6 +28,13 @@ void ChecksumPlan::add_file(CheckpointPart part, int64_t header_bytes, std::span
 std::vector<int64_t> ChecksumPlan::hash_share(const std::filesystem::path& folder, int rank, int size) const {
   std::vector<File> files;
   for (const CheckpointPart part : kCheckpointParts) files.emplace_back(folder / file_name(part), O_RDONLY);
+  const auto read = [&](CheckpointPart part, int64_t offset, void* out, int64_t bytes) {
+    files[static_cast<size_t>(part)].read_at(offset, out, bytes);
+  };
+  return hash_share(read, rank, size);
+}
+
+std::vector<int64_t> ChecksumPlan::hash_share(const Read& read, int rank, int size) const {
   int64_t largest = 0;
   for (const Piece& piece : pieces_) largest = std::max(largest, piece.end - piece.begin);
   std::vector<char> buffer(static_cast<size_t>(std::min(largest, kChecksumBlock)));
@@ -37,7 +44,7 @@ std::vector<int64_t> ChecksumPlan::hash_share(const std::filesystem::path& folde
       hashes.push_back(0);
       if ((hashes.size() - 1) % static_cast<size_t>(size) != static_cast<size_t>(rank)) continue;
       const int64_t bytes = std::min(kChecksumBlock, piece.end - begin);
-      files[static_cast<size_t>(piece.part)].read_at(begin, buffer.data(), bytes);
+      read(piece.part, begin, buffer.data(), bytes);
       hashes.back() = static_cast<int64_t>(hash_bytes(buffer.data(), bytes));
     }
   }

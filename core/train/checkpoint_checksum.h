@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,7 +19,10 @@ class ChecksumPlan {
   // The bytes before the data, then the tensors, as they lie in the file.
   void add_file(CheckpointPart part, int64_t header_bytes, std::span<const StoredTensor> tensors);
 
-  // One number a block, 0 for the blocks of other ranks: summed over the ranks, combine() takes them. Reads the files.
+  // One number a block, 0 for the blocks of other ranks: summed over the ranks, combine() takes them. Reads the files,
+  // by `read` or in the folder.
+  using Read = std::function<void(CheckpointPart part, int64_t offset, void* out, int64_t bytes)>;
+  std::vector<int64_t> hash_share(const Read& read, int rank, int size) const;
   std::vector<int64_t> hash_share(const std::filesystem::path& folder, int rank, int size) const;
   CheckpointChecksums combine(std::span<const int64_t> hashes) const;
 

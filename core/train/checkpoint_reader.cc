@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <map>
+#include <ranges>
 #include <utility>
 
 #include "core/base/error.h"
@@ -57,6 +58,16 @@ void read_converted(const SafetensorsReader& file, const StoredTensor& tensor, i
 
 std::string sum_text(uint64_t sum) { return fmt::format("{:016x}", sum); }
 
+// What was probably meant by a path that is no checkpoint: the newest of the run that it is, or that it lies in.
+std::string nearest_checkpoint(const fs::path& path) {
+  for (const fs::path& folder : {path, path / "checkpoints", path.parent_path(), path.parent_path() / "checkpoints",
+                                 path.parent_path().parent_path()})
+    for (const auto& found = CheckpointFolder{folder}.list();
+         const auto& [step, checkpoint] : std::views::reverse(found))
+      if (fs::exists(checkpoint / "state.json")) return fmt::format("; did you mean {}?", checkpoint.string());
+  return ", expected a folder such as RUN/checkpoints/step_00001000";
+}
+
 // The tensors that state.json has checksums of must be those of the file.
 void check_names(const SafetensorsReader& file, const FileChecksums& sums) {
   for (const auto& [name, sum] : sums.tensors)
@@ -70,11 +81,12 @@ void check_names(const SafetensorsReader& file, const FileChecksums& sums) {
 }  // namespace
 
 CheckpointReader::CheckpointReader(const fs::path& folder) : folder_(folder) {
-  if (!fs::is_directory(folder)) fail_usage("{}: no such checkpoint", folder.string());
+  if (!fs::is_directory(folder)) fail_usage("{}: no such checkpoint{}", folder.string(), nearest_checkpoint(folder));
   const fs::path state = folder / "state.json";
   if (!fs::is_regular_file(state))
-    fail_usage("{}: no state.json in it; it is torn, or is not a checkpoint", folder.string());
-  state_from_text(read_text_file(state), state, state_, checksums_);
+    fail_usage("{}: no state.json in it; it is torn, or is not a checkpoint{}", folder.string(),
+               nearest_checkpoint(folder));
+  state_from_text(read_input_file(state), state, state_, checksums_);
   for (const CheckpointPart part : kCheckpointParts) {
     files_.emplace_back(folder / file_name(part));
     check_names(files_.back(), checksums_.at(part));
@@ -88,7 +100,10 @@ void CheckpointReader::verify(Communicator& world) const {
   std::vector<int64_t> hashes;
   run_together(world, [&] {
     try {
-      hashes = plan.hash_share(folder_, world.rank(), world.size());
+      // Through the files that are open: another file put in their place would not be the one that is read later.
+      hashes = plan.hash_share([this](CheckpointPart part, int64_t offset, void* out,
+                                      int64_t bytes) { file(part).read(offset, out, bytes); },
+                               world.rank(), world.size());
     } catch (const Error& error) {
       fail_usage("{}: it cannot be read whole ({})", folder_.string(), error.what());
     }

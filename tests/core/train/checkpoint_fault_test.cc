@@ -114,6 +114,20 @@ TEST_F(DamagedCheckpoint, AnotherCheckpointsFilesAreRefused) {
   expect_refused("optimizer.safetensors: tensor embedding.column is altered");
 }
 
+TEST_F(DamagedCheckpoint, WhatIsVerifiedIsWhatIsRead) {
+  const fs::path path = folder_.final_path(20) / "model.safetensors";
+  run_ranks(1, [&](Communicator& world) {
+    const CheckpointReader reader(folder_.final_path(20));
+    fs::copy_file(folder_.final_path(10) / "model.safetensors", temporary_ / "other");
+    fs::rename(temporary_ / "other", path);
+    reader.verify(world);  // the file that is open, whatever its name stands for now
+    EXPECT_TRUE(is_sample(reader));
+    const CheckpointReader cut(folder_.final_path(10));
+    fs::resize_file(folder_.final_path(10) / "model.safetensors", 3000);
+    EXPECT_THAT([&] { cut.verify(world); }, ThrowsMessage<UsageError>(HasSubstr("cannot be read whole")));
+  });
+}
+
 TEST(Checkpoints, NoneAtAll) {
   const TemporaryFolder temporary;
   EXPECT_FALSE(newest_of({temporary / "nowhere"}).folder.has_value());
