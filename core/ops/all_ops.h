@@ -26,6 +26,7 @@ inline constexpr std::array kAllOps = {
     OpEntry{"reshape", OpRole::kLeaf},
     OpEntry{"constant", OpRole::kCompute},
     OpEntry{"einsum", OpRole::kCompute},
+    OpEntry{"cast", OpRole::kCompute},
     OpEntry{"affine", OpRole::kCompute},
     OpEntry{"relu", OpRole::kCompute},
     OpEntry{"exp", OpRole::kCompute},

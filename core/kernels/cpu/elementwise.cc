@@ -8,6 +8,7 @@
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/kernels/functors.h"
+#include "core/ops/cast.h"
 
 namespace synthesizer {
 namespace {
@@ -100,12 +101,31 @@ class BinaryKernel : public Kernel {
   std::remove_all_extents_t<decltype(Loops<T>::binary)> loop_;
 };
 
+template <typename T>
+class CastKernel : public Kernel {
+ public:
+  explicit CastKernel(const KernelCase& c) : threads_(c.context.threads), count_(c.out(0).elements()) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    const int32_t* x = input<int32_t>(inputs, 0);
+    T* y = output<T>(outputs, 0);
+    parallel_ranges(threads_, count_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(x[i]);
+    });
+  }
+
+ private:
+  int threads_;
+  int64_t count_;
+};
+
 }  // namespace
 
 std::span<const KernelEntry> elementwise_kernels() {
   static const KernelEntry kEntries[] = {{&typeid(Unary), make_floating<UnaryKernel>, nullptr},
                                          {&typeid(UnaryGradient), make_floating<UnaryGradientKernel>, nullptr},
-                                         {&typeid(Binary), make_floating<BinaryKernel>, nullptr}};
+                                         {&typeid(Binary), make_floating<BinaryKernel>, nullptr},
+                                         {&typeid(Cast), make_floating<CastKernel>, nullptr}};
   return kEntries;
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/ops/cast.h"
 #include "tests/core/kernels/kernel_check.h"
 
 namespace synthesizer {
@@ -167,6 +168,21 @@ TEST(Elementwise, ExtremesAndNaNSurvive) {
     for (int64_t i = 0; i < in[0].size(); ++i) out[0][i] = std::isnan(in[0][i]) ? in[0][i] : std::max(in[0][i], 0.0);
   };
   check_kernel(Unary(UnaryFunction::kRelu), {x}, relu);
+}
+
+TEST(Cast, KeepsTheNumbers) {
+  for (const int64_t n : {1, 31, 40003}) {
+    Tensor x = integers(Shape{kModel(n)}, {});
+    for (int64_t i = 0; i < n; ++i) x.values.push_back(static_cast<double>(i % 7 - 3));
+    for (const DType to : {DType::kFloat32, DType::kFloat64})
+      for (const int threads : {1, 2, 3}) {
+        const Tensors y = run_kernel(CpuKernelTable(threads), Cast(to), {x});
+        EXPECT_EQ(y[0].type.dtype, to);
+        EXPECT_EQ(y[0].values, x.values);
+      }
+  }
+  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kInt32), {integers(Shape{}, {1})}), Error);
+  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kFloat32), {scalar(1)}), Error);
 }
 
 TEST(Elementwise, ExponentialIsWithinTwoUnits) {

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/ops/cast.h"
 #include "core/ops/elementwise.h"
 #include "tests/core/ops/op_case.h"
 
@@ -126,6 +127,19 @@ OpCase is_finite_row(const Shape& shape, bool all_rules) {
   return c;
 }
 
+OpCase cast_row(const Shape& shape, bool all_rules) {
+  OpCase c;
+  c.op = "cast";
+  c.label = all_rules ? "even" : "odd";
+  c.inputs = {{"x", shape, -3, 3, DType::kInt32}};
+  c.build = [](Graph&, In in, DType dtype) { return std::vector{cast(in[0], dtype)}; };
+  c.reference = [](const auto& in) { return std::vector{in[0]}; };
+  c.has_gradient = false;
+  c.flops = 0;
+  c.all_rules = all_rules;
+  return c;
+}
+
 struct BinaryRow {
   BinaryFunction function;
   double (*value)(double a, double b);
@@ -181,8 +195,8 @@ OpCase binary_row(const BinaryRow& row, const Operands& operands) {
 }  // namespace
 
 std::vector<OpCase> elementwise_cases() {
-  std::vector<OpCase> rows = {affine_row(0.75, 0, true), affine_row(-1.5, 0.25, false), is_finite_row(kOdd, false),
-                              is_finite_row(kEven, true)};
+  std::vector<OpCase> rows = {affine_row(0.75, 0, true),  affine_row(-1.5, 0.25, false), is_finite_row(kOdd, false),
+                              is_finite_row(kEven, true), cast_row(kOdd, false),         cast_row(kEven, true)};
   for (const UnaryRow& row : kUnary)
     for (const bool even : {false, true}) {
       rows.push_back(unary_row(row, even ? kEven : kOdd, even));
