@@ -10,7 +10,7 @@ using Family = std::span<const KernelEntry> (*)();
 constexpr Family kFamilies[] = {product_kernels,          elementwise_kernels, reduce_kernels,    softmax_kernels,
                                 shared_attention_kernels, rms_norm_kernels,    embedding_kernels, relative_bias_kernels,
                                 cross_entropy_kernels,    dropout_kernels,     shape_kernels,     update_kernels,
-                                collective_kernels};
+                                window_kernels,           collective_kernels};
 
 }  // namespace
 

@@ -76,6 +76,7 @@ std::span<const KernelEntry> cross_entropy_kernels();
 std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> update_kernels();
+std::span<const KernelEntry> window_kernels();
 std::span<const KernelEntry> collective_kernels();
 
 }  // namespace synthesizer

@@ -11,7 +11,7 @@ const std::vector<OpCase>& all_cases() {
     std::vector<OpCase> all;
     for (const auto family :
          {elementwise_cases, product_cases, reduce_cases, shape_cases, normal_cases, embedding_cases, dropout_cases,
-          cross_entropy_cases, shared_attention_cases, update_cases, leaf_cases})
+          cross_entropy_cases, shared_attention_cases, update_cases, window_cases, leaf_cases})
       for (OpCase& row : family()) all.push_back(std::move(row));
     return all;
   }();

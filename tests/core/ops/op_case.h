@@ -53,6 +53,7 @@ std::vector<OpCase> dropout_cases();
 std::vector<OpCase> cross_entropy_cases();
 std::vector<OpCase> shared_attention_cases();
 std::vector<OpCase> update_cases();
+std::vector<OpCase> window_cases();
 std::vector<OpCase> leaf_cases();
 
 // All of them.
