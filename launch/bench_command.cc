@@ -40,6 +40,7 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   model.d_head = bench.d_head;
   model.encoder_layers = model.decoder_layers = bench.layers;
   model.encoder.kind = model.decoder.kind = bench.attention;
+  model.encoder.filter_width = model.decoder.filter_width = 9;
   model.encoder.max_length = model.decoder.max_length = std::max({int64_t{512}, bench.source, bench.target});
   options.shape = {bench.batch, bench.source, bench.target};
   options.optimizer.kind = OptimizerKind::kAdamW;

@@ -1,6 +1,7 @@
 #include "core/attention/attention.h"
 
 #include "core/attention/mixture.h"
+#include "core/attention/projections.h"
 #include "core/attention/table.h"
 #include "core/base/error.h"
 #include "core/ops/einsum.h"
@@ -35,15 +36,10 @@ Logits synthesize(const Scope& scope, const AttentionConfig& config, const Atten
   return logits;
 }
 
-// Dropout of the alignment with a mask shared by the queries, as T5 has it: A·diag(m) V drops rows of V, so that an
-// alignment shared by the examples stays shared.
-bool drops_values(const Scope& scope) { return scope.drops() && scope.context().dropout_broadcast; }
-bool drops_weights(const Scope& scope) { return scope.drops() && !scope.context().dropout_broadcast; }
-
 Value apply_alignment(const Scope& scope, Logits logits, Value values, const AttentionTerms& terms) {
   const std::string query = terms.causal ? kLength.name : std::string();
   const DimNames joined{kBatch, kLength, kHeads, kHead};
-  if (drops_values(scope)) values = scope.dropout(values, {kHead});
+  values = drop_values(scope, values);
   if (!logits.own && drops_weights(scope)) {  // a mask of its own for every weight leaves nothing to share
     std::vector<Dim> dims = logits.shared.shape().dims();
     dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
@@ -51,31 +47,28 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
   }
   if (logits.own) {
     const Value weights = softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query);
-    return einsum_to(drops_weights(scope) ? scope.dropout(weights, {}) : weights, values, joined);
+    return einsum_to(drop_weights(scope, weights), values, joined);
   }
   const Value weights = softmax(logits.shared, kMemoryLength, {}, {}, query);
   if (terms.key_mask) return shared_attention(logits.shared, weights, values, terms.key_mask, terms.causal);
   return einsum_to(weights, values, joined);
 }
 
-Value attend(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x, Value memory,
+Value attend(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
              const AttentionTerms& terms) {
-  const Dim model = kModel(sizes.d_model), heads = kHeads(sizes.num_heads), head = kHead(sizes.d_head);
-  const Value value_weight = scope.parameter("value.weight", {model, heads, head}, unit_normal(sizes.d_model));
-  const Value values = einsum(memory, value_weight, {kModel});
-  const Logits logits =
-      synthesize(scope, config, sizes, {.x = x, .memory = memory, .values = values, .weight = {}}, terms.bias);
-  const Value y = apply_alignment(scope, logits, values, terms);
-  const Value output_weight =
-      scope.parameter("output.weight", {heads, head, model}, unit_normal(sizes.num_heads * sizes.d_head));
-  return einsum(y, output_weight, {kHeads, kHead});
+  in.values = project_values(scope, sizes, in.memory);
+  const Logits logits = synthesize(scope, config, sizes, in, terms.bias);
+  return join_heads(scope, sizes, apply_alignment(scope, logits, in.values, terms));
 }
 
 }  // namespace
 
 Value self_attention(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x,
                      const AttentionTerms& terms) {
-  return attend(scope, config, sizes, x, rename(x, kLength, kMemoryLength), terms);
+  const AttentionInput in{
+      .x = x, .memory = rename(x, kLength, kMemoryLength), .key_mask = terms.key_mask, .causal = terms.causal};
+  if (const auto alone = standalone_attention(config.kind, config, sizes)) return alone->attend(scope, in);
+  return attend(scope, config, sizes, in, terms);
 }
 
 Value cross_attention(const Scope& scope, const AttentionSizes& sizes, bool scale, Value x, Value memory,
@@ -83,7 +76,7 @@ Value cross_attention(const Scope& scope, const AttentionSizes& sizes, bool scal
   CHECK(!terms.causal, "cross-attention is never causal");
   AttentionConfig config;
   config.scale = scale;
-  return attend(scope, config, sizes, x, memory, terms);
+  return attend(scope, config, sizes, {.x = x, .memory = memory, .key_mask = terms.key_mask}, terms);
 }
 
 }  // namespace synthesizer

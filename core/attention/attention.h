@@ -1,5 +1,6 @@
 // The shell around the synthesizing functions: Y = softmax(Σ αᵢ Sᵢ(X) + bias + mask) G(X), heads joined by an output
-// projection. It knows which terms the examples share and computes those once; it knows no function by name.
+// projection. It knows which terms the examples share and computes those once; it knows no function by name. What
+// stands alone (standalone_attention.h) takes the place of all of it.
 #pragma once
 
 #include "core/attention/config.h"
@@ -16,7 +17,8 @@ struct AttentionTerms {
 };
 
 // x [batch, length, model] attends to itself; gives the same dims. Parameters under `scope`: those of the functions,
-// value.weight [model, heads, head], output.weight [heads, head, model], and mixture.alpha.
+// value.weight [model, heads, head], output.weight [heads, head, model], and mixture.alpha. What stands alone has its
+// own, and no use for the bias.
 Value self_attention(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x,
                      const AttentionTerms& terms);
 

@@ -16,12 +16,15 @@ enum class Mixture {
 struct AttentionConfig {
   std::string kind = "V";    // in the paper's notation: "V", "R", "FR+FD", …
   int64_t max_length = 512;  // L: what is sized by position is made at L and cut to the batch's length
-  int64_t factor_rank = 8;   // k of FR
+  int64_t factor_rank = 8;   // k of FR and of Linformer
   int64_t factor_a = 0;      // a of FD, a·b = L; 0: the divisor of L nearest to sqrt(L) from above
   Mixture mixture = Mixture::kSoftmax;
   bool share_across_heads = false;  // D, FD: one W2 (Wa, Wb) for all heads
   bool dense_bias = true;           // D, FD: b1 and b2 of equation 2
   bool tie_key_value = false;       // one matrix for keys and values
+  int64_t bottleneck = 16;          // width of Bottleneck and ConvBottleneck
+  int64_t filter_width = 3;         // positions that Conv, ConvBottleneck, LightConv and DynConv see
+  int64_t conv_heads = 0;           // of LightConv and DynConv, a divisor of d_model; 0: num_heads
   bool scale = false;  // V divided by sqrt(d_head); false: folded into the query's initial values, as T5 has it
 };
 

@@ -19,10 +19,12 @@ struct AttentionSizes {
 };
 
 struct AttentionInput {
-  Value x;       // [batch, length, model]: what the queries are made of
-  Value memory;  // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
-  Value values;  // [batch, memory_length, heads, head]
-  Value weight;  // [], of this part in a mixture; no value: 1
+  Value x = {};         // [batch, length, model]: what the queries are made of
+  Value memory = {};    // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
+  Value values = {};    // [batch, memory_length, heads, head]
+  Value weight = {};    // [], of this part in a mixture; no value: 1
+  Value key_mask = {};  // [batch, memory_length] i32, 0 for padding; or no value
+  bool causal = false;  // no position sees those after it
 
   int64_t length() const { return x.shape().size(kLength.name); }
   int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
@@ -44,6 +46,10 @@ class SynthesizingFunction {
 
 // x, or weight · x where the part has a weight. A part multiplies what is smallest.
 Value weighted(Value x, const AttentionInput& in);
+
+// x [batch, length or memory_length, …] with 0 at positions that are padding, for functions that look at neighbours: a
+// window must not see what padding holds. Causal windows only look back, where no padding is: x itself.
+Value live(Value x, const AttentionInput& in);
 
 // The leading `size` positions of a parameter sized by position (size max_length), under the name that the batch's
 // length has. Throws UsageError if there are not so many.

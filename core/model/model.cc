@@ -5,6 +5,7 @@
 #include "core/attention/table.h"
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/model/blocks.h"
 #include "core/model/encoder_decoder.h"
 #include "core/model/output.h"
 
@@ -56,9 +57,9 @@ void check_model(const ModelConfig& config) {
     fail_usage("[model] dropout: got {}, expected 0 <= dropout < 1", config.dropout);
   if (config.structure == Structure::kEncoderDecoder) {
     check_size("encoder_layers", config.encoder_layers, 1);
-    check_attention(config.encoder, "encoder.attention");
+    check_self_attention(config.encoder, attention_sizes(config), false, "encoder.attention");
   }
-  check_attention(config.decoder, "decoder.attention");
+  check_self_attention(config.decoder, attention_sizes(config), true, "decoder.attention");
 }
 
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,

@@ -50,7 +50,9 @@ void check_model(const Model& model) {
         "model.d_head: 0 stands for d_model / num_heads, and {} is no multiple of {}. Give d_head, or another "
         "num_heads",
         model.d_model(), model.num_heads());
-  for (const auto& [path, stack] : stacks(model)) check_attention(attention_config(*stack, model.max_length()), path);
+  const AttentionSizes sizes{.d_model = model.d_model(), .num_heads = model.num_heads(), .d_head = model.d_head()};
+  for (const auto& [path, stack] : stacks(model))
+    check_self_attention(attention_config(*stack, model.max_length()), sizes, stack == &model.decoder(), path);
   if (model.relative_bias()) {
     if (model.num_buckets() % 2 != 0)
       fail_usage("model.num_buckets: got {}, expected an even number", model.num_buckets());

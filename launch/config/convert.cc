@@ -56,6 +56,9 @@ AttentionConfig attention_config(const config::Stack& stack, int64_t max_length)
   attention.share_across_heads = stack.share_across_heads();
   attention.dense_bias = stack.dense_bias();
   attention.tie_key_value = stack.tie_key_value();
+  attention.bottleneck = stack.bottleneck();
+  attention.filter_width = stack.filter_width();
+  attention.conv_heads = stack.conv_heads();
   attention.scale = stack.scale();
   return attention;
 }

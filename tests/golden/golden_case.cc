@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <set>
-#include <sstream>
 
 #include "core/attention/table.h"
 #include "core/base/error.h"
@@ -36,18 +34,6 @@ class Fields {
   std::string where_;
 };
 
-// What a later version brings; anything else that is not known is a mistake.
-const std::set<std::string> kLaterKinds = {"Conv",      "Bottleneck", "ConvBottleneck", "GLU",
-                                           "LightConv", "DynConv",    "Linformer"};
-
-std::string later_kind(std::string kind) {
-  std::erase(kind, ' ');
-  std::stringstream parts(kind);
-  for (std::string part; std::getline(parts, part, '+');)
-    if (kLaterKinds.contains(part)) return part;
-  return {};
-}
-
 Mixture parse_mixture(const std::string& text) {
   if (text == "softmax") return Mixture::kSoftmax;
   if (text == "sigmoid") return Mixture::kSigmoid;
@@ -55,7 +41,7 @@ Mixture parse_mixture(const std::string& text) {
   fail("unknown mixture {}", text);
 }
 
-AttentionConfig parse_attention(const Json& object, const std::string& where, std::string& later) {
+AttentionConfig parse_attention(const Json& object, const std::string& where) {
   Fields fields(object, where);
   AttentionConfig config;
   config.kind = fields.take<std::string>("kind");
@@ -67,12 +53,11 @@ AttentionConfig parse_attention(const Json& object, const std::string& where, st
   config.dense_bias = fields.take<bool>("dense_bias");
   config.tie_key_value = fields.take<bool>("tie_key_value");
   config.scale = fields.take<bool>("scale");
-  for (const char* of_later_kinds : {"bottleneck", "filter_width", "conv_heads"}) fields.take<int64_t>(of_later_kinds);
+  config.bottleneck = fields.take<int64_t>("bottleneck");
+  config.filter_width = fields.take<int64_t>("filter_width");
+  config.conv_heads = fields.take<int64_t>("conv_heads");
   fields.finish();
-  if (const std::string kind = later_kind(config.kind); !kind.empty())
-    later = "attention " + kind;
-  else
-    check_attention(config, where);
+  check_attention(config, where);
   return config;
 }
 
@@ -101,8 +86,8 @@ void parse_config(const std::string& json, Case& golden) {
   config.encoder_layers = fields.take<int64_t>("encoder_layers");
   config.decoder_layers = fields.take<int64_t>("decoder_layers");
   parse_structure(fields.take<std::string>("structure"), config, golden.later);
-  config.encoder = parse_attention(fields.take<Json>("encoder_attention"), "encoder_attention", golden.later);
-  config.decoder = parse_attention(fields.take<Json>("decoder_attention"), "decoder_attention", golden.later);
+  config.encoder = parse_attention(fields.take<Json>("encoder_attention"), "encoder_attention");
+  config.decoder = parse_attention(fields.take<Json>("decoder_attention"), "decoder_attention");
   config.relative_bias = fields.take<bool>("relative_bias");
   config.num_buckets = fields.take<int64_t>("num_buckets");
   config.max_distance = fields.take<int64_t>("max_distance");

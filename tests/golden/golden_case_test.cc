@@ -105,10 +105,6 @@ TEST_F(GoldenFolder, WithAnUnknownValueIsRefused) {
 
 TEST_F(GoldenFolder, KeepsCasesOfWhatIsToCome) {
   Json changed = config();
-  changed["encoder_attention"]["kind"] = "Conv";
-  write(changed);
-  EXPECT_EQ(load_cases(folder_)[0].later, "attention Conv");
-  changed = config();
   changed["universal"] = true;
   write(changed);
   EXPECT_EQ(load_cases(folder_)[0].later, "universal");

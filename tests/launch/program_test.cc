@@ -95,7 +95,7 @@ TEST(Program, WrongConfigurations) {
                             {{"train", "rn.txtpb"}, {"rn.txtpb", "no such configuration file", "run.txtpb"}},
                             {train({"--set", "model.d_modle=3"}), {"d_modle", "d_model"}},
                             {train({"--set", "model.encoder.attention=RR"}), {"RR", "R, FR"}},
-                            {train({"--set", "model.encoder.attention=DynConv"}), {"DynConv", "not in this version"}},
+                            {train({"--set", "model.encoder.attention=DynConv+V"}), {"DynConv stands alone"}},
                             {train({"--set", "data.input_length=64"}), {"data.input_length", "64", "40"}},
                             {train({"--set", "dropout=2"}), {"dropout", "got 2"}},
                             {train({"--set", "data.shards=nowhere"}), {"data.shards", "nowhere"}},

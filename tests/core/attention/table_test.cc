@@ -37,9 +37,12 @@ TEST(AttentionParts, RefusesByName) {
   EXPECT_THAT(refusal(""), HasSubstr("expected names joined by '+'"));
 }
 
-TEST(AttentionParts, NamesWhatThisVersionHasNot) {
-  for (const char* name : {"Conv", "Bottleneck", "ConvBottleneck", "GLU", "LightConv", "DynConv", "Linformer"})
-    EXPECT_THAT(refusal(name), AllOf(HasSubstr(name), HasSubstr("not in this version")));
+TEST(AttentionParts, RefusesOthersBesideWhatStandsAlone) {
+  for (const char* name : {"LightConv", "DynConv", "Linformer"}) {
+    EXPECT_THAT(attention_parts(name), ElementsAre(name));
+    EXPECT_THAT(refusal(std::string(name) + "+V"), AllOf(HasSubstr(name), HasSubstr("stands alone")));
+    EXPECT_THAT(refusal(std::string("R+") + name), AllOf(HasSubstr(name), HasSubstr("stands alone")));
+  }
 }
 
 TEST(CheckAttention, JudgesTheMixture) {
@@ -57,6 +60,40 @@ TEST(CheckAttention, JudgesTheFactors) {
   EXPECT_EQ(dense_factor({.max_length = 512, .factor_a = 8}), 8);
   EXPECT_THROW(check_attention({.kind = "FD", .max_length = 16, .factor_a = 5}), UsageError);
   EXPECT_THROW(check_attention({.kind = "FR", .factor_rank = 0}), UsageError);
+}
+
+TEST(CheckAttention, JudgesTheSizesOfThePartsThereAre) {
+  const AttentionConfig none{.factor_rank = 0, .bottleneck = 0, .filter_width = 0, .conv_heads = -1};
+  const std::pair<const char*, const char*> cases[] = {{"Linformer", "factor_rank"},       {"Bottleneck", "bottleneck"},
+                                                       {"R+ConvBottleneck", "bottleneck"}, {"Conv", "filter_width"},
+                                                       {"LightConv", "filter_width"},      {"DynConv", "filter_width"}};
+  for (const auto& [kind, field] : cases) {
+    AttentionConfig config = none;
+    config.kind = kind;
+    try {
+      check_attention(config, "encoder");
+      ADD_FAILURE() << kind << " accepted";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(std::string("encoder: ") + field + ": got 0, expected at least 1"));
+    }
+  }
+  AttentionConfig unused = none;
+  unused.kind = "D+R+GLU";
+  EXPECT_NO_THROW(check_attention(unused));
+  EXPECT_THROW(check_attention({.kind = "LightConv", .conv_heads = -1}), UsageError);
+}
+
+TEST(CheckAttention, JudgesWhatDependsOnTheStack) {
+  const AttentionSizes sizes{.d_model = 12, .num_heads = 5, .d_head = 4};
+  EXPECT_NO_THROW(check_self_attention({.kind = "Linformer"}, sizes, false));
+  EXPECT_THROW(check_self_attention({.kind = "Linformer"}, sizes, true), UsageError);
+  for (const char* kind : {"LightConv", "DynConv"})
+    for (const bool causal : {false, true}) {
+      EXPECT_NO_THROW(check_self_attention({.kind = kind, .conv_heads = 12}, sizes, causal));
+      EXPECT_THROW(check_self_attention({.kind = kind, .conv_heads = 8}, sizes, causal), UsageError);
+      EXPECT_THROW(check_self_attention({.kind = kind}, sizes, causal), UsageError) << "5 heads";
+    }
+  EXPECT_NO_THROW(check_self_attention({.kind = "V+Conv"}, sizes, true));
 }
 
 }  // namespace

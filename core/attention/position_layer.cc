@@ -1,0 +1,15 @@
+#include "core/attention/position_layer.h"
+
+#include "core/ops/einsum.h"
+#include "core/ops/elementwise.h"
+
+namespace synthesizer {
+
+Value position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in) {
+  for (Value* value : {&weight, &bias})
+    if (*value) *value = weighted(leading(*value, kMemoryPosition, kMemoryLength, in.memory_length()), in);
+  const Value product = einsum_to(hidden, weight, {kBatch, kHeads, kLength, kMemoryLength});
+  return bias ? product + bias : product;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,13 @@
+// The last layer of the functions that compute a row of logits from x: one output a position.
+#pragma once
+
+#include "core/attention/synthesizing_function.h"
+
+namespace synthesizer {
+
+// in.weight · (W·hidden + b): [batch, heads, length, memory_length]. hidden [batch, length, …], weight [heads,
+// memory_position] with the rest of hidden's dims, bias [heads, memory_position]; the heads may share both, bias may be
+// no value. Both are cut before the product: positions that the batch has not are not computed.
+Value position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in);
+
+}  // namespace synthesizer
