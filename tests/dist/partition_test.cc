@@ -96,6 +96,28 @@ TEST(Partition, HeadsAndFeedForwardSplitWithOneReductionABlock) {
   EXPECT_EQ(of_activations, 10 + 10 + 1 - 2);
 }
 
+// The windows of LightConv split with its heads. DynConv's are computed from the channels of all heads: their partial
+// sums are scattered before the softmax, one reduce-scatter a layer, and gathered again backward.
+TEST(Partition, WindowsSplitByConvolutionHead) {
+  for (const char* attention : {"LightConv", "DynConv"}) {
+    const auto graph = training_graph(small_step(attention), [](const Graph& whole) {
+      return partition(whole, kLayout, {"tensor", 1, 2});
+    });
+    const int dynamic = std::string_view(attention) == "DynConv" ? 4 : 0;
+    const auto counts = collectives(*graph);
+    const auto count = [&](const char* op) { return counts.contains(op) ? counts.at(op) : 0; };
+    EXPECT_EQ(count("reduce_scatter"), dynamic) << attention;
+    EXPECT_EQ(count("all_gather"), dynamic) << attention;
+    EXPECT_EQ(count("all_to_all"), 0) << attention;
+    int of_activations = 0;
+    for (const Node& node : graph->nodes()) {
+      if (node.op->name() == "window") EXPECT_EQ(node.outputs[0].shape.size("heads"), 2) << attention;
+      of_activations += node.op->name() == "all_reduce" && node.outputs[0].shape.has("batch");
+    }
+    EXPECT_EQ(of_activations, 10 + 10 + 1 - 2) << attention;
+  }
+}
+
 TEST(Partition, AValueIsReducedWhereItIsSmallest) {
   Graph graph;
   const Value x = input(graph, "x", DType::kFloat32, {kBatch(8), kModel(4)});
