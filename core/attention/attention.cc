@@ -25,7 +25,7 @@ void accumulate(Value& sum, Value term) { sum = sum ? sum + term : term; }
 Logits synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
                   Value bias) {
   const std::vector<std::string> parts = attention_parts(config.kind);
-  const std::vector<Value> weights = mixture_weights(scope, config.mixture, parts.size());
+  const std::vector<Value> weights = mixture_weights(scope, config, sizes.num_heads, parts.size());
   Logits logits;
   for (size_t i = 0; i < parts.size(); ++i) {
     in.weight = weights[i];

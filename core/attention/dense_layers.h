@@ -12,17 +12,21 @@ struct DenseLayers {
   const AttentionConfig& config;
   const AttentionSizes& sizes;
 
-  // relu(W₁x + b₁): [batch, length, heads, head]. Parameters w1 and b1 under `prefix` ("d.").
+  // relu(W₁x + b₁): [batch, length, heads, head], or [batch, length, hidden] of width d_model (config.dense_width).
+  // Parameters w1 (or V's query.weight) and b1 under `prefix` ("d.").
   Value hidden(Value x, std::string_view prefix) const;
 
   struct Second {
-    Value weight;  // [heads, head, width], or [head, width] where the heads share it
+    Value weight;  // [heads, head or hidden, width], or [head, width] where the heads share it
     Value bias;    // [heads, width], or [width]; no value without biases
   };
   // Parameters w<suffix> and b<suffix> under `prefix`.
   Second second(std::string_view prefix, std::string_view suffix, const Dim& width) const;
   // W·hidden + b: [batch, heads, length, width].
   static Value apply(Value hidden, const Second& second, const std::string& width);
+
+ private:
+  Dim hidden_dim() const;
 };
 
 }  // namespace synthesizer

@@ -6,7 +6,7 @@ namespace synthesizer {
 
 Value FactorizedRandom::alignment(const Scope& scope, const AttentionInput& in) const {
   const int64_t heads = sizes_.num_heads, positions = config_.max_length, rank = config_.factor_rank;
-  const Initializer initial = glorot_uniform(rank * heads, rank * positions);
+  const Initializer initial = random_factor(config_.random_init, heads, positions, rank);
   const Value rows = scope.parameter("fr.rows", {kHeads(heads), kPosition(positions), kRank(rank)}, initial);
   const Value columns =
       scope.parameter("fr.columns", {kHeads(heads), kMemoryPosition(positions), kRank(rank)}, initial);

@@ -14,10 +14,14 @@ Shape projection(const AttentionSizes& sizes) {
 
 }  // namespace
 
+Value query_weight(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes) {
+  const int64_t inputs = config.scale ? sizes.d_model : sizes.d_model * sizes.d_head;
+  return scope.parameter("query.weight", projection(sizes), unit_normal(inputs));
+}
+
 Value project_query(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes,
                     const AttentionInput& in) {
-  const int64_t scale = config.scale ? sizes.d_model : sizes.d_model * sizes.d_head;
-  Value weight = weighted(scope.parameter("query.weight", projection(sizes), unit_normal(scale)), in);
+  Value weight = weighted(query_weight(scope, config, sizes), in);
   if (config.scale) weight = weight * (1 / std::sqrt(static_cast<double>(sizes.d_head)));
   return einsum(in.x, weight, {kModel});
 }

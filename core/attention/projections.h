@@ -6,6 +6,8 @@
 
 namespace synthesizer {
 
+// The parameter query.weight, [model, heads, head].
+Value query_weight(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes);
 // query.weight, times in.weight and 1/sqrt(e) as configured: [batch, length, heads, head].
 Value project_query(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes,
                     const AttentionInput& in);

@@ -22,7 +22,7 @@ struct AttentionInput {
   Value x = {};         // [batch, length, model]: what the queries are made of
   Value memory = {};    // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
   Value values = {};    // [batch, memory_length, heads, head]
-  Value weight = {};    // [], of this part in a mixture; no value: 1
+  Value weight = {};    // [] or [heads], of this part in a mixture; no value: 1
   Value key_mask = {};  // [batch, memory_length] i32, 0 for padding; or no value
   bool causal = false;  // no position sees those after it
 

@@ -111,6 +111,17 @@ void check_attention(const AttentionConfig& config, std::string_view where) {
     check_least("filter_width", config.filter_width, 1);
   if (has("LightConv") || has("DynConv")) check_least("conv_heads", config.conv_heads, 0);
   if (has("FD")) dense_factor(config);
+  const bool dense = has("D") || has("FD");
+  if (config.share_query && !(dense && has("V")))
+    fail_usage("{}: share_query: got true with '{}', expected D or FD in a mixture with V", where, config.kind);
+  if (config.share_query && config.dense_width == DenseWidth::kModel)
+    fail_usage("{}: share_query: got true with a dense_width of d_model, expected the width of a head, the query's",
+               where);
+  if (dense && config.share_across_heads && config.dense_width == DenseWidth::kModel)
+    fail_usage(
+        "{}: share_across_heads with a dense_width of d_model gives all heads one alignment: got both, expected one of "
+        "them",
+        where);
 }
 
 void check_self_attention(const AttentionConfig& config, const AttentionSizes& sizes, bool causal,

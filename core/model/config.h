@@ -8,8 +8,9 @@
 namespace synthesizer {
 
 enum class Structure {
-  kEncoderDecoder,  // T5
-  kDecoder,         // a causal language model
+  kEncoderDecoder,     // T5
+  kDecoder,            // a causal language model
+  kEncoderClassifier,  // the encoder alone, the mean of its live positions into a linear layer
 };
 
 struct ModelConfig {
@@ -29,6 +30,8 @@ struct ModelConfig {
   int64_t max_distance = 128;
   bool gated_gelu = false;  // feed-forward of T5 1.1 instead of ReLU
   bool tie_output = true;   // logits = (x / sqrt(d_model))·Eᵀ; false: an output matrix of its own
+  bool universal = false;   // one layer's weights applied `layers` times, a trained vector added before each
+  int64_t num_classes = 0;  // of the classifier
   double norm_eps = 1e-6;
   double dropout = 0;             // rate, everywhere T5 has it; in training only
   bool dropout_broadcast = true;  // one mask for all positions of a row (T5)

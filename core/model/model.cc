@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
 #include "core/model/blocks.h"
+#include "core/model/encoder_classifier.h"
 #include "core/model/encoder_decoder.h"
 #include "core/model/output.h"
 
@@ -18,14 +19,15 @@ void check_size(std::string_view field, int64_t value, int64_t least) {
 
 ModelInputs add_inputs(Graph& graph, const ModelConfig& config, const BatchShape& shape, const ModelOptions& options) {
   const Dim batch = kBatch(shape.batch);
-  const Shape source{batch, kLength(shape.source_length)}, target{batch, kLength(shape.target_length)};
+  const bool classifier = config.structure == Structure::kEncoderClassifier;
+  const Shape target = classifier ? Shape{batch} : Shape{batch, kLength(shape.target_length)};
   ModelInputs in;
-  if (config.structure == Structure::kEncoderDecoder) {
-    in.inputs = input(graph, "inputs", DType::kInt32, source);
+  if (config.structure != Structure::kDecoder) {
+    in.inputs = input(graph, "inputs", DType::kInt32, {batch, kLength(shape.source_length)});
     if (options.input_mask)
       in.input_mask = input(graph, "input_mask", DType::kInt32, {batch, kMemoryLength(shape.source_length)});
   }
-  in.decoder_inputs = input(graph, "decoder_inputs", DType::kInt32, target);
+  if (!classifier) in.decoder_inputs = input(graph, "decoder_inputs", DType::kInt32, target);
   if (options.loss) {
     in.targets = input(graph, "targets", DType::kInt32, target);
     in.weights = input(graph, "weights", options.dtype, target);
@@ -46,7 +48,6 @@ void check_model(const ModelConfig& config) {
   check_size("d_ff", config.d_ff, 1);
   check_size("num_heads", config.num_heads, 1);
   check_size("d_head", config.d_head, 1);
-  check_size("decoder_layers", config.decoder_layers, 1);
   if (config.relative_bias) {
     check_size("num_buckets", config.num_buckets, 4);
     if (config.max_distance <= config.num_buckets / 2)
@@ -55,16 +56,23 @@ void check_model(const ModelConfig& config) {
   }
   if (!(config.dropout >= 0 && config.dropout < 1))
     fail_usage("[model] dropout: got {}, expected 0 <= dropout < 1", config.dropout);
-  if (config.structure == Structure::kEncoderDecoder) {
+  if (config.structure != Structure::kDecoder) {
     check_size("encoder_layers", config.encoder_layers, 1);
     check_self_attention(config.encoder, attention_sizes(config), false, "encoder.attention");
   }
-  check_self_attention(config.decoder, attention_sizes(config), true, "decoder.attention");
+  if (config.structure != Structure::kEncoderClassifier) {
+    check_size("decoder_layers", config.decoder_layers, 1);
+    check_self_attention(config.decoder, attention_sizes(config), true, "decoder.attention");
+  } else {
+    check_size("num_classes", config.num_classes, 2);
+  }
 }
 
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
                   const ModelOptions& options) {
   check_model(config);
+  if (options.next_logits && config.structure == Structure::kEncoderClassifier)
+    fail_usage("[model] next_logits: got a classifier, expected a structure that has a next token");
   Model model;
   model.inputs = add_inputs(graph, config, shape, options);
   const bool train = options.mode == Mode::kTrain;
@@ -76,9 +84,14 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
                              .step = model.inputs.step};
   const Scope scope(context);
   const Value table = embedding_table(scope, config);
+  const LossConfig counted = train ? loss : LossConfig{};
+  if (config.structure == Structure::kEncoderClassifier) {
+    model.outputs = encode_classify(scope, config, table, model.inputs, counted, options);
+    return model;
+  }
   const Value x = config.structure == Structure::kEncoderDecoder ? encode_decode(scope, config, table, model.inputs)
                                                                  : decode(scope, config, table, model.inputs);
-  model.outputs = add_outputs(scope, config, table, x, model.inputs, train ? loss : LossConfig{}, options);
+  model.outputs = add_outputs(scope, config, table, x, model.inputs, counted, options);
   return model;
 }
 

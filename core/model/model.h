@@ -12,7 +12,7 @@ namespace synthesizer {
 struct BatchShape {
   int64_t batch = 0;          // examples, over all ranks
   int64_t source_length = 0;  // of the encoder; not used by a decoder alone
-  int64_t target_length = 0;
+  int64_t target_length = 0;  // of the decoder; not used by a classifier
 };
 
 struct LossConfig {
@@ -40,8 +40,8 @@ struct ModelOptions {
 struct ModelInputs {
   Value inputs;          // [batch, length] i32
   Value input_mask;      // [batch, memory_length] i32: 1 for a token, 0 for padding
-  Value decoder_inputs;  // [batch, length] i32: the targets one to the right, 0 first
-  Value targets;         // [batch, length] i32
+  Value decoder_inputs;  // [batch, length] i32: the targets one to the right, 0 first; a classifier has none
+  Value targets;         // [batch, length] i32; of a classifier [batch], as are weights and nll
   Value weights;         // [batch, length], of each target: 0 for padding and for rows that only fill up the batch
   Value denominator;     // []: the sum of the global batch's weights
   Value step;            // i64 []
@@ -55,7 +55,7 @@ struct ModelOutputs {
   Value nll_sum;      // []: Σ weight·nll
   Value weight_sum;   // []: Σ weight
   Value nll;          // [batch, length]: of each target, without smoothing and weights
-  Value logits;       // [batch, length, vocab], columns of the padding included
+  Value logits;       // [batch, length, vocab], columns of the padding included; of a classifier [batch, classes]
   Value next_logits;  // [batch, vocab] at `position`
 };
 

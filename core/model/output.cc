@@ -9,25 +9,22 @@
 #include "core/ops/shape.h"
 
 namespace synthesizer {
-namespace {
 
-// Σ weight·(nll + z·log²Z) / denominator, nll smoothed by s: log Z − (1 − s)·target − s·mean.
-void add_loss(ModelOutputs& out, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
+// nll smoothed by s: log Z − (1 − s)·target − s·mean.
+void add_loss(ModelOutputs& out, Value table, Value x, int64_t true_vocab, const ModelInputs& in,
               const LossConfig& loss) {
   const double s = loss.label_smoothing;
-  const CrossEntropy entropy = linear_cross_entropy(x, table, in.targets, config.vocab, s > 0);
+  const CrossEntropy entropy = linear_cross_entropy(x, table, in.targets, true_vocab, s > 0);
   const Value nll = entropy.log_z - entropy.target;
   Value each = nll;
   if (s > 0) each = entropy.log_z - entropy.target * (1 - s) - entropy.mean * s;
   if (loss.z_loss > 0) each = each + square(entropy.log_z) * loss.z_loss;
-  const DimNames all{kBatch, kLength};
+  const DimNames all = in.weights.shape().names();
   out.loss = reduce_sum(each * in.weights, all) / in.denominator;
   out.nll = nll;
   out.nll_sum = reduce_sum(nll * in.weights, all);
   out.weight_sum = reduce_sum(in.weights, all);
 }
-
-}  // namespace
 
 ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value table, Value x, const ModelInputs& in,
                          const LossConfig& loss, const ModelOptions& options) {
@@ -37,7 +34,7 @@ ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value ta
   else
     table = block.parameter("weight", {kModel(config.d_model), kVocab(config.rows())}, fan_in(config.d_model));
   ModelOutputs out;
-  if (options.loss) add_loss(out, config, table, x, in, loss);
+  if (options.loss) add_loss(out, table, x, config.vocab, in, loss);
   if (options.logits) out.logits = einsum(x, table, {kModel});
   if (options.next_logits) out.next_logits = einsum(slice_at(x, kLength, in.position), table, {kModel});
   return out;

@@ -1,4 +1,6 @@
-// A stack of T5 layers, with the relative-position bias that its layers share.
+// A stack of T5 layers, with the relative-position bias that its layers share; or one layer applied again and again
+// with a vector of its own for each time (Dehghani et al. 2019, "Universal Transformers"; the learned step signal of
+// Tensor2Tensor).
 #pragma once
 
 #include "core/model/blocks.h"

@@ -75,5 +75,7 @@ inline const DimName kFactorA{"factor_a"};
 inline const DimName kFactorB{"factor_b"};
 inline const DimName kBuckets{"buckets"};
 inline const DimName kParts{"parts"};
+inline const DimName kClasses{"classes"};
+inline const DimName kSteps{"steps"};
 
 }  // namespace synthesizer
