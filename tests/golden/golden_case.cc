@@ -61,9 +61,9 @@ AttentionConfig parse_attention(const Json& object, const std::string& where) {
   return config;
 }
 
-void parse_structure(const std::string& text, ModelConfig& config, std::string& later) {
+void parse_structure(const std::string& text, ModelConfig& config) {
   if (text == "encoder_classifier")
-    later = text;
+    config.structure = Structure::kEncoderClassifier;
   else if (text == "decoder")
     config.structure = Structure::kDecoder;
   else if (text != "encoder_decoder")
@@ -85,7 +85,7 @@ void parse_config(const std::string& json, Case& golden) {
   config.d_head = fields.take<int64_t>("d_head");
   config.encoder_layers = fields.take<int64_t>("encoder_layers");
   config.decoder_layers = fields.take<int64_t>("decoder_layers");
-  parse_structure(fields.take<std::string>("structure"), config, golden.later);
+  parse_structure(fields.take<std::string>("structure"), config);
   config.encoder = parse_attention(fields.take<Json>("encoder_attention"), "encoder_attention");
   config.decoder = parse_attention(fields.take<Json>("decoder_attention"), "decoder_attention");
   config.relative_bias = fields.take<bool>("relative_bias");
@@ -93,8 +93,8 @@ void parse_config(const std::string& json, Case& golden) {
   config.max_distance = fields.take<int64_t>("max_distance");
   parse_feed_forward(fields.take<std::string>("ffn"), config);
   config.tie_output = fields.take<bool>("tie_output");
-  if (fields.take<bool>("universal")) golden.later = "universal";
-  fields.take<int64_t>("num_classes");  // of the encoder_classifier
+  config.universal = fields.take<bool>("universal");
+  config.num_classes = fields.take<int64_t>("num_classes");
   config.norm_eps = fields.take<double>("norm_eps");
   fields.finish();
 }
@@ -127,7 +127,6 @@ Case load_case(const std::filesystem::path& path) {
       fail("{} has unknown metadata {}", golden.name, key);
   }
   if (golden.config.vocab == 0) fail("{} has no configuration", golden.name);
-  if (!golden.later.empty()) return golden;
   check_model(golden.config);
   for (const StoredTensor& tensor : file.tensors()) golden.tensors[tensor.name] = read_array(file, tensor);
   return golden;

@@ -17,11 +17,10 @@ struct Array {
 };
 
 struct Case {
-  std::string name;   // the file's, without extension
-  std::string later;  // what it needs that this version has not; empty: it is run
+  std::string name;  // the file's, without extension
   ModelConfig config;
   LossConfig loss;
-  std::map<std::string, Array> tensors;  // empty where `later` is not
+  std::map<std::string, Array> tensors;
 
   // Throws Error if the case has no such tensor.
   const Array& at(const std::string& tensor) const;

@@ -74,7 +74,6 @@ TEST_F(GoldenFolder, GivesTheConfiguration) {
   const std::vector<Case> cases = load_cases(folder_);
   ASSERT_EQ(cases.size(), 1u);
   EXPECT_EQ(cases[0].name, "case");
-  EXPECT_EQ(cases[0].later, "");
   EXPECT_EQ(cases[0].config.encoder.max_length, 16);
   EXPECT_EQ(cases[0].loss.z_loss, 1e-4);
 }
@@ -103,11 +102,16 @@ TEST_F(GoldenFolder, WithAnUnknownValueIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("unknown structure pyramid"));
 }
 
-TEST_F(GoldenFolder, KeepsCasesOfWhatIsToCome) {
+TEST_F(GoldenFolder, GivesTheStructure) {
   Json changed = config();
   changed["universal"] = true;
+  changed["structure"] = "encoder_classifier";
+  changed["num_classes"] = 3;
   write(changed);
-  EXPECT_EQ(load_cases(folder_)[0].later, "universal");
+  const Case golden = load_cases(folder_)[0];
+  EXPECT_TRUE(golden.config.universal);
+  EXPECT_EQ(golden.config.structure, Structure::kEncoderClassifier);
+  EXPECT_EQ(golden.config.num_classes, 3);
 }
 
 }  // namespace

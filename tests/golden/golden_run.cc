@@ -32,8 +32,10 @@ std::vector<double> fill_rows(const Array& array, int64_t rows, double fill) {
 Inputs make_inputs(const Case& golden, int ranks) {
   const Array &inputs = golden.at("inputs"), &targets = golden.at("targets"), &lengths = golden.at("input_lengths");
   const int64_t rows = (targets.shape[0] + ranks - 1) / ranks * ranks;
-  Inputs in{{.batch = rows, .source_length = inputs.shape[1], .target_length = targets.shape[1]}, {}};
-  const auto source = static_cast<size_t>(inputs.shape[1]), target = static_cast<size_t>(targets.shape[1]);
+  const bool classes = golden.config.structure == Structure::kEncoderClassifier;  // one target an example, 0 too
+  const int64_t per_row = classes ? 1 : targets.shape[1];
+  Inputs in{{.batch = rows, .source_length = inputs.shape[1], .target_length = per_row}, {}};
+  const auto source = static_cast<size_t>(inputs.shape[1]), target = static_cast<size_t>(per_row);
 
   in.values["inputs"] = fill_rows(inputs, rows, 0);
   std::vector<double> mask(static_cast<size_t>(rows) * source, 1);
@@ -45,7 +47,7 @@ Inputs make_inputs(const Case& golden, int ranks) {
   std::vector<double> shifted(wanted.size()), weights(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     shifted[i] = i % target == 0 ? 0 : wanted[i - 1];
-    weights[i] = wanted[i] != 0 ? 1 : 0;
+    weights[i] = i < targets.values.size() && (classes || wanted[i] != 0) ? 1 : 0;
   }
   in.values["targets"] = wanted;
   in.values["decoder_inputs"] = shifted;
