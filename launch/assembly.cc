@@ -10,10 +10,11 @@ MeshShape mesh_shape(const config::Run& run, int world) {
   return {{{"data", data_ranks(run, world)}, {"tensor", run.parallel().mesh().tensor()}}};
 }
 
-StepGraphOptions graph_options(const config::Run& run, const Objective& objective) {
+StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary) {
   StepGraphOptions options;
-  options.model = model_config(run, objective.vocabulary());
-  options.shape = {run.data().batch(), objective.input_length(), objective.target_length()};
+  options.model = model_config(run, vocabulary);
+  options.shape = {run.data().batch(), run.data().input_length(), run.data().target_length()};
+  options.input_mask = options.model.structure == Structure::kEncoderClassifier;  // texts of any length
   options.loss = loss_config(run);
   options.optimizer = optimizer_config(run);
   options.dtype = run_dtype(run);

@@ -16,8 +16,8 @@ namespace synthesizer {
 // parallel.mesh, its data axis completed for `world` ranks.
 MeshShape mesh_shape(const config::Run& run, int world);
 
-// Options of all graphs of the run, at the shape of its batches. `objective` has the lengths and the vocabulary.
-StepGraphOptions graph_options(const config::Run& run, const Objective& objective);
+// Options of all graphs of the run, at the shape of its batches.
+StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary);
 
 // The rows of a global batch that belong to this rank of the mesh.
 BatchRows batch_rows(const config::Run& run, const Mesh& mesh);

@@ -14,6 +14,7 @@
 #include "data/train_vocabulary.h"
 #include "data/verify.h"
 #include "launch/commands.h"
+#include "launch/config/check.h"
 #include "launch/config/convert.h"
 #include "launch/config/load.h"
 #include "launch/status_line.h"
@@ -188,6 +189,7 @@ int run_inspect(const InspectCommand& options) {
   uint64_t seed = 1;
   if (!options.config.empty()) {
     const config::Run run = load_run(options.config, {});
+    check_objective(run);
     objective = objective_options(run.data());
     seed = run.seed();
   }

@@ -60,6 +60,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   session.together([&] {
     check_names(run);
     check_values(run, Session::launched_size());
+    check_objective(run);
   });
   Communicator& world = session.world();
   std::optional<RunData> data;
@@ -77,7 +78,7 @@ int evaluate(const EvalCommand& options, Session& session) {
 
   const Mesh mesh(mesh_shape(run, world.size()), world);
   const CpuKernelTable kernels(threads_of_rank(session.ranks_on_host()));
-  const StepGraphOptions graphs = graph_options(run, data->objective());
+  const StepGraphOptions graphs = graph_options(run, data->objective().vocabulary());
   const BatchRows rows = batch_rows(run, mesh);
   const Vocabulary& vocabulary = data->objective().vocabulary();
   std::unique_ptr<Graph> graph = evaluation_graph(graphs, partition_of(run, mesh));

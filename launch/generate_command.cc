@@ -17,7 +17,6 @@
 #include "dist/fake_communicator.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"
-#include "launch/config/convert.h"
 #include "launch/config/load.h"
 #include "launch/config/text.h"
 #include "launch/machine.h"
@@ -90,9 +89,8 @@ int generate(const GenerateCommand& options) {
   const Tokenizer tokenizer(fs::path(run.data().shards()) / kTokenizerFile);
   Vocabulary vocabulary = tokenizer.vocabulary();
   vocabulary.sentinels = run.data().sentinels();
-  const Objective objective(objective_options(run.data()), vocabulary);
 
-  StepGraphOptions graphs = graph_options(run, objective);
+  StepGraphOptions graphs = graph_options(run, vocabulary);
   if (options.max_length > 0) graphs.shape.target_length = options.max_length;
   graphs.input_mask = true;
   const std::unique_ptr<Graph> graph = decoding_graph(graphs);

@@ -10,7 +10,6 @@
 #include "launch/assembly.h"
 #include "launch/commands.h"
 #include "launch/config/check.h"
-#include "launch/config/convert.h"
 #include "launch/config/load.h"
 
 namespace synthesizer {
@@ -64,11 +63,10 @@ int inspect_graph(const InspectGraph& options) {
     fail_usage("--rank: got {}, expected less than --ranks {}", options.rank, options.ranks);
   check_names(run);
   check_values(run, options.ranks);
-  const Objective objective(objective_options(run.data()), vocabulary_of(run));
   const Mesh mesh = Mesh::fake(mesh_shape(run, options.ranks), options.rank);
   PlacementsByName placements;
   const std::unique_ptr<Graph> graph =
-      training_graph(graph_options(run, objective), partition_of(run, mesh, &placements));
+      training_graph(graph_options(run, vocabulary_of(run)), partition_of(run, mesh, &placements));
   if (options.dot)
     fmt::print("{}", graph_dot(*graph));
   else if (options.json)

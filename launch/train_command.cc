@@ -121,7 +121,7 @@ class Job {
     check_files(run_);
     require_writable("--run", run_folder(options_));
     data_.emplace(run_);
-    graphs_ = graph_options(run_, data_->objective());
+    graphs_ = graph_options(run_, data_->objective().vocabulary());
     check_model(graphs_.model);
     const Partition partition = partition_of(run_, mesh_);
     const AxisCommunicators communicators = axis_communicators(mesh_);
@@ -182,6 +182,7 @@ int train(const TrainCommand& options, Session& session) {
   session.together([&] {
     check_names(run);
     check_values(run, Session::launched_size());
+    check_objective(run);
   });
   return Job(options, run, session).train();
 }

@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, const Stack*>> stacks(const Model& model) {
 }
 
 void check_freeze(const Run& run) {
-  static const std::vector<std::string> parts = {"embedding", "encoder", "decoder"};
+  static const std::vector<std::string> parts = {"embedding", "encoder", "decoder", "output", "classifier"};
   for (const std::string& name : run.freeze()) {
     const std::string first = name.substr(0, name.find('.'));
     if (std::find(parts.begin(), parts.end(), first) == parts.end())
@@ -60,26 +60,41 @@ void check_model(const Model& model) {
       fail_usage("model.max_distance: got {}, expected more than half of model.num_buckets, {}", model.max_distance(),
                  model.num_buckets() / 2);
   }
-  if (model.num_classes() != 0 && model.structure() != Model::ENCODER_CLASSIFIER)
+  const bool classifier = model.structure() == Model::ENCODER_CLASSIFIER;
+  if (model.num_classes() != 0 && !classifier)
     fail_usage("model.num_classes: got {}, expected 0: only structure ENCODER_CLASSIFIER has classes",
                model.num_classes());
+  if (model.num_classes() < 2 && classifier)
+    fail_usage("model.num_classes: got {}, expected at least 2 for structure ENCODER_CLASSIFIER", model.num_classes());
+  if (!model.tie_output() && classifier)
+    fail_usage(
+        "model.tie_output: got false, expected true: structure ENCODER_CLASSIFIER has no output over the vocabulary");
+}
+
+// A classifier's batch: texts, and one class each.
+void check_classifier_lengths(const Data& data) {
+  if (data.input_length() < 1) fail_usage("data.input_length: got {}, expected at least 1", data.input_length());
+  if (data.target_length() != 0)
+    fail_usage("data.target_length: got {}, expected 0: structure ENCODER_CLASSIFIER has one target an example",
+               data.target_length());
 }
 
 void check_lengths(const Run& run) {
   const Data& data = run.data();
   const Model& model = run.model();
-  const bool causal = data.objective() == Data::CAUSAL;
-  if (causal != (model.structure() == Model::DECODER))
+  const bool causal = data.objective() == Data::CAUSAL, classifier = model.structure() == Model::ENCODER_CLASSIFIER;
+  if (!classifier && causal != (model.structure() == Model::DECODER))
     fail_usage("data.objective: got {} with model.structure {}, expected {}", Data::Objective_Name(data.objective()),
                Model::Structure_Name(model.structure()),
                causal ? "SPAN_DENOISING, or structure DECODER" : "CAUSAL, or structure ENCODER_DECODER");
-  if (causal && data.input_length() != 0)
+  if (classifier) check_classifier_lengths(data);
+  if (!classifier && causal && data.input_length() != 0)
     fail_usage("data.input_length: got {}, expected 0: objective CAUSAL has target_length only", data.input_length());
   for (const auto& [name, length] :
        {std::pair{"input_length", data.input_length()}, std::pair{"target_length", data.target_length()}})
     if (length > model.max_length())
       fail_usage("data.{}: got {}, expected at most model.max_length {}", name, length, model.max_length());
-  if (!causal) {
+  if (!causal && !classifier) {
     if (data.input_length() < 3) fail_usage("data.input_length: got {}, expected at least 3", data.input_length());
     const int64_t least =
         span_noise_sizes_for_inputs(data.input_length(), data.noise_density(), data.mean_span_length()).target_length();
@@ -173,6 +188,14 @@ void check_values(const Run& run, int world) {
   check_parallel(run, world);
 }
 
+void check_objective(const Run& run) {
+  if (run.model().structure() != config::Model::ENCODER_CLASSIFIER) return;
+  fail_usage(
+      "data.objective: got {} with model.structure ENCODER_CLASSIFIER, expected labelled examples, which no objective "
+      "of this version has. `inspect graph` takes such a configuration",
+      Data::Objective_Name(run.data().objective()));
+}
+
 void check_files(const Run& run) {
   if (run.data().shards().empty())
     fail_usage("data.shards: not given, expected a folder written by `synthesizer data build`");
@@ -183,6 +206,7 @@ void check_files(const Run& run) {
 void check_run(const Run& run, int world) {
   check_names(run);
   check_values(run, world);
+  check_objective(run);
   check_files(run);
 }
 

@@ -13,10 +13,13 @@ void check_names(const config::Run& run);
 // Ranges of the numbers, what this version has, and fields against each other. `world`: the ranks that were started.
 void check_values(const config::Run& run, int world);
 
+// Whether the objective gives the examples that the structure learns from: what a command that reads data asks besides.
+void check_objective(const config::Run& run);
+
 // Folders that must be there: shards and validation, with their manifest.
 void check_files(const config::Run& run);
 
-// The three in order. `run` is complete (load_run). All throw UsageError.
+// The four in order. `run` is complete (load_run). All throw UsageError.
 void check_run(const config::Run& run, int world);
 
 // parallel.layout. UsageError for entries that are none, with the nearest names.

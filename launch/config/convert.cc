@@ -11,9 +11,10 @@ Structure structure(config::Model::Structure structure) {
       return Structure::kEncoderDecoder;
     case config::Model::DECODER:
       return Structure::kDecoder;
-    default:
-      fail("model.structure {} has no model", config::Model::Structure_Name(structure));
+    case config::Model::ENCODER_CLASSIFIER:
+      return Structure::kEncoderClassifier;
   }
+  fail("model.structure {} is not known", static_cast<int>(structure));
 }
 
 Mixture mixture(config::Stack::Mixture mixture) {
@@ -26,6 +27,18 @@ Mixture mixture(config::Stack::Mixture mixture) {
       return Mixture::kSum;
   }
   fail("mixture {} is not known", static_cast<int>(mixture));
+}
+
+RandomInit random_init(config::Stack::RandomInit init) {
+  switch (init) {
+    case config::Stack::GLOROT:
+      return RandomInit::kGlorot;
+    case config::Stack::XAVIER:
+      return RandomInit::kXavier;
+    case config::Stack::NORMAL:
+      return RandomInit::kNormal;
+  }
+  fail("random_init {} is not known", static_cast<int>(init));
 }
 
 ScheduleKind schedule_kind(config::Schedule::Kind kind) {
@@ -53,6 +66,11 @@ AttentionConfig attention_config(const config::Stack& stack, int64_t max_length)
   attention.factor_rank = stack.factor_rank();
   attention.factor_a = stack.factor_a();
   attention.mixture = mixture(stack.mixture());
+  const bool each_head = stack.mixture_scope() == config::Stack::EACH_HEAD;
+  attention.mixture_scope = each_head ? MixtureScope::kHead : MixtureScope::kLayer;
+  attention.random_init = random_init(stack.random_init());
+  attention.dense_width = stack.dense_width() == config::Stack::MODEL ? DenseWidth::kModel : DenseWidth::kHead;
+  attention.share_query = stack.share_query();
   attention.share_across_heads = stack.share_across_heads();
   attention.dense_bias = stack.dense_bias();
   attention.tie_key_value = stack.tie_key_value();
@@ -86,6 +104,8 @@ ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary) {
   model.max_distance = from.max_distance();
   model.gated_gelu = from.ffn() == config::Model::GATED_GELU;
   model.tie_output = from.tie_output();
+  model.universal = from.universal();
+  model.num_classes = from.num_classes();
   model.norm_eps = from.norm_eps();
   model.dropout = run.dropout();
   model.dropout_broadcast = from.dropout_broadcast();

@@ -81,6 +81,7 @@ config::Run compose(const fs::path& file, std::vector<fs::path>& including) {
 // The targets of an example of these inputs; 0 where the inputs' own fields are out of range, which check.h complains
 // of.
 int32_t natural_target_length(const config::Data& data, const config::Model& model) {
+  if (model.structure() == config::Model::ENCODER_CLASSIFIER) return 0;
   if (data.objective() == config::Data::CAUSAL) return model.max_length();
   const bool possible = data.input_length() >= 3 && data.input_length() <= model.max_length() &&
                         data.noise_density() > 0 && data.noise_density() < 1 && data.mean_span_length() >= 1;

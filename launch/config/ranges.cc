@@ -89,10 +89,6 @@ struct Available {
 
 std::vector<Available> available_values() {
   return {
-      {"model.structure", {"ENCODER_DECODER", "DECODER"}},
-      {"model.ffn", {"RELU"}},
-      {"model.tie_output", {"true"}},
-      {"model.universal", {"false"}},
       {"parallel.mesh.tensor", {"1"}},
       {"parallel.zero", {"0"}},
       {"parallel.reduction", {"FAST"}},

@@ -66,11 +66,6 @@ const CheckCase kCases[] = {
     {{"optimizer.epsilon=0"}, "optimizer.epsilon: got 0, expected above 0 and at most 1"},
     {{"data.batch=-4"}, "data.batch: got -4, expected at least 1 and at most 16777216"},
     // what this version has
-    {{"model.structure=ENCODER_CLASSIFIER"},
-     "model.structure: got ENCODER_CLASSIFIER, which is not in this version, expected ENCODER_DECODER or DECODER"},
-    {{"model.ffn=GATED_GELU"}, "model.ffn: got GATED_GELU, which is not in this version, expected RELU"},
-    {{"model.tie_output=false"}, "model.tie_output: got false, which is not in this version, expected true"},
-    {{"model.universal=true"}, "model.universal: got true, which is not in this version, expected false"},
     {{"parallel.mesh.tensor=2"}, "parallel.mesh.tensor: got 2, which is not in this version, expected 1", 2},
     {{"parallel.leaves=8"}, "parallel.leaves: got 8, which is not in this version, expected 4"},
     {{"parallel.zero=1"}, "parallel.zero: got 1, which is not in this version, expected 0"},
@@ -94,6 +89,21 @@ const CheckCase kCases[] = {
     {{"model.num_buckets=31"}, "model.num_buckets: got 31, expected an even number"},
     {{"model.max_distance=16"}, "model.max_distance: got 16, expected more than half of model.num_buckets, 16"},
     {{"model.num_classes=4"}, "model.num_classes: got 4, expected 0: only structure ENCODER_CLASSIFIER has classes"},
+    {{"model.structure=ENCODER_CLASSIFIER"},
+     "model.num_classes: got 0, expected at least 2 for structure ENCODER_CLASSIFIER"},
+    {{"model.structure=ENCODER_CLASSIFIER", "model.num_classes=4", "model.tie_output=false"},
+     "model.tie_output: got false, expected true: structure ENCODER_CLASSIFIER has no output over the vocabulary"},
+    {{"model.structure=ENCODER_CLASSIFIER", "model.num_classes=4", "data.target_length=8"},
+     "data.target_length: got 8, expected 0: structure ENCODER_CLASSIFIER has one target an example"},
+    {{"model.structure=ENCODER_CLASSIFIER", "model.num_classes=4", "data.objective=CAUSAL"},
+     "data.input_length: got 0, expected at least 1"},
+    {{"model.structure=ENCODER_CLASSIFIER", "model.num_classes=4"},
+     "data.objective: got SPAN_DENOISING with model.structure ENCODER_CLASSIFIER, expected labelled examples, which no "
+     "objective of this version has. `inspect graph` takes such a configuration"},
+    {{"model.encoder.attention=D", "model.encoder.share_across_heads=true", "model.encoder.dense_width=MODEL"},
+     "model.encoder: share_across_heads…"},
+    {{"model.decoder.share_query=true"},
+     "model.decoder: share_query: got true with 'V', expected D or FD in a mixture with V"},
     {{"model.structure=DECODER"},
      "data.objective: got SPAN_DENOISING with model.structure DECODER, expected CAUSAL, or structure ENCODER_DECODER"},
     {{"data.objective=CAUSAL"},
@@ -176,6 +186,8 @@ TEST(CheckRun, AcceptsWhatIsRight) {
        "model.encoder.filter_width=4"},
       {"model.encoder.factor_a=64", "parallel.layout=batch:data"},
       {"data.input_length=512", "precision=FP64", "on_nonfinite=SKIP", "freeze=embedding,encoder.layers.0"},
+      {"model.ffn=GATED_GELU", "model.tie_output=false", "freeze=embedding,output"},
+      {"model.universal=true", "model.encoder.attention=D+V", "model.encoder.share_query=true"},
   };
   for (const int world : {1, 2, 4})
     for (const auto& assignments : cases) {
@@ -205,7 +217,7 @@ TEST(CheckRun, AcceptsTheConfigurationsOfTheProject) {
                 "");
       ++files;
     }
-  EXPECT_GE(files, 7);
+  EXPECT_GE(files, 50);
 }
 
 // Each field is set past either end of its row; so each row is of a field, and each numeric field has a row
