@@ -13,6 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // The last line of `text`, parsed.
 nlohmann::json last_line(const std::string& text) {
@@ -112,6 +113,20 @@ TEST(Program, WrongConfigurations) {
                         });
 }
 
+// There are no labelled examples yet for it to learn from or be judged by.
+TEST(Program, ClassifierWithoutLabels) {
+  const Workplace place;
+  std::vector<Wrong> wrongs;
+  for (const char* command : {"train", "eval"})
+    wrongs.push_back(
+        {{command, "run.txtpb", "--set", "model.structure=ENCODER_CLASSIFIER", "--set", "model.num_classes=3"},
+         {"data.objective", "ENCODER_CLASSIFIER", "labelled"}});
+  wrongs.push_back(
+      {{"data", "inspect", "shards", "--config", SYNTHESIZER_SOURCE_DIR "/configs/models/classify_v.txtpb"},
+       {"data.objective", "labelled"}});
+  expect_refused(place, wrongs);
+}
+
 TEST(Program, FromShardsToText) {
   const Workplace place;
   EXPECT_EQ(last_line(place.must({"data", "verify", "shards", "--json"})).at("documents"), 115);
@@ -139,6 +154,10 @@ TEST(Program, FromShardsToText) {
   EXPECT_THAT(place.must({"inspect", "graph", "run.txtpb", "--ranks", "2"}),
               AllOf(HasSubstr("split(batch)"), HasSubstr("all_reduce")));
   EXPECT_THAT(place.must({"inspect", "graph", "run.txtpb", "--dot"}), testing::StartsWith("digraph"));
+  EXPECT_THAT(place.must({"inspect", "graph", SYNTHESIZER_SOURCE_DIR "/configs/models/classify_fr.txtpb", "--set",
+                          "model.vocab_size=512", "--set", "data.batch=4", "--ranks", "2"}),
+              AllOf(HasSubstr("classifier.weight"), HasSubstr("[batch 2, classes 4]"), HasSubstr("fr.rows"),
+                    Not(HasSubstr("decoder"))));
 
   // The same command again: nothing is left to do. More steps: the run goes on. Another seed: another run.
   EXPECT_EQ(place.must({"train", "run.txtpb"}), "");

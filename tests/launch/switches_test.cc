@@ -62,8 +62,7 @@ std::vector<std::string> parameters(const Assignments& assignments) {
   const auto graph = graph_of(assignments);
   const StateStore store(*graph);
   std::vector<std::string> found;
-  for (const StateTensor& tensor : store.tensors())
-    found.push_back(tensor.name + " " + tensor.type.shape.to_string());
+  for (const StateTensor& tensor : store.tensors()) found.push_back(tensor.name + " " + tensor.type.shape.to_string());
   std::sort(found.begin(), found.end());
   return found;
 }
