@@ -87,7 +87,8 @@ TEST(Models, AreAllBuilt) {
     EXPECT_GT(count_parameters(graph), 0);
   }
   for (const char* name : {"tiny", "small", "base", "base_plus", "large", "base_r_v", "translate_fix", "lm_r_d",
-                           "classify_fr", "small_r_32_heads"})
+                           "classify_fr", "small_r_32_heads", "base_dynconv", "base_lightconv", "classify_linformer",
+                           "translate_conv", "translate_convbottleneck", "translate_glu"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 
