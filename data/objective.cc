@@ -36,17 +36,23 @@ Objective::Objective(const ObjectiveOptions& options, const Vocabulary& vocabula
 }
 
 void Objective::make(std::span<const int32_t> window, const ExampleKey& key, const ExampleRow& row) const {
+  const auto length = static_cast<int64_t>(window.size());
+  const int64_t least = options_.kind == ObjectiveKind::kCausal ? 1 : 2;
+  CHECK(length >= least && length <= raw_length_, "a window of {} tokens, expected {} to {}", length, least,
+        raw_length_);
+  int64_t live = length;
   if (options_.kind == ObjectiveKind::kCausal) {
-    make_causal(window, row.targets);
+    make_causal(window, row.targets.first(window.size()));
   } else {
-    const SpanNoiseSizes sizes = span_noise_sizes(raw_length_, options_.noise_density, options_.mean_span_length);
+    const SpanNoiseSizes sizes = span_noise_sizes(length, options_.noise_density, options_.mean_span_length);
+    live = sizes.target_length();
     std::fill(row.inputs.begin() + sizes.input_length(), row.inputs.end(), Vocabulary::kPad);
-    std::fill(row.targets.begin() + live_targets_, row.targets.end(), Vocabulary::kPad);
     make_span_noise(window, sizes, vocabulary_, key, row.inputs, row.targets);
   }
+  std::fill(row.targets.begin() + live, row.targets.end(), Vocabulary::kPad);
   shift_right(row.targets, row.decoder_inputs);
-  std::fill(row.weights.begin(), row.weights.begin() + live_targets_, 1.0f);
-  std::fill(row.weights.begin() + live_targets_, row.weights.end(), 0.0f);
+  std::fill(row.weights.begin(), row.weights.begin() + live, 1.0f);
+  std::fill(row.weights.begin() + live, row.weights.end(), 0.0f);
 }
 
 void Objective::make_filler(const ExampleRow& row) const {

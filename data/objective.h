@@ -44,11 +44,12 @@ class Objective {
   int64_t raw_length() const { return raw_length_; }      // tokens of a window: 568 for 512 inputs
   int64_t input_length() const { return input_length_; }  // 0 for causal
   int64_t target_length() const { return target_length_; }
-  // Live targets of every example.
+  // Live targets of every example of raw_length() tokens.
   int64_t live_targets() const { return live_targets_; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
-  // Fills the row from raw_length() tokens. Pure; allocates nothing.
+  // Fills the row from raw_length() tokens; a shorter text (causal: from one token, else from two) leaves padding with
+  // weight 0 at the ends. Pure; allocates nothing.
   void make(std::span<const int32_t> window, const ExampleKey& key, const ExampleRow& row) const;
   // A row that only fills up a batch: all weights 0.
   void make_filler(const ExampleRow& row) const;

@@ -9,7 +9,10 @@ void add_bench_command(CommandLine& line);
 void add_data_command(CommandLine& line);
 void add_eval_command(CommandLine& line);
 void add_generate_command(CommandLine& line);
-void add_inspect_command(CommandLine& line);
+void add_inspect_command(CommandLine& line);  // with the three below it
+void add_inspect_alignment_command(CommandLine& line);
+void add_inspect_checkpoint_command(CommandLine& line);
+void add_inspect_graph_command(CommandLine& line);
 void add_train_command(CommandLine& line);
 
 }  // namespace synthesizer

@@ -2,18 +2,13 @@
 // <extra_id_0>, <extra_id_1>, … (T5's sentinels); a decoder goes on with the text.
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "core/train/decoding.h"
 #include "core/train/state_slices.h"
-#include "data/utf8.h"
 #include "dist/fake_communicator.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"
@@ -21,6 +16,7 @@
 #include "launch/config/text.h"
 #include "launch/machine.h"
 #include "launch/marked_text.h"
+#include "launch/text_lines.h"
 
 namespace synthesizer {
 namespace {
@@ -36,26 +32,6 @@ struct GenerateCommand {
   bool fill = false;
   bool json = false;
 };
-
-// The lines of the file or of stdin, blank ones too. UsageError for what is not UTF-8.
-std::vector<std::string> read_lines(const std::string& input) {
-  std::ifstream file;
-  if (input != "-") {
-    if (fs::is_directory(input)) fail_usage("--input {}: it is a folder, expected a file of lines", input);
-    file.open(input);
-    if (!file)
-      fail_usage("--input {}: cannot be read: {}. Give a file of lines, or - for stdin", input, std::strerror(errno));
-  }
-  std::istream& in = input == "-" ? std::cin : file;
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) {
-    if (const auto bad = find_invalid_utf8(line))
-      fail_usage("--input {}: line {}: not UTF-8 at byte {}", input, lines.size() + 1, *bad);
-    lines.push_back(line);
-  }
-  if (in.bad()) fail_usage("--input {}: cannot be read beyond line {}", input, lines.size());
-  return lines;
-}
 
 // The run that wrote the checkpoint, for batches of `options.batch`.
 config::Run run_of(const CheckpointReader& reader, const GenerateCommand& options) {

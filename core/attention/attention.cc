@@ -36,20 +36,31 @@ Logits synthesize(const Scope& scope, const AttentionConfig& config, const Atten
   return logits;
 }
 
+Value shown(const Scope& scope, Value alignment, const AttentionTerms& terms) {
+  if (!terms.output.empty()) scope.graph().mark_output(terms.output, alignment);
+  return alignment;
+}
+
+// A mask of its own for every weight leaves nothing to share; nor is there one alignment to look at where each example
+// has its own masked keys.
+bool is_shared(const Scope& scope, const AttentionTerms& terms) {
+  return !drops_weights(scope) && (terms.output.empty() || !terms.key_mask);
+}
+
 Value apply_alignment(const Scope& scope, Logits logits, Value values, const AttentionTerms& terms) {
   const std::string query = terms.causal ? kLength.name : std::string();
   const DimNames joined{kBatch, kLength, kHeads, kHead};
   values = drop_values(scope, values);
-  if (!logits.own && drops_weights(scope)) {  // a mask of its own for every weight leaves nothing to share
+  if (!logits.own && !is_shared(scope, terms)) {
     std::vector<Dim> dims = logits.shared.shape().dims();
     dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
     logits = {.shared = {}, .own = broadcast(logits.shared, Shape(dims))};
   }
   if (logits.own) {
-    const Value weights = softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query);
+    const Value weights = shown(scope, softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query), terms);
     return einsum_to(drop_weights(scope, weights), values, joined);
   }
-  const Value weights = softmax(logits.shared, kMemoryLength, {}, {}, query);
+  const Value weights = shown(scope, softmax(logits.shared, kMemoryLength, {}, {}, query), terms);
   if (terms.key_mask) return shared_attention(logits.shared, weights, values, terms.key_mask, terms.causal);
   return einsum_to(weights, values, joined);
 }

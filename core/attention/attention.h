@@ -3,6 +3,8 @@
 // stands alone (standalone_attention.h) takes the place of all of it.
 #pragma once
 
+#include <string>
+
 #include "core/attention/config.h"
 #include "core/attention/scope.h"
 #include "core/attention/synthesizing_function.h"
@@ -14,6 +16,7 @@ struct AttentionTerms {
   Value bias;      // [heads, length, memory_length], added to the logits; or no value
   Value key_mask;  // [batch, memory_length] i32, 0 where a key may not be seen; or no value
   bool causal = false;
+  std::string output;  // the alignment becomes the graph's output of this name; "": it does not
 };
 
 // x [batch, length, model] attends to itself; gives the same dims. Parameters under `scope`: those of the functions,

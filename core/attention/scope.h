@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/attention/initial.h"
 #include "core/graph/graph.h"
@@ -14,10 +15,11 @@ namespace synthesizer {
 struct BuildContext {
   Graph* graph = nullptr;
   DType dtype = DType::kFloat32;
-  double dropout = 0;             // rate; 0 where nothing is to be dropped (evaluation)
-  bool dropout_broadcast = true;  // one mask for all positions of a row, as T5 has it
-  uint64_t seed = 0;              // of dropout
-  Value step;                     // i64 [], of dropout; no value where nothing is dropped
+  double dropout = 0;               // rate; 0 where nothing is to be dropped (evaluation)
+  bool dropout_broadcast = true;    // one mask for all positions of a row, as T5 has it
+  uint64_t seed = 0;                // of dropout
+  Value step;                       // i64 [], of dropout; no value where nothing is dropped
+  std::vector<int64_t> alignments;  // layers (0: the first) of each stack whose self-attention is to be looked at
 };
 
 // A block of the model. Parameters are named prefix + "." + name, nodes prefix + "/" + op.

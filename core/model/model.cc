@@ -81,7 +81,8 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
                              .dropout = train ? config.dropout : 0,
                              .dropout_broadcast = config.dropout_broadcast,
                              .seed = options.seed,
-                             .step = model.inputs.step};
+                             .step = model.inputs.step,
+                             .alignments = options.alignments};
   const Scope scope(context);
   const Value table = embedding_table(scope, config);
   const LossConfig counted = train ? loss : LossConfig{};

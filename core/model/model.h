@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/graph/graph.h"
 #include "core/model/config.h"
@@ -33,6 +34,9 @@ struct ModelOptions {
   bool loss = true;
   bool logits = false;       // all of them: for tests and small models
   bool next_logits = false;  // those at one position, given at run time: for decoding
+  // Layers (0: the first) of each stack whose self-attention's alignment becomes an output (stack.h names it):
+  // [batch, heads, length, memory_length], without batch where all examples have the same.
+  std::vector<int64_t> alignments;
 };
 
 // The leaves that the host writes before each step; no value where the model or the options have no use for one.

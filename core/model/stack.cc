@@ -1,5 +1,6 @@
 #include "core/model/stack.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "core/base/error.h"
@@ -38,12 +39,20 @@ Value apply_layer(const Scope& scope, const ModelConfig& config, const Attention
 
 }  // namespace
 
+std::string alignment_output(std::string_view stack, int64_t layer) {
+  return fmt::format("alignment.{}.layers.{}", stack, layer);
+}
+
 Value stack(const Scope& scope, const ModelConfig& config, const AttentionConfig& attention, int64_t layers,
             const StackInput& in) {
   AttentionTerms terms{.bias = {}, .key_mask = in.key_mask, .causal = in.causal};
   if (config.relative_bias) terms.bias = shared_bias(scope, config, in.x.shape().size(kLength.name), in.causal);
   Value x = scope.dropout(in.x);
-  for (int64_t i = 0; i < layers; ++i) x = apply_layer(scope, config, attention, layers, i, in, terms, x);
+  const std::vector<int64_t>& shown = scope.context().alignments;
+  for (int64_t i = 0; i < layers; ++i) {
+    terms.output = std::count(shown.begin(), shown.end(), i) > 0 ? alignment_output(scope.prefix(), i) : "";
+    x = apply_layer(scope, config, attention, layers, i, in, terms, x);
+  }
   return scope.dropout(normalize(scope, config, "final_norm", x));
 }
 

@@ -7,6 +7,9 @@
 
 namespace synthesizer {
 
+// Name of the output that is the alignment of a layer's self-attention: "alignment.encoder.layers.0".
+std::string alignment_output(std::string_view stack, int64_t layer);
+
 struct StackInput {
   Value x;            // [batch, length, model], embedded
   Value key_mask;     // [batch, memory_length] i32 over the stack's own positions; or no value

@@ -7,11 +7,14 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/train/svg.h"
 
 namespace synthesizer {
 namespace {
 
 constexpr double kLeft = 64, kRight = 20, kTop = 40, kBottom = 52;
+constexpr std::string_view kGridLine = "stroke=\"#e4e4e4\"";
+constexpr double kLegendWidth = 190, kLegendMargin = 14;
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -27,28 +30,15 @@ struct Range {
   }
 };
 
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '&')
-      result += "&amp;";
-    else if (c == '<')
-      result += "&lt;";
-    else if (c == '>')
-      result += "&gt;";
-    else
-      result += c;
-  }
-  return result;
-}
+std::string_view dashes(const ChartSeries& series) { return series.dashed ? " stroke-dasharray=\"6 4\"" : ""; }
 
 class Plot {
  public:
-  explicit Plot(const Chart& chart) : chart_(chart) {
+  explicit Plot(const Chart& chart) : chart_(chart), svg_(chart.width, chart.height) {
     for (const ChartSeries& series : chart.series)
       for (const auto& [x, y] : series.points)
-        if (std::isfinite(x) && std::isfinite(y)) {
-          x_.add(x);
+        if (is_drawn(x, y)) {
+          x_.add(scaled(x));
           y_.add(y);
         }
     CHECK(x_.low <= x_.high, "the chart '{}' has no points", chart.title);
@@ -57,71 +47,65 @@ class Plot {
   }
 
   std::string svg() {
-    text_ = fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
-        "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"white\"/>\n",
-        chart_.width, chart_.height);
-    text_ += fmt::format("<text x=\"{}\" y=\"22\" font-size=\"15\" text-anchor=\"middle\">{}</text>\n",
-                         chart_.width / 2.0, escaped(chart_.title));
+    draw_title(svg_, chart_.width, chart_.title);
     axes();
     for (const ChartSeries& series : chart_.series) line(series);
     legend();
-    return text_ + "</svg>\n";
+    return svg_.finish();
   }
 
  private:
+  // x as it is spread over the width.
+  double scaled(double x) const { return chart_.log_x ? std::log10(x) : x; }
+  bool is_drawn(double x, double y) const { return std::isfinite(x) && std::isfinite(y) && (!chart_.log_x || x > 0); }
   double right() const { return chart_.width - kRight; }
   double bottom() const { return chart_.height - kBottom; }
-  double at_x(double x) const { return kLeft + (x - x_.low) / (x_.high - x_.low) * (right() - kLeft); }
+  double at_x(double x) const { return kLeft + (scaled(x) - x_.low) / (x_.high - x_.low) * (right() - kLeft); }
   double at_y(double y) const { return bottom() - (y - y_.low) / (y_.high - y_.low) * (bottom() - kTop); }
 
+  std::vector<double> ticks_x() const {
+    if (chart_.log_x) return decade_ticks(std::pow(10, x_.low), std::pow(10, x_.high), 10);
+    return round_ticks(x_.low, x_.high, 8);
+  }
+
   void axes() {
-    for (const double x : round_ticks(x_.low, x_.high, 8))
-      text_ += fmt::format(
-          "<path d=\"M{0:.1f} {1}V{2}\" stroke=\"#e4e4e4\"/><text x=\"{0:.1f}\" y=\"{3}\" "
-          "text-anchor=\"middle\">{4:g}</text>\n",
-          at_x(x), kTop, bottom(), bottom() + 18, x);
-    for (const double y : round_ticks(y_.low, y_.high, 6))
-      text_ += fmt::format(
-          "<path d=\"M{1} {0:.1f}H{2}\" stroke=\"#e4e4e4\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-          "text-anchor=\"end\">{5:g}</text>\n",
-          at_y(y), kLeft, right(), kLeft - 6, at_y(y) + 4, y);
-    text_ +=
-        fmt::format("<path d=\"M{0} {1}V{2}H{3}\" fill=\"none\" stroke=\"#555\"/>\n", kLeft, kTop, bottom(), right());
-    text_ += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", (kLeft + right()) / 2,
-                         chart_.height - 14, escaped(chart_.x_label));
-    text_ += fmt::format("<text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
-                         (kTop + bottom()) / 2, escaped(chart_.y_label));
+    for (const double x : ticks_x()) {
+      svg_.path(fmt::format("M{:.1f} {}V{}", at_x(x), kTop, bottom()), kGridLine);
+      svg_.text(at_x(x), bottom() + 18, tick_text(x), Anchor::kMiddle);
+    }
+    for (const double y : round_ticks(y_.low, y_.high, 6)) {
+      svg_.path(fmt::format("M{} {:.1f}H{}", kLeft, at_y(y), right()), kGridLine);
+      svg_.text(kLeft - 6, at_y(y) + 4, tick_text(y), Anchor::kEnd);
+    }
+    svg_.path(fmt::format("M{} {}V{}H{}", kLeft, kTop, bottom(), right()), "fill=\"none\" stroke=\"#555\"");
+    svg_.text((kLeft + right()) / 2, chart_.height - 14, chart_.x_label, Anchor::kMiddle);
+    svg_.upright_text(16, (kTop + bottom()) / 2, chart_.y_label);
   }
 
   void line(const ChartSeries& series) {
-    std::string path, dots;
-    for (const auto& [x, y] : series.points) {
-      if (!std::isfinite(x) || !std::isfinite(y)) continue;
-      path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", at_x(x), at_y(y));
-      if (series.marked)
-        dots +=
-            fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", at_x(x), at_y(y), series.color);
-    }
-    text_ += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{}/>\n{}", path, series.color,
-                         series.dashed ? " stroke-dasharray=\"6 4\"" : "", dots);
+    std::string path;
+    for (const auto& [x, y] : series.points)
+      if (is_drawn(x, y)) path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", at_x(x), at_y(y));
+    svg_.path(path, fmt::format("fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{}", series.color, dashes(series)));
+    if (!series.marked) return;
+    for (const auto& [x, y] : series.points)
+      if (is_drawn(x, y)) svg_.circle(at_x(x), at_y(y), 3, series.color);
   }
 
   void legend() {
+    const double x = chart_.legend_left ? kLeft + kLegendMargin : right() - kLegendWidth;
     double y = kTop + 14;
     for (const ChartSeries& series : chart_.series) {
-      text_ += fmt::format(
-          "<path d=\"M{0} {1}h24\" stroke=\"{2}\" stroke-width=\"2\"{3}/><text x=\"{4}\" y=\"{5}\">{6}"
-          "</text>\n",
-          right() - 190, y - 4, series.color, series.dashed ? " stroke-dasharray=\"6 4\"" : "", right() - 160, y,
-          escaped(series.label));
+      svg_.path(fmt::format("M{} {}h24", x, y - 4),
+                fmt::format("stroke=\"{}\" stroke-width=\"2\"{}", series.color, dashes(series)));
+      svg_.text(x + 30, y, series.label);
       y += 18;
     }
   }
 
   const Chart& chart_;
   Range x_, y_;
-  std::string text_;
+  Svg svg_;
 };
 
 }  // namespace
@@ -138,6 +122,17 @@ std::vector<double> round_ticks(double low, double high, int count) {
   std::vector<double> ticks;
   for (double index = std::ceil(low / step - 1e-9); index * step <= high + 1e-9 * step; ++index)
     ticks.push_back(index == 0 ? 0 : index * step);
+  return ticks;
+}
+
+std::vector<double> decade_ticks(double low, double high, int count) {
+  const auto first = static_cast<int>(std::ceil(std::log10(low) - 1e-9));
+  const auto last = static_cast<int>(std::floor(std::log10(high) + 1e-9));
+  const int step = std::max(1, (last - first + count) / count);
+  std::vector<double> ticks;
+  // From the highest down, so that 1 has its tick.
+  for (int power = last; power >= first; power -= step) ticks.push_back(std::pow(10, power));
+  std::reverse(ticks.begin(), ticks.end());
   return ticks;
 }
 

@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <map>
 #include <ranges>
 #include <utility>
@@ -27,33 +25,11 @@ bool convertible(StoredType from, DType to) {
   return from == stored_type(to) || (is_floating(from) && is_floating(to));
 }
 
-// Elements of one stored type as floats or doubles.
-template <typename To>
-void convert(StoredType type, const std::byte* in, int64_t count, To* out) {
-  const auto each = [&](auto load) {
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<To>(load(i));
-  };
-  const auto at = [in]<typename T>(T value, int64_t i) {
-    std::memcpy(&value, in + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-    return value;
-  };
-  if (type == StoredType::kF32) return each([&](int64_t i) { return at(0.0f, i); });
-  if (type == StoredType::kF64) return each([&](int64_t i) { return at(0.0, i); });
-  each([&](int64_t i) { return std::bit_cast<float>(uint32_t{at(uint16_t{0}, i)} << 16); });
-}
-
 // Elements [begin, begin + count) of a stored tensor, converted, to out.
 void read_converted(const SafetensorsReader& file, const StoredTensor& tensor, int64_t begin, int64_t count,
                     DType dtype, std::byte* out) {
-  constexpr int64_t kChunk = 1 << 16;
-  std::vector<std::byte> raw(static_cast<size_t>(std::min(count, kChunk) * size_of(tensor.type)));
-  for (int64_t done = 0; done < count; done += kChunk) {
-    const int64_t part = std::min(kChunk, count - done);
-    file.read(tensor.begin + (begin + done) * size_of(tensor.type), raw.data(), part * size_of(tensor.type));
-    std::byte* to = out + done * size_of(dtype);
-    if (dtype == DType::kFloat32) convert(tensor.type, raw.data(), part, reinterpret_cast<float*>(to));
-    if (dtype == DType::kFloat64) convert(tensor.type, raw.data(), part, reinterpret_cast<double*>(to));
-  }
+  if (dtype == DType::kFloat32) file.read_elements(tensor, begin, count, reinterpret_cast<float*>(out));
+  if (dtype == DType::kFloat64) file.read_elements(tensor, begin, count, reinterpret_cast<double*>(out));
 }
 
 std::string sum_text(uint64_t sum) { return fmt::format("{:016x}", sum); }
@@ -121,6 +97,10 @@ void CheckpointReader::verify(Communicator& world) const {
       fail_usage("{}: the header is altered: checksum {}, expected {}", name, sum_text(found.at(part).header),
                  sum_text(expected.header));
   }
+}
+
+uint64_t CheckpointReader::checksum(CheckpointPart part, const std::string& tensor) const {
+  return checksums_.at(part).tensors.at(tensor);
 }
 
 void CheckpointReader::expect(CheckpointPart part, std::span<const TensorBox> boxes) const {

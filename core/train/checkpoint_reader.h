@@ -24,6 +24,8 @@ class CheckpointReader {
   const std::filesystem::path& folder() const { return folder_; }
   const CheckpointState& state() const { return state_; }
   const SafetensorsReader& file(CheckpointPart part) const { return files_.at(static_cast<size_t>(part)); }
+  // As state.json has it, of a tensor that is there.
+  uint64_t checksum(CheckpointPart part, const std::string& tensor) const;
 
   // Collective: every byte of every tensor against its checksum, shared among the ranks. UsageError on all ranks,
   // naming the first altered tensor and its file.

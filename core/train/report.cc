@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/train/chart.h"
+#include "core/train/markup.h"
 
 namespace synthesizer {
 namespace {
@@ -50,12 +51,6 @@ std::string curve(const std::vector<Json>& lines, const std::string& title) {
   return chart_svg(chart);
 }
 
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) result += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
-  return result;
-}
-
 // The fields of the last line that has `field`, as table rows.
 std::string last_figures(const std::vector<Json>& lines, const std::string& field) {
   for (size_t i = lines.size(); i-- > 0;) {
@@ -73,15 +68,11 @@ std::string last_figures(const std::vector<Json>& lines, const std::string& fiel
 void write_report(const std::filesystem::path& folder, const std::string& config) {
   const std::vector<Json> lines = read_lines(folder / "metrics.jsonl");
   const std::string title = std::filesystem::absolute(folder).lexically_normal().filename().string();
-  const std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{0}</title>\n<style>body {{ "
-      "font-family: "
-      "sans-serif; margin: 2em; }} td {{ padding: 0.1em 1em 0.1em 0; }} pre {{ background: #f6f6f6; padding: 1em; }}"
-      "</style></head>\n<body>\n<h1>{0}</h1>\n{1}<h2>Last training step logged</h2>\n<table>\n{2}</table>\n"
-      "<h2>Last validation</h2>\n<table>\n{3}</table>\n<h2>Configuration</h2>\n<pre>{4}</pre>\n</body>\n</html>\n",
-      escaped(title), curve(lines, title), last_figures(lines, "loss"), last_figures(lines, "validation_loss"),
-      escaped(config));
-  replace_text_file(folder / "report.html", html);
+  const std::string body = fmt::format(
+      "{}<h2>Last training step logged</h2>\n<table>\n{}</table>\n<h2>Last validation</h2>\n<table>\n{}</table>\n"
+      "<h2>Configuration</h2>\n<pre>{}</pre>\n",
+      curve(lines, title), last_figures(lines, "loss"), last_figures(lines, "validation_loss"), escaped(config));
+  replace_text_file(folder / "report.html", html_page(title, body));
 }
 
 }  // namespace synthesizer

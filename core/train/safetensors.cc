@@ -131,6 +131,42 @@ void check_coverage(std::vector<StoredTensor> tensors, int64_t data_offset, int6
   if (end != file_bytes) fail_usage("{}: {} bytes after the last tensor", file, file_bytes - end);
 }
 
+// `count` elements of one stored type as floats or doubles.
+template <typename To>
+void convert(StoredType type, const std::byte* in, int64_t count, To* out) {
+  const auto each = [&]<typename From>(From value, auto&& converted) {
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(&value, in + i * static_cast<int64_t>(sizeof(From)), sizeof(From));
+      out[i] = static_cast<To>(converted(value));
+    }
+  };
+  const auto itself = [](auto value) { return value; };
+  switch (type) {
+    case StoredType::kF32:
+      return each(float{}, itself);
+    case StoredType::kF64:
+      return each(double{}, itself);
+    case StoredType::kI32:
+      return each(int32_t{}, itself);
+    case StoredType::kI64:
+      return each(int64_t{}, itself);
+    case StoredType::kBf16:
+      return each(uint16_t{}, [](uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); });
+  }
+}
+
+template <typename To>
+void read_in_pieces(const SafetensorsReader& file, const StoredTensor& tensor, int64_t begin, int64_t count, To* out) {
+  constexpr int64_t kPiece = 1 << 16;
+  const int64_t width = size_of(tensor.type);
+  std::vector<std::byte> raw(static_cast<size_t>(std::min(count, kPiece) * width));
+  for (int64_t done = 0; done < count; done += kPiece) {
+    const int64_t part = std::min(kPiece, count - done);
+    file.read(tensor.begin + (begin + done) * width, raw.data(), part * width);
+    convert(tensor.type, raw.data(), part, out + done);
+  }
+}
+
 }  // namespace
 
 std::string_view to_string(StoredType type) {
@@ -223,6 +259,14 @@ SafetensorsReader::SafetensorsReader(const std::filesystem::path& path) {
   }
   check_coverage(tensors_, data_offset_, file_bytes, file);
   sort_by_name(tensors_);
+}
+
+void SafetensorsReader::read_elements(const StoredTensor& tensor, int64_t begin, int64_t count, float* out) const {
+  read_in_pieces(*this, tensor, begin, count, out);
+}
+
+void SafetensorsReader::read_elements(const StoredTensor& tensor, int64_t begin, int64_t count, double* out) const {
+  read_in_pieces(*this, tensor, begin, count, out);
 }
 
 const StoredTensor* SafetensorsReader::find(std::string_view name) const { return find_by_name(tensors_, name); }

@@ -76,6 +76,9 @@ class SafetensorsReader {
   const StoredTensor* find(std::string_view name) const;
   // UsageError with the nearest names if it is not there.
   const StoredTensor& at(std::string_view name) const;
+  // Elements [begin, begin + count) of a tensor, converted (f64 to f32 rounds to nearest), in pieces.
+  void read_elements(const StoredTensor& tensor, int64_t begin, int64_t count, float* out) const;
+  void read_elements(const StoredTensor& tensor, int64_t begin, int64_t count, double* out) const;
   // Bytes [offset, offset + bytes) of the file.
   void read(int64_t offset, void* out, int64_t bytes) const { file_.read_at(offset, out, bytes); }
 

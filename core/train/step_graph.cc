@@ -88,6 +88,18 @@ std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const P
   return finish(std::move(graph), options.passes, partition);
 }
 
+std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers) {
+  auto graph = std::make_unique<Graph>();
+  ModelOptions build;
+  build.mode = Mode::kEvaluate;
+  build.dtype = options.dtype;
+  build.input_mask = options.input_mask;
+  build.loss = false;
+  build.alignments = std::move(layers);
+  build_model(*graph, options.model, options.shape, options.loss, build);
+  return finish(std::move(graph), options.passes, nullptr);
+}
+
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   auto graph = std::make_unique<Graph>();
   ModelOptions build;

@@ -1,4 +1,5 @@
-// The whole step as one graph: model, gradients, clipping, optimizer update; and the graphs of evaluation and decoding.
+// The whole step as one graph: model, gradients, clipping, optimizer update; and the graphs of evaluation,
+// decoding and looking at alignments.
 #pragma once
 
 #include <functional>
@@ -35,6 +36,8 @@ struct StepGraphOptions {
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);
 // Outputs: nll [batch, length].
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition);
+// Outputs: the alignments of these layers (0: the first) of each stack, as ModelOptions has them. On one rank.
+std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers);
 // Outputs: next_logits [batch, vocab] at the input `position`. On one rank.
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options);
 

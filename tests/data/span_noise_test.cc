@@ -230,6 +230,28 @@ TEST(Objective, MakesCausalRows) {
   EXPECT_EQ(std::accumulate(row.weights.begin(), row.weights.end(), 0.0f), 33.0f);
 }
 
+TEST(Objective, AShortTextLeavesPadding) {
+  const Objective denoising({.input_length = 512, .target_length = 120}, kT5);
+  Row row(denoising);
+  denoising.make(make_window(10), {1, 0, 0}, row.view());
+  // 2 tokens of 10 are noise, in one span: 8 kept, sentinel, eos; sentinel, 2, eos.
+  EXPECT_EQ(std::count_if(row.inputs.begin(), row.inputs.begin() + 10, [](int32_t id) { return id > 0; }), 10);
+  EXPECT_EQ(row.inputs[9], 1);
+  EXPECT_EQ(std::count(row.inputs.begin() + 10, row.inputs.end(), 0), 502);
+  EXPECT_EQ(row.targets[3], 1);
+  EXPECT_EQ(std::count(row.targets.begin() + 4, row.targets.end(), 0), 116);
+  EXPECT_EQ(std::accumulate(row.weights.begin(), row.weights.begin() + 4, 0.0f), 4.0f);
+  EXPECT_EQ(std::count(row.weights.begin() + 4, row.weights.end(), 0.0f), 116);
+
+  const Objective causal({.kind = ObjectiveKind::kCausal, .input_length = 0, .target_length = 33}, kT5);
+  Row next(causal);
+  const std::vector<int32_t> window = make_window(5);
+  causal.make(window, {1, 0, 0}, next.view());
+  EXPECT_TRUE(std::equal(window.begin(), window.end(), next.targets.begin()));
+  EXPECT_EQ(std::count(next.targets.begin() + 5, next.targets.end(), 0), 28);
+  EXPECT_EQ(std::accumulate(next.weights.begin(), next.weights.end(), 0.0f), 5.0f);
+}
+
 TEST(Objective, RefusesLengthsThatCannotBe) {
   const auto error = [](const ObjectiveOptions& options, Vocabulary vocabulary = kT5) {
     return usage_error([&] { Objective(options, vocabulary); });
