@@ -25,7 +25,9 @@ log { every: 1 }
 }  // namespace
 
 Workplace::Workplace() {
-  const std::string sample = SYNTHESIZER_SOURCE_DIR "/data/sample/validation-00000-of-00001.json.gz";
+  const std::string sample = "text.json.gz";
+  std::filesystem::copy_file(SYNTHESIZER_SOURCE_DIR "/data/sample/validation-00000-of-00001.json.gz",
+                             folder_.path() / sample);
   folder_.write("run.txtpb", kRun);
   must({"data", "vocab", "--input", sample, "--size", "300", "--output", "spiece.model"});
   must({"data", "build", "--input", sample, "--tokenizer", "spiece.model", "--output", "shards"});

@@ -1,0 +1,49 @@
+// What is wrong at `generate`, `eval` and `inspect`.
+#include <gmock/gmock.h>
+
+#include "tests/launch/wrong/wrong.h"
+
+namespace synthesizer {
+namespace {
+
+TEST(WrongCommands, GenerateEvalInspect) {
+  const Workplace place;
+  place.must({"train", "run.txtpb"});
+  const std::string checkpoint = "runs/run/checkpoints/step_00000004";
+  const std::string generate = "generate --checkpoint " + checkpoint;
+  const Wrong table[] = {
+      {"generate --checkpoint nowhere", {"nowhere: no such checkpoint"}},
+      {"generate --checkpoint runs/run", {"did you mean " + checkpoint + "?"}},
+      {"generate", {"--checkpoint is required"}},
+      {generate + " --input nowhere", {"--input nowhere: cannot be read: No such file or directory"}},
+      {generate + " --input shards", {"--input shards: it is a folder, expected a file of lines"}},
+      {generate, {"extra_id_900"}, {}, "a <extra_id_900> b\n"},
+      {generate, {"line 1", "UTF-8"}, {}, "caf\xe9\n"},
+      {generate + " --input latin.txt", {"--input latin.txt: line 2", "UTF-8"}, {write("latin.txt", "a\ncaf\xe9\n")}},
+      {generate + " --max-length 41", {"--max-length: got 41, expected at most the model's max_length 40"}},
+      {generate + " --max-length -1", {"--max-length"}},
+      {generate + " --beam 4", {"--beam: got 4, which is not in this version"}},
+      {generate + " --batch 0", {"--batch"}},
+      {generate + " --batch many", {"--batch", "many"}},
+      {generate + " --bem 2", {"unknown option '--bem'; did you mean --beam"}},
+      {generate, {"shards/tokenizer.model"}, {remove("shards")}, "a\n"},
+      {"eval", {"config is required"}},
+      {"eval nowhere.txtpb", {"nowhere.txtpb: no such configuration file"}},
+      {"eval run.txtpb", {"runs/run/checkpoints: no checkpoint there", "--checkpoint"}, {remove("runs")}},
+      {"eval run.txtpb --set dropout=2", {"dropout: got 2"}},
+      {"eval run.txtpb --checkpoint ''", {"--checkpoint: got an empty text"}},
+      {"inspect graph nowhere.txtpb", {"nowhere.txtpb: no such configuration file"}},
+      {"inspect graph run.txtpb --rank 2 --ranks 2", {"--rank: got 2, expected less than --ranks 2"}},
+      {"inspect graph run.txtpb --ranks 0", {"--ranks"}},
+      {"inspect graph run.txtpb --ranks 3", {"data.batch: got 4, expected a multiple of parallel.mesh.data 3"}},
+      {"inspect graph run.txtpb --dot --json", {"--dot", "--json"}},
+      {"inspect graph run.txtpb --set data.shards=nowhere", {"data.shards: no such folder: nowhere"}},
+      {"inspect graph run.txtpb --set data.shards= --set model.vocab_size=50",
+       {"model.vocab_size: got 50, expected more than the 100 sentinels"}},
+      {"inspect grpah run.txtpb", {"unknown command 'grpah'; did you mean graph?"}},
+  };
+  expect_refused(place.path(), table);
+}
+
+}  // namespace
+}  // namespace synthesizer
