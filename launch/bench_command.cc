@@ -125,11 +125,11 @@ void add_bench_command(CommandLine& line) {
   app.add_option("--attention", options->attention, "Self-attention of every layer, as V or R+V");
   app.add_option("--precision", options->precision, "fp32");
   const auto count = [&](const char* name, int64_t& value, const char* help) {
-    app.add_option(name, value, help)->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option(name, value, help)->check(at_least(1))->capture_default_str();
   };
   count("--batch", options->batch, "Examples a step, over all ranks");
   app.add_option("--source", options->source, "Encoder tokens an example; 0: a decoder alone")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   count("--target", options->target, "Decoder tokens an example");
   count("--layers", options->layers, "Layers of each stack");
@@ -139,8 +139,7 @@ void add_bench_command(CommandLine& line) {
   count("--d-head", options->d_head, "Width of a head");
   count("--vocab", options->vocab, "Vocabulary");
   count("--steps", options->steps, "Timed steps, after two that are not");
-  app.add_option("--threads", options->threads, "Threads a rank; 0: its share of the cores")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", options->threads, "Threads a rank; 0: its share of the cores")->check(at_least(0));
   app.add_flag("--json", options->json, "One line of JSON");
 }
 

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -33,14 +34,33 @@ std::string full_name(const CLI::App& app) {
   return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
 }
 
-// One line, as messages are: CLI11 puts some of its own on several.
+// One line, as messages are: CLI11 puts some of its own on several. And in the words of the others.
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   while (!text.empty() && text.back() == ' ') text.pop_back();
+  constexpr std::string_view kConversion = "Could not convert: ", kEquals = " = ";
+  if (const size_t equals = text.find(kEquals); text.starts_with(kConversion) && equals != std::string::npos)
+    return fmt::format("{}: got '{}', expected a whole number",
+                       text.substr(kConversion.size(), equals - kConversion.size()),
+                       text.substr(equals + kEquals.size()));
+  if (const size_t required = text.find(": 1 required "); required != std::string::npos && text.ends_with(" missing"))
+    return text.substr(0, required) + ": no value, expected one";
   return text;
 }
 
 }  // namespace
+
+CLI::Validator at_least(int64_t low) {
+  return CLI::Validator(
+      [low](std::string& text) -> std::string {
+        int64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error != std::errc() || end != text.data() + text.size())
+          return fmt::format("got '{}', expected a whole number", text);
+        return value >= low ? "" : fmt::format("got {}, expected at least {}", value, low);
+      },
+      "");
+}
 
 std::string unknown_word(const CLI::App& root, const std::vector<std::string>& words) {
   const CLI::App* app = &root;

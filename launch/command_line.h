@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,6 +31,9 @@ class CommandLine {
   CLI::App app_;
   std::vector<std::pair<CLI::App*, Action>> actions_;
 };
+
+// For options that take a whole number: "got 0, expected at least 1".
+CLI::Validator at_least(int64_t low);
 
 // "; did you mean --output?" for the first word of `words` that names no command or option; "" if all do.
 std::string unknown_word(const CLI::App& app, const std::vector<std::string>& words);

@@ -137,11 +137,11 @@ void add_build(CommandLine& line) {
   app.add_option("--output", options->build.output, "Folder to write; a build that was interrupted is finished")
       ->required();
   app.add_option("--shards", options->build.shards, "Number of shards; 0: one for each 64 Mi tokens")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   app.add_flag("--compress", options->build.compress, "Deflate the tokens: smaller files, slower reads");
   app.add_option("--threads", options->build.threads, "Threads a rank; 0: all of the machine's")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   add_source_options(app, options->build.source);
   app.add_flag("--json", options->json, "Print the result as a line of JSON");
@@ -217,7 +217,7 @@ void add_inspect(CommandLine& line) {
                            });
   app.add_option("path", options->path, "Folder of shards, or one shard (.h5)")->required();
   app.add_option("--examples", options->examples, "Examples to show, in text")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   app.add_option("--config", options->config, "Run whose objective, lengths and seed the examples have");
   app.add_flag("--json", options->json, "Print one JSON object a line");

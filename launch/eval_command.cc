@@ -73,7 +73,7 @@ int evaluate(const EvalCommand& options, Session& session) {
     });
   });
   checkpoint = find_checkpoint(options, world);
-  run_together(world, [&] { reader.emplace(checkpoint); });
+  run_together(world, [&] { as_input([&] { reader.emplace(checkpoint); }); });
   reader->verify(world);
 
   const Mesh mesh(mesh_shape(run, world.size()), world);

@@ -106,9 +106,9 @@ void add_generate_command(CommandLine& line) {
   app.add_option("--input", options->input, "File of lines; - is stdin")->capture_default_str();
   app.add_option("--beam", options->beam, "Beams; 1 is greedy")->capture_default_str();
   app.add_option("--max-length", options->max_length, "Most tokens of an output; 0: the training's target length")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
-  app.add_option("--batch", options->batch, "Lines at a time")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", options->batch, "Lines at a time")->check(at_least(1))->capture_default_str();
   app.add_flag("--fill", options->fill, "Print each line with its marked places filled in, in brackets");
   app.add_flag("--json", options->json, "Print one JSON object a line");
 }

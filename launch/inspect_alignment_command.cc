@@ -243,7 +243,7 @@ void add_inspect_alignment_command(CommandLine& line) {
                  "File of lines of text, - for stdin: each is made into examples as the run's own text; by default the "
                  "run's validation examples");
   app.add_option("--examples", options->examples, "Most examples to look at")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
 }
 

@@ -87,9 +87,9 @@ void add_inspect_graph_command(CommandLine& line) {
   app.add_option("config", options->config, "Configuration of the run")->required();
   app.add_option("--set", options->set, "Override a field: field.path=value")->take_all();
   app.add_option("--ranks", options->ranks, "Ranks of the job that is looked at; none are started")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
-  app.add_option("--rank", options->rank, "Which of them")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--rank", options->rank, "Which of them")->check(at_least(0))->capture_default_str();
   CLI::Option* dot = app.add_flag("--dot", options->dot, "Print the graph for Graphviz's dot");
   app.add_flag("--json", options->json, "Print one JSON object a node")->excludes(dot);
 }

@@ -71,7 +71,7 @@ TrainerOptions trainer_options(const config::Run& run, const std::string& record
 // Parameters of another run's checkpoint, of the same model; the optimizer starts afresh. Collective.
 void initialize_from(const fs::path& checkpoint, StateStore& state, Communicator& world) {
   std::optional<CheckpointReader> reader;
-  run_together(world, [&] { reader.emplace(checkpoint); });
+  run_together(world, [&] { as_input([&] { reader.emplace(checkpoint); }); });
   reader->verify(world);
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
 }

@@ -1,6 +1,7 @@
 #include "core/train/step_graph.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -17,6 +18,17 @@ bool covers(const std::string& pattern, const std::string& name) {
   return name == pattern || name.starts_with(pattern + ".");
 }
 
+// The names, and what comes before each of their dots: all that a pattern may be.
+std::vector<std::string> with_prefixes(const std::vector<std::string>& names) {
+  std::set<std::string> all;
+  for (const std::string& name : names) {
+    all.insert(name);
+    for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1))
+      all.insert(name.substr(0, dot));
+  }
+  return {all.begin(), all.end()};
+}
+
 // The trained parameters that are not frozen, in the order they were made.
 std::vector<Value> trained(Graph& graph, const std::vector<std::string>& freeze) {
   std::vector<Value> parameters;
@@ -30,7 +42,7 @@ std::vector<Value> trained(Graph& graph, const std::vector<std::string>& freeze)
   }
   for (const std::string& pattern : freeze)
     if (std::none_of(names.begin(), names.end(), [&](const std::string& name) { return covers(pattern, name); }))
-      fail_usage("freeze: no parameter is named {}{}", pattern, nearest_hint(pattern, names));
+      fail_usage("freeze: no parameter is named {}{}", pattern, nearest_hint(pattern, with_prefixes(names)));
   return parameters;
 }
 

@@ -30,6 +30,12 @@ std::optional<T> number(std::string_view text) {
   return value;
 }
 
+std::string_view without_spaces(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
 std::string_view without_quotes(std::string_view text) {
   const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') && text.back() == text.front();
   return quoted ? text.substr(1, text.size() - 2) : text;
@@ -78,11 +84,27 @@ bool set_value(Message& message, const FieldDescriptor& field, std::string_view 
   }
 }
 
+// Every path below the message whose last name is `name`: what was meant by it alone.
+void paths_to(const Descriptor& message, const std::string& name, const std::string& path,
+              std::vector<std::string>& found) {
+  for (int i = 0; i < message.field_count(); ++i) {
+    const FieldDescriptor& field = *message.field(i);
+    const std::string here = join_path(path, field.name());
+    if (field.name() == name) found.push_back(here);
+    if (field.message_type() != nullptr) paths_to(*field.message_type(), name, here, found);
+  }
+}
+
 // The field `name` of `message`, whose own path is `path`.
 const FieldDescriptor& find_field(const Message& message, std::string_view path, const std::string& name,
                                   std::string_view assignment) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
   if (field != nullptr) return *field;
+  std::vector<std::string> elsewhere;
+  paths_to(*config::Run::descriptor(), name, "", elsewhere);
+  if (!elsewhere.empty())
+    fail_usage("--set {}: {} has no field '{}'; did you mean {}?", assignment,
+               path.empty() ? "the configuration" : path, name, fmt::join(elsewhere, ", "));
   fail_usage("--set {}: unknown field '{}' in {}{}", assignment, name, path.empty() ? "the configuration" : path,
              nearest_hint(name, field_names(*message.GetDescriptor())));
 }
@@ -122,8 +144,8 @@ std::string expected_value(const FieldDescriptor& field) {
 void set_field(config::Run& run, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) fail_usage("--set {}: no value, expected field.path=value", assignment);
-  std::string_view rest = assignment.substr(0, equals);
-  const std::string_view value = assignment.substr(equals + 1);
+  std::string_view rest = without_spaces(assignment.substr(0, equals));
+  const std::string_view value = without_spaces(assignment.substr(equals + 1));
 
   Message* message = &run;
   std::string path;

@@ -36,7 +36,11 @@ std::string nearest_files(const fs::path& file) {
 std::string read_text(const fs::path& file) {
   std::error_code error;
   if (!fs::exists(file, error)) fail_usage("{}: no such configuration file{}", file.string(), nearest_files(file));
-  if (fs::is_directory(file, error)) fail_usage("{}: a folder, expected a configuration file", file.string());
+  if (fs::is_directory(file, error)) {
+    const fs::path inside = file / "config.txtpb";  // of a run's folder
+    fail_usage("{}: a folder, expected a configuration file{}", file.string(),
+               fs::exists(inside, error) ? fmt::format("; did you mean {}?", inside.string()) : "");
+  }
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();

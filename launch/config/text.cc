@@ -125,6 +125,14 @@ std::optional<std::string> wrong_value(const std::string& message) {
   return std::nullopt;
 }
 
+// Other messages, where the parser's own say too little.
+std::string in_words(const std::string& message) {
+  if (message.ends_with("got: ")) return "the text ends here, but a brace is still open: expected fields and a }";
+  if (message.starts_with("Interpreting non ascii") || message.starts_with("Invalid control characters"))
+    return "not text: expected a configuration, as those in configs/runs";
+  return message.substr(0, message.size() - (message.ends_with('.') ? 1 : 0));
+}
+
 class Errors : public google::protobuf::io::ErrorCollector {
  public:
   Errors(std::string_view text, const std::string& name) : text_(text), name_(name) {}
@@ -151,9 +159,7 @@ class Errors : public google::protobuf::io::ErrorCollector {
       first_ = fmt::format("{}:{}:{}: {}: got '{}', expected {}", name_, line + 1, column + 1, join_path(where, name),
                            *value, field == nullptr ? "another value" : expected_value(*field));
     } else {
-      const bool dot = message.ends_with('.');
-      first_ =
-          fmt::format("{}:{}:{}: {}", name_, line + 1, column + 1, message.substr(0, message.size() - (dot ? 1 : 0)));
+      first_ = fmt::format("{}:{}:{}: {}", name_, line + 1, column + 1, in_words(message));
     }
   }
 

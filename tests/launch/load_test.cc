@@ -161,8 +161,9 @@ INSTANTIATE_TEST_SUITE_P(
         TextCase{"boolean", "model { universal: maybe }",
                  ":1:26: model.universal: got 'maybe', expected true or false"},
         TextCase{"twice", "steps: 1 steps: 2", ":1:15: Non-repeated field \"steps\" is specified multiple times"},
-        TextCase{"unclosed", "model { d_ff: 8", ":1:16: Expected identifier, got: "},
-        TextCase{"no_text_at_all", "\xff\xfe", ":1:1: Interpreting non ascii codepoint 255"}),
+        TextCase{"unclosed", "model { d_ff: 8",
+                 ":1:16: the text ends here, but a brace is still open: expected fields and a }"},
+        TextCase{"no_text_at_all", "\xff\xfe", ":1:1: not text: expected a configuration, as those in configs/runs"}),
     [](const auto& row) { return row.param.name; });
 
 struct SetCase {
@@ -185,6 +186,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(SetCase{"field", "stps=3", "unknown field 'stps' in the configuration; did you mean steps?"},
                     SetCase{"inner", "model.encoder.atention=R",
                             "unknown field 'atention' in model.encoder; did you mean attention?"},
+                    SetCase{"elsewhere", "model.every=3",
+                            "model has no field 'every'; did you mean eval.every, checkpoint.every, log.every?"},
                     SetCase{"middle", "model.encodr.attention=R",
                             "unknown field 'encodr' in model; did you mean encoder, decoder?"},
                     SetCase{"no_value", "steps", "no value, expected field.path=value"},

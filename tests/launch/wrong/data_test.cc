@@ -116,7 +116,7 @@ TEST(WrongData, ShardsAlone) {
   attribute.stranger = "@author";
   doubled.linked = true;
   flat.chunked = false;
-  ForgedShard format, version, big_endian, wide, narrow, signs, floats, empty;
+  ForgedShard format, version, big_endian, wide, narrow, signs, floats;
   format.format = "somebody.else";
   version.version = 2;
   big_endian.tokens_type = H5T_STD_U16BE;
@@ -157,6 +157,7 @@ TEST(WrongData, Folders) {
   const std::string verify = "data verify shards", look = "data inspect shards";
   ForgedShard other;
   other.vocab_size = 70000;
+  other.tokens_type = H5T_STD_U32LE;
   const Wrong table[] = {
       {"data verify nowhere", {"nowhere is no folder of shards"}},
       {"data verify run.txtpb", {"run.txtpb is no folder of shards"}},
@@ -173,7 +174,7 @@ TEST(WrongData, Folders) {
       {verify, {"altered shard shards/part-00000.h5", "names and attributes"}, {flip(shard, 100)}},
       {verify, {"altered shard shards/part-00000.h5", "/tokens chunk 0"}, {flip(shard, 20000)}},
       {look, {"shard shards/part-00001.h5 is not in manifest.json"}, {copy(shard, "shards/part-00001.h5")}},
-      {verify, {"shards/part-00000.h5", "vocab_size"}, {forge(shard, other), admit("shards")}},
+      {verify, {"shards/part-00000.h5: got vocab_size 70000, expected 512"}, {forge(shard, other), admit("shards")}},
       {verify, {"token 7 of /tokens is 310", "300 pieces"}, {set_tokens(shard, 7, {310}), admit("shards")}},
       {verify,
        {"token 9 of /tokens is 60000, expected below vocab_size"},

@@ -39,7 +39,10 @@ void add_set(hid_t file, const char* name, hid_t type, hid_t memory_type, const 
 
 Preparation forge(const std::string& file, const ForgedShard& shard) {
   return [=](const fs::path& place) {
-    fs::create_directories((place / file).parent_path());
+    const fs::path folder = (place / file).parent_path();
+    fs::create_directories(folder);
+    const std::string sha256 =
+        fs::exists(folder / kManifestFile) ? read_manifest(folder).tokenizer_sha256 : std::string(64, 'a');
     const Hdf5Handle made(H5Fcreate((place / file).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose);
     must(made.valid(), "create a file");
     const auto has = [&](const char* name) { return shard.missing != name; };
@@ -49,7 +52,7 @@ Preparation forge(const std::string& file, const ForgedShard& shard) {
     if (has("version")) add_attribute(id, "version", H5T_NATIVE_INT64, &shard.version);
     if (has("vocab_size")) add_attribute(id, "vocab_size", H5T_NATIVE_INT64, &shard.vocab_size);
     if (has("eos_id")) add_attribute(id, "eos_id", H5T_NATIVE_INT64, &eos);
-    if (has("tokenizer_sha256")) add_text(id, "tokenizer_sha256", std::string(64, 'a').c_str());
+    if (has("tokenizer_sha256")) add_text(id, "tokenizer_sha256", sha256.c_str());
     if (has("source")) add_text(id, "source", "by hand");
     if (has("/tokens"))
       add_set(id, "/tokens", shard.tokens_type, H5T_NATIVE_INT32, shard.tokens.data(), shard.tokens.size(),

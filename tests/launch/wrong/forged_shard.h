@@ -25,7 +25,7 @@ struct ForgedShard {
   bool chunked = true;
 };
 
-// Writes `file`.
+// Writes `file`; in a folder with a manifest as of the folder's tokenizer.
 Preparation forge(const std::string& file, const ForgedShard& shard);
 
 // Rewrites tokens of a shard that `data build` wrote, from element `at`.

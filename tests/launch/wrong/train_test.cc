@@ -1,8 +1,10 @@
 // What is wrong with configurations and with the folders that they name, typed at `train`.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <cmath>
 
+#include "data/manifest.h"
 #include "launch/config/ranges.h"
 #include "tests/launch/wrong/forged_shard.h"
 
@@ -24,7 +26,7 @@ TEST(WrongTrain, Configurations) {
       {"train run.txtpb", {"run.txtpb", "Permission denied"}, {permit("run.txtpb", 0)}, "", true},
       {"train ''", {"config: got an empty text"}},
       {"train run.txtpb extra.txtpb", {"not expected: extra.txtpb"}},
-      {"train spiece.model", {"spiece.model:"}},
+      {"train spiece.model", {"spiece.model:", "not text: expected a configuration"}},
       {"train run.txtpb",
        {"run.txtpb:3:3: unknown field 'max_lenght' in model; did you mean max_length?"},
        {edit("max_length", "max_lenght")}},
@@ -32,11 +34,18 @@ TEST(WrongTrain, Configurations) {
        {"model.d_model: got '\"wide\"', expected an integer"},
        {edit("d_model: 16", "d_model: \"wide\"")}},
       {"train run.txtpb", {"optimizer.kind: got 'ADAM', expected one of ADAFACTOR, ADAMW"}, {edit("ADAMW", "ADAM")}},
-      {"train run.txtpb", {"run.txtpb:"}, {cut("run.txtpb", 60)}},
+      {"train run.txtpb", {"the text ends here, but a brace is still open"}, {cut("run.txtpb", 46)}},
       {"train run.txtpb", {"base.txtpb: no such configuration file"}, {edit("steps: 4", "base: \"base.txtpb\"")}},
       {"train run.txtpb", {"circle"}, {edit("steps: 4", "base: \"run.txtpb\"")}},
       {set("model.d_modle=3"), {"unknown field 'd_modle' in model; did you mean d_model"}},
       {set("modle.d_model=3"), {"unknown field 'modle'", "did you mean model?"}},
+      {set("attention=V"),
+       {"the configuration has no field 'attention'; did you mean model.encoder.attention, model.decoder.attention?"}},
+      {set("model.batch=8"), {"model has no field 'batch'; did you mean data.batch?"}},
+      {set(""), {"--set: no value, expected one"}},
+      {"train runs/run",
+       {"runs/run: a folder", "did you mean runs/run/config.txtpb?"},
+       {write("runs/run/config.txtpb", "")}},
       {set("model=3"), {"model is a group of fields", "model.FIELD=VALUE"}},
       {set("model.d_model.x=3"), {"model.d_model has no fields of its own"}},
       {set("seed"), {"no value, expected field.path=value"}},
@@ -51,7 +60,7 @@ TEST(WrongTrain, Configurations) {
       {set("model.encoder.attention=RR"), {"unknown attention function 'RR'", "did you mean"}},
       {set("model.encoder.attention=R++V"), {"got 'R++V', expected names joined by '+'"}},
       {set("parallel.layout=bach:data"), {"no dimension 'bach'", "did you mean batch?"}},
-      {set("freeze=encoder.layer"), {"freeze: no parameter is named encoder.layer"}},
+      {set("freeze=encoder.layer"), {"freeze: no parameter is named encoder.layer; did you mean encoder.layers"}},
       {set("on_nonfinite=IGNORE"), {"on_nonfinite got 'IGNORE', expected one of STOP, SKIP"}},
       {train("--steps 0"), {"steps: got 0"}},
       {train("--steps -3"), {"steps: got -3"}},
