@@ -156,13 +156,15 @@ TEST(NonFinite, TheFirstTensorAndItsRankAreNamed) {
 
 TEST(NonFinite, AParameterIsNamedBeforeWhatIsMadeOfIt) {
   const TemporaryFolder folder;
-  const auto spoil = [](StateStore& store) { reinterpret_cast<float*>(store.at("embedding").data)[18] = -INFINITY; };
+  const auto spoil = [](StateStore& store) {
+    reinterpret_cast<float*>(store.at("embedding.weight").data)[18] = -INFINITY;
+  };
   for (const bool skip : {false, true}) {
     TrainerOptions options = every_step(5);
     options.skip_nonfinite = skip;  // no later step can be finite
     const Outcome outcome = train(
         folder, 1, options, [](int64_t) { return false; }, spoil);
-    EXPECT_THAT(outcome.message, AllOf(StartsWith("[train] step 1: embedding (parameter, ["),
+    EXPECT_THAT(outcome.message, AllOf(StartsWith("[train] step 1: embedding.weight (parameter, ["),
                                        HasSubstr("has -infinity at element 18, the first")));
   }
   EXPECT_TRUE(saved_steps(folder).empty());

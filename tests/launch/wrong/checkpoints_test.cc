@@ -58,25 +58,28 @@ TEST(WrongCheckpoints, OfAnotherModel) {
   const Workplace place;
   place.must({"train", "run.txtpb"});
   const auto narrow = [](EditedTensors& tensors) {
-    EditedTensor& tensor = tensors.at("embedding");
+    EditedTensor& tensor = tensors.at("embedding.weight");
     tensor.shape[0] -= 1;
     tensor.bytes.resize(tensor.bytes.size() - static_cast<size_t>(4 * tensor.shape[1]));
   };
-  const auto integers = [](EditedTensors& tensors) { tensors.at("embedding").type = StoredType::kI32; };
-  const auto lose = [](EditedTensors& tensors) { tensors.erase("embedding"); };
+  const auto integers = [](EditedTensors& tensors) { tensors.at("embedding.weight").type = StoredType::kI32; };
+  const auto lose = [](EditedTensors& tensors) { tensors.erase("embedding.weight"); };
   const auto gain = [](EditedTensors& tensors) { tensors["strange"] = {StoredType::kF32, {2}, std::string(8, '\0')}; };
   const std::string not_these = "model.safetensors: not the tensors of this configuration";
   const Wrong table[] = {
       {init_from(kCheckpoint, "--set model.d_ff=64"), {not_these, "has shape [16, 32], expected [16, 64]"}},
-      {init_from(kCheckpoint, "--set model.encoder.attention=V"), {not_these, "is not of this model", "is missing"}},
+      {init_from(kCheckpoint, "--set model.encoder.attention=V"),
+       {not_these, "encoder.layers.0.self_attention.r.logits is not of this model"}},
+      {init_from(kCheckpoint, "--set model.encoder.attention=D"),
+       {not_these, "encoder.layers.0.self_attention.mixture.alpha is not of this model", "is missing"}},
       {init_from(kCheckpoint, "--set model.encoder.layers=2"), {not_these, "encoder.layers.1", "is missing"}},
       {init_from(kCheckpoint, "--set model.relative_bias=false"), {not_these, "is not of this model"}},
       {eval_of(kCheckpoint) + " --set model.d_ff=64", {not_these, "expected [16, 64]"}},
-      {init_from(kCheckpoint), {not_these, "embedding has shape [511, 16], expected [512, 16]"}, {edit(narrow)}},
-      {init_from(kCheckpoint), {not_these, "embedding is I32, expected f32"}, {edit(integers)}},
-      {init_from(kCheckpoint), {not_these, "embedding is missing"}, {edit(lose)}},
+      {init_from(kCheckpoint), {not_these, "embedding.weight has shape [511, 16], expected [512, 16]"}, {edit(narrow)}},
+      {init_from(kCheckpoint), {not_these, "embedding.weight is I32, expected f32"}, {edit(integers)}},
+      {init_from(kCheckpoint), {not_these, "embedding.weight is missing"}, {edit(lose)}},
       {init_from(kCheckpoint), {not_these, "strange is not of this model"}, {edit(gain)}},
-      {"generate --checkpoint " + kCheckpoint, {not_these, "embedding is missing"}, {edit(lose)}, "a\n"},
+      {"generate --checkpoint " + kCheckpoint, {not_these, "embedding.weight is missing"}, {edit(lose)}, "a\n"},
       {eval_of(kCheckpoint),
        {"model.safetensors: tensor", "unknown dtype F16"},
        {replace(kModel, "\"F32\"", "\"F16\"")}},
@@ -115,11 +118,11 @@ TEST(WrongCheckpoints, NaNInAParameterIsNamedAtTheFirstStep) {
   place.must({"train", "run.txtpb"});
   edit([](EditedTensors& tensors) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    std::memcpy(tensors.at("embedding").bytes.data() + 20, &nan, sizeof nan);
+    std::memcpy(tensors.at("embedding.weight").bytes.data() + 20, &nan, sizeof nan);
   })(place.path());
   const ProgramResult result = place.run(words_of(init_from(kCheckpoint)));
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(error_line(result), testing::HasSubstr("[train] step 1: embedding (parameter, "));
+  EXPECT_THAT(error_line(result), testing::HasSubstr("[train] step 1: embedding.weight (parameter, "));
   EXPECT_THAT(error_line(result), testing::HasSubstr("has NaN at element 5"));
   EXPECT_TRUE(std::filesystem::is_empty(place.path() / "new/checkpoints"));
 }

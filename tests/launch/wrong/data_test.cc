@@ -20,7 +20,7 @@ TEST(WrongData, Text) {
       {build("missing-*.json.gz"), {"input missing-*.json.gz: no such file"}},
       {build("''"), {"--input: got an empty text"}},
       {build("lines.jsonl"),
-       {"line 2 of lines.jsonl", "byte 16"},
+       {"line 2 of lines.jsonl", "byte 17"},
        {write("lines.jsonl", kGood + "{\"text\": \"broken\n")}},
       {build("lines.jsonl"), {"lines.jsonl", "expected an object"}, {write("lines.jsonl", kGood + "[1, 2]\n")}},
       {build("lines.jsonl"),
