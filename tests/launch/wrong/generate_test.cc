@@ -11,7 +11,13 @@ TEST(WrongCommands, GenerateEvalInspect) {
   place.must({"train", "run.txtpb"});
   const std::string checkpoint = "runs/run/checkpoints/step_00000004";
   const std::string generate = "generate --checkpoint " + checkpoint;
+  // There are no labelled examples yet for it to learn from or be judged by.
+  const std::string classifier = " run.txtpb --set model.structure=ENCODER_CLASSIFIER --set model.num_classes=3";
   const Wrong table[] = {
+      {"train" + classifier, {"data.objective", "ENCODER_CLASSIFIER", "labelled"}},
+      {"eval" + classifier, {"data.objective", "ENCODER_CLASSIFIER", "labelled"}},
+      {"data inspect shards --config '" SYNTHESIZER_SOURCE_DIR "/configs/models/classify_v.txtpb'",
+       {"data.objective", "labelled"}},
       {"generate --checkpoint nowhere", {"nowhere: no such checkpoint"}},
       {"generate --checkpoint runs/run", {"did you mean " + checkpoint + "?"}},
       {"generate", {"--checkpoint is required"}},

@@ -58,6 +58,7 @@ TEST(WrongTrain, Configurations) {
       {set("schedule.kind=LINEER"), {"LINEER", "did you mean LINEAR"}},
       {set("base=run.txtpb"), {"composed only by `base` inside a file"}},
       {set("model.encoder.attention=RR"), {"unknown attention function 'RR'", "did you mean"}},
+      {set("model.encoder.attention=DynConv+V"), {"DynConv stands alone"}},
       {set("model.encoder.attention=R++V"), {"got 'R++V', expected names joined by '+'"}},
       {set("parallel.layout=bach:data"), {"no dimension 'bach'", "did you mean batch?"}},
       {set("freeze=encoder.layer"), {"freeze: no parameter is named encoder.layer; did you mean encoder.layers"}},
