@@ -56,7 +56,7 @@ bool is_blank(std::string_view bytes) {
 }
 
 // What nlohmann says, without its class names and places: "invalid literal; last read: 'nope'".
-std::string json_reason(const nlohmann::json::parse_error& error) {
+std::string json_reason(const nlohmann::json::exception& error) {
   std::string_view what = error.what();
   const size_t column = what.find("column ");
   const size_t start = column == std::string_view::npos ? what.find("] ") : what.find(": ", column);
@@ -85,6 +85,8 @@ std::string parse_json_line(const std::filesystem::path& path, const SourceOptio
   } catch (const nlohmann::json::parse_error& error) {
     fail_usage("broken json on line {} of {}, byte {}: {}. Expected an object a line; repair or remove the line",
                raw.line, path.string(), error.byte, json_reason(error));
+  } catch (const nlohmann::json::exception& error) {  // a number that no double holds
+    fail_usage("broken json on line {} of {}: {}", raw.line, path.string(), json_reason(error));
   }
 }
 

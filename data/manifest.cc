@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/json_depth.h"
 
 namespace synthesizer {
 namespace {
@@ -19,8 +22,26 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "synthesizer.shards";
 constexpr int kVersion = 1;
+constexpr int64_t kMostCount = int64_t{1} << 48;  // sums over shards stay in range
+constexpr int64_t kMostId = std::numeric_limits<int32_t>::max();
 
-uint64_t hex_of(const Json& digits) { return std::stoull(digits.get<std::string>(), nullptr, 16); }
+// Both for what a manifest says; std::invalid_argument where it is out of range, which read_manifest turns into a
+// UsageError.
+uint64_t hex_of(const Json& json) {
+  const std::string digits = json.get<std::string>();
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (error != std::errc() || end != digits.data() + digits.size())
+    throw std::invalid_argument(fmt::format("got checksum '{}', expected hexadecimal digits", digits));
+  return value;
+}
+
+int64_t count_of(const Json& parent, const char* name, int64_t most = kMostCount) {
+  const Json& json = parent.at(name);
+  if (!json.is_number_integer() || json.get<int64_t>() < 0 || json.get<int64_t>() > most)
+    throw std::invalid_argument(fmt::format("{}: got {}, expected a number from 0 to {}", name, json.dump(), most));
+  return json.get<int64_t>();
+}
 
 // The SHA-256 that a shard's attribute holds, found without HDF5: the only 64 hexadecimal digits in a row.
 std::string sha256_in_head(const std::filesystem::path& path) {
@@ -43,18 +64,22 @@ Manifest parse(const Json& json, const std::filesystem::path& path) {
                json.at("format").dump(), json.at("version").dump(), kFormat, kVersion);
   }
   Manifest manifest;
-  manifest.vocab_size = json.at("vocab_size").get<int32_t>();
-  manifest.eos_id = json.at("eos_id").get<int32_t>();
+  manifest.vocab_size = static_cast<int32_t>(count_of(json, "vocab_size", kMostId));
+  manifest.eos_id = static_cast<int32_t>(count_of(json, "eos_id", kMostId));
   manifest.tokenizer_sha256 = json.at("tokenizer_sha256").get<std::string>();
   manifest.build = json.at("build").dump();
   for (const Json& item : json.at("shards")) {
     manifest.shards.push_back({.file = item.at("file").get<std::string>(),
-                               .documents = item.at("documents").get<int64_t>(),
-                               .tokens = item.at("tokens").get<int64_t>(),
-                               .bytes = item.at("bytes").get<int64_t>(),
+                               .documents = count_of(item, "documents"),
+                               .tokens = count_of(item, "tokens"),
+                               .bytes = count_of(item, "bytes"),
                                .xxh3 = hex_of(item.at("xxh3")),
-                               .head_bytes = item.at("head_bytes").get<int64_t>(),
+                               .head_bytes = count_of(item, "head_bytes"),
                                .head_xxh3 = hex_of(item.at("head_xxh3"))});
+    if (const auto index = static_cast<int64_t>(manifest.shards.size()) - 1;
+        manifest.shards.back().file != shard_file_name(index))
+      throw std::invalid_argument(fmt::format("shard {}: got file '{}', expected {}", index,
+                                              manifest.shards.back().file, shard_file_name(index)));
   }
   return manifest;
 }
@@ -100,12 +125,14 @@ Manifest read_manifest(const std::filesystem::path& folder) {
         folder.string(), kManifestFile);
   }
   try {
-    Manifest manifest = parse(Json::parse(read_input_file(path)), path);
+    const std::string text = read_input_file(path);
+    check_json_depth(text, path.string());
+    Manifest manifest = parse(Json::parse(text), path);
     if (manifest.shards.empty()) fail_usage("{} is broken: it lists no shard", path.string());
     return manifest;
   } catch (const UsageError&) {
     throw;
-  } catch (const std::exception& error) {  // nlohmann's, and std::stoull's
+  } catch (const std::exception& error) {  // nlohmann's, and what is out of range
     fail_usage("{} is broken: {}", path.string(), error.what());
   }
 }

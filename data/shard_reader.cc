@@ -131,6 +131,11 @@ Hdf5Handle open_set(const Hdf5Handle& file, const char* name, int64_t bytes, int
       H5Pget_chunk(creation.get(), 1, &chunk_dim) != 1) {
     fail_usage("shard {}: {} is no chunked data set of one dimension. Build it again", path.string(), name);
   }
+  // Readers take memory by the chunk.
+  if (chunk_dim != static_cast<hsize_t>(kShardChunkBytes / bytes)) {
+    fail_usage("shard {}: {} has chunks of {} elements, expected {}", path.string(), name, chunk_dim,
+               kShardChunkBytes / bytes);
+  }
   count = H5Sget_simple_extent_npoints(space.get());
   chunk = static_cast<int64_t>(chunk_dim);
   return set;

@@ -45,6 +45,8 @@ class TokenWalk {
   int64_t end_ = 0;
 };
 
+}  // namespace
+
 void verify_documents(ShardReader& shard, const Vocabulary& vocabulary) {
   const std::string name = shard.path().string();
   TokenWalk tokens(shard, vocabulary.pieces);
@@ -73,8 +75,6 @@ void verify_documents(ShardReader& shard, const Vocabulary& vocabulary) {
     fail_usage("altered shard {}: the last document ends at token {} of {}", name, last, shard.tokens());
   }
 }
-
-}  // namespace
 
 VerifyReport verify_shards(const std::filesystem::path& folder,
                            const std::function<void(int64_t shard, int64_t shards)>& progress) {

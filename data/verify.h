@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <functional>
 
+#include "data/shard_reader.h"
+#include "data/vocabulary.h"
+
 namespace synthesizer {
 
 struct VerifyReport {
@@ -18,5 +21,8 @@ struct VerifyReport {
 // Shards in order; throws UsageError naming the first bad place: file, data set, chunk or element.
 VerifyReport verify_shards(const std::filesystem::path& folder,
                            const std::function<void(int64_t shard, int64_t shards)>& progress = {});
+
+// What verify_shards says of one open shard: every token and offset read, each document ended by its eos.
+void verify_documents(ShardReader& shard, const Vocabulary& vocabulary);
 
 }  // namespace synthesizer

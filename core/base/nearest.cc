@@ -33,6 +33,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 std::vector<std::string> nearest_names(std::string_view typed, std::span<const std::string> known, size_t limit) {
   std::vector<std::pair<size_t, std::string>> near;
   for (const std::string& name : known) {
+    // The distance is no less than the difference of lengths; a whole file typed as a name costs nothing.
+    const auto [shorter, longer] = std::minmax({typed.size(), name.size()});
+    if (2 * (longer - shorter) > longer) continue;
     const size_t distance = edit_distance(typed, name);
     if (2 * distance <= std::max(typed.size(), name.size())) near.emplace_back(distance, name);
   }

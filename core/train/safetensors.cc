@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_depth.h"
 #include "core/base/nearest.h"
 
 namespace synthesizer {
@@ -50,6 +51,7 @@ void sort_by_name(std::vector<StoredTensor>& tensors) {
 
 // What `header` reads as; a name that comes twice, which the library would pass over, is refused.
 nlohmann::json parse_header(const std::string& header, const std::string& file) {
+  check_json_depth(header, file);
   std::set<std::string> seen;
   const auto refuse_twins = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     if (depth == 1 && event == nlohmann::json::parse_event_t::key && !seen.insert(parsed.get<std::string>()).second)

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <system_error>
 
 #include "core/base/error.h"
@@ -19,6 +18,8 @@ namespace synthesizer {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kMostFiles = 100;
 
 // "; did you mean …?" among the configurations of the folder, or nothing.
 std::string nearest_files(const fs::path& file) {
@@ -42,10 +43,12 @@ std::string read_text(const fs::path& file) {
                fs::exists(inside, error) ? fmt::format("; did you mean {}?", inside.string()) : "");
   }
   std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
   if (!in) fail_usage("{}: cannot be read: {}", file.string(), std::strerror(errno));
-  return text.str();
+  std::string text(kLargestConfiguration + 1, '\0');  // one byte more is too many, which parse_run says
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) fail_usage("{}: cannot be read: {}", file.string(), std::strerror(errno));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
 }
 
 // Lays `over` on `run`: as protobuf's merge, but a list that is given replaces the one below instead of adding to it.
@@ -63,7 +66,11 @@ void overlay(Message& run, const Message& over) {
   run.MergeFrom(over);
 }
 
-config::Run compose(const fs::path& file, std::vector<fs::path>& including) {
+// `including`: the files that lead here. `read`: all that were read so far; two bases that each name the next file
+// twice would double the work with every file.
+config::Run compose(const fs::path& file, std::vector<fs::path>& including, int& read) {
+  if (++read > kMostFiles)
+    fail_usage("{}: got more than {} base files, each time one is named", including.front().string(), kMostFiles);
   const fs::path self = fs::weakly_canonical(file);
   for (const fs::path& outer : including)
     if (outer == self)
@@ -74,7 +81,7 @@ config::Run compose(const fs::path& file, std::vector<fs::path>& including) {
   config::Run run;
   for (const std::string& base : own.base()) {
     if (base.empty()) fail_usage("{}: base: got an empty name, expected a configuration file", file.string());
-    overlay(run, compose(file.parent_path() / base, including));
+    overlay(run, compose(file.parent_path() / base, including, read));
   }
   own.clear_base();
   overlay(run, own);
@@ -116,7 +123,8 @@ void complete_run(config::Run& run) {
 
 config::Run load_run(const fs::path& file, const std::vector<std::string>& assignments) {
   std::vector<fs::path> including;
-  config::Run run = compose(file, including);
+  int read = 0;
+  config::Run run = compose(file, including, read);
   for (const std::string& assignment : assignments) set_field(run, assignment);
   complete_run(run);
   return run;

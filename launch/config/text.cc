@@ -183,6 +183,8 @@ class Errors : public google::protobuf::io::ErrorCollector {
 }  // namespace
 
 config::Run parse_run(std::string_view text, const std::string& name) {
+  if (text.size() > kLargestConfiguration)
+    fail_usage("{}: got more than {} bytes, expected a configuration in protobuf text", name, kLargestConfiguration);
   config::Run run;
   Errors errors(text, name);
   google::protobuf::io::ArrayInputStream input(text.data(), static_cast<int>(text.size()));

@@ -1,6 +1,7 @@
 // Protobuf text to a Run message, with errors that say where: "file:line:column: field: what is wrong; hint".
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -8,7 +9,11 @@
 
 namespace synthesizer {
 
-// `name` is the file's, for messages. Throws UsageError at the first mistake, with the nearest known names.
+// What a configuration may have of bytes; far more than anyone types.
+inline constexpr size_t kLargestConfiguration = size_t{1} << 20;
+
+// `name` is the file's, for messages. Throws UsageError at the first mistake, with the nearest known names, and for
+// text above kLargestConfiguration.
 config::Run parse_run(std::string_view text, const std::string& name);
 
 // The whole message as text that parse_run reads back to the same message.

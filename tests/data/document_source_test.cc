@@ -61,6 +61,9 @@ TEST(DocumentSource, NamesFileAndLineOfBrokenJson) {
               AllOf(HasSubstr("broken json on line 3 of "), HasSubstr("a.jsonl"), HasSubstr("missing closing quote")));
   write_file(folder / "b.jsonl", "[1, 2]\n");
   EXPECT_THAT(error_of(folder / "b.jsonl"), AllOf(HasSubstr("broken json on line 1 of "), HasSubstr("got array")));
+  write_file(folder / "c.jsonl", "{\"text\":\"ok\",\"score\":1e999}\n");
+  EXPECT_THAT(error_of(folder / "c.jsonl"),
+              AllOf(HasSubstr("broken json on line 1 of "), HasSubstr("number overflow parsing '1e999'")));
 }
 
 TEST(DocumentSource, NamesTheFieldThatIsMissingOrNoString) {

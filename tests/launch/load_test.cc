@@ -118,6 +118,21 @@ TEST(Load, RefusesCircles) {
   EXPECT_THAT(usage_message([&] { load_run(self, {}); }), HasSubstr("circle"));
 }
 
+// Each names the next one twice: 2^40 files to read.
+TEST(Load, RefusesBasesWithoutEnd) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 40; ++i)
+    folder.write(fmt::format("{}.txtpb", i), fmt::format("base: \"{}.txtpb\" base: \"{}.txtpb\"", i + 1, i + 1));
+  folder.write("40.txtpb", "steps: 4");
+  EXPECT_THAT(usage_message([&] { load_run(folder.path() / "0.txtpb", {}); }), HasSubstr("more than 100 base files"));
+}
+
+TEST(Load, RefusesWhatIsTooLarge) {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("large.txtpb", std::string(2 << 20, '#'));
+  EXPECT_THAT(usage_message([&] { load_run(file, {}); }), HasSubstr("large.txtpb: got more than 1048576 bytes"));
+}
+
 TEST(Load, OneFileMayBeTheBaseOfTwo) {
   const TemporaryFolder folder;
   folder.write("size.txtpb", "steps: 4");
