@@ -2,6 +2,7 @@
 
 option(SYNTHESIZER_TESTS "Build the tests" ON)
 set(SYNTHESIZER_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
+option(SYNTHESIZER_FUZZ "Build the fuzz targets of tests/fuzz with libFuzzer, which only clang has" OFF)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -13,12 +14,21 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
 add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers)
 if(SYNTHESIZER_SANITIZE)
-  add_compile_options(-fsanitize=${SYNTHESIZER_SANITIZE} -fno-omit-frame-pointer)
+  # A report ends the program: what only prints would pass.
+  add_compile_options(-fsanitize=${SYNTHESIZER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${SYNTHESIZER_SANITIZE})
+endif()
+if(SYNTHESIZER_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 # Libraries that a program loads do not see what its archives define (protobuf: cmake/Dependencies.cmake).
-add_link_options(-Wl,--exclude-libs,ALL)
+# clang's sanitizers are archives too, whose malloc the libraries must see.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND SYNTHESIZER_SANITIZE)
+  add_link_options(-Wl,--exclude-libs,libprotobuf.a)
+else()
+  add_link_options(-Wl,--exclude-libs,ALL)
+endif()
 find_program(SYNTHESIZER_MOLD mold)
 if(SYNTHESIZER_MOLD)
   add_link_options(-fuse-ld=mold)
