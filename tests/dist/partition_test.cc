@@ -111,7 +111,9 @@ TEST(Partition, WindowsSplitByConvolutionHead) {
     EXPECT_EQ(count("all_to_all"), 0) << attention;
     int of_activations = 0;
     for (const Node& node : graph->nodes()) {
-      if (node.op->name() == "window") EXPECT_EQ(node.outputs[0].shape.size("heads"), 2) << attention;
+      if (node.op->name() == "window") {
+        EXPECT_EQ(node.outputs[0].shape.size("heads"), 2) << attention;
+      }
       of_activations += node.op->name() == "all_reduce" && node.outputs[0].shape.has("batch");
     }
     EXPECT_EQ(of_activations, 10 + 10 + 1 - 2) << attention;
