@@ -142,8 +142,11 @@ TEST(CheckModel, RefusesByName) {
   bad.padded_vocab = 30;
   EXPECT_THAT(refusal(bad), AllOf(HasSubstr("padded_vocab"), HasSubstr("30"), HasSubstr("37")));
   bad = good;
-  bad.encoder.kind = "GLU";
-  EXPECT_THAT(refusal(bad), AllOf(HasSubstr("encoder.attention"), HasSubstr("GLU"), HasSubstr("not in this version")));
+  bad.encoder.kind = "GRU";
+  EXPECT_THAT(refusal(bad), AllOf(HasSubstr("encoder.attention"), HasSubstr("unknown"), HasSubstr("GRU")));
+  bad = good;
+  bad.decoder.kind = "Linformer";
+  EXPECT_THAT(refusal(bad), AllOf(HasSubstr("decoder.attention"), HasSubstr("only be in an encoder")));
   bad = good;
   bad.dropout = 1;
   EXPECT_THAT(refusal(bad), HasSubstr("dropout"));
