@@ -50,7 +50,7 @@ TEST(Program, FromShardsToText) {
   EXPECT_THAT(place.must({"inspect", "graph", "run.txtpb", "--dot"}), testing::StartsWith("digraph"));
   EXPECT_THAT(place.must({"inspect", "graph", SYNTHESIZER_SOURCE_DIR "/configs/models/classify_fr.txtpb", "--set",
                           "model.vocab_size=512", "--set", "data.batch=4", "--ranks", "2"}),
-              AllOf(HasSubstr("classifier.weight"), HasSubstr("[batch 2, classes 4]"), HasSubstr("fr.rows"),
+              AllOf(HasSubstr("classifier.weight"), HasSubstr("[model 513, classes 4]"), HasSubstr("fr.rows"),
                     Not(HasSubstr("decoder"))));
 
   // The same command again: nothing is left to do. More steps: the run goes on.
