@@ -98,13 +98,14 @@ void Corpus::read(int64_t begin, std::span<int32_t> out) {
     const auto part = std::min<int64_t>(static_cast<int64_t>(out.size()), token_starts_[index + 1] - begin);
     const std::span<int32_t> into = out.first(static_cast<size_t>(part));
     shard(index).read_tokens(begin - token_starts_[index], into);
-    // Ids above the pieces are the sentinels', which no text has.
+    // No text has padding or sentinels. And where a file is cut while it is open, HDF5 reads zeros, whose checksum is
+    // zero too.
     const int32_t pieces = tokenizer_.vocabulary().pieces;
-    if (const auto bad = std::find_if(into.begin(), into.end(), [&](int32_t token) { return token >= pieces; });
-        bad != into.end())
-      fail_usage("altered shard {}: token {} of {} is {}, expected below the {} pieces of the tokenizer",
+    const auto wrong = [&](int32_t token) { return token <= Vocabulary::kPad || token >= pieces; };
+    if (const auto bad = std::find_if(into.begin(), into.end(), wrong); bad != into.end())
+      fail_usage("altered shard {}: token {} of {} is {}, expected 1 to {}, the pieces of the tokenizer",
                  shard(index).path().string(), begin - token_starts_[index] + (bad - into.begin()), kTokensName, *bad,
-                 pieces);
+                 pieces - 1);
     out = out.subspan(static_cast<size_t>(part));
     begin += part;
     ++index;
