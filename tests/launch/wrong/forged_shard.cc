@@ -4,6 +4,7 @@
 
 #include "data/hdf5_handle.h"
 #include "data/manifest.h"
+#include "data/shard_format.h"
 
 namespace synthesizer {
 namespace {
@@ -28,9 +29,10 @@ void add_text(hid_t file, const char* name, const char* value) {
 
 void add_set(hid_t file, const char* name, hid_t type, hid_t memory_type, const void* data, hsize_t count,
              bool chunked) {
-  const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  const hsize_t unlimited = H5S_UNLIMITED, chunk = static_cast<hsize_t>(kShardChunkBytes) / H5Tget_size(type);
+  const Hdf5Handle space(H5Screate_simple(1, &count, chunked ? &unlimited : nullptr), H5Sclose);
   const Hdf5Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-  if (chunked) H5Pset_chunk(creation.get(), 1, &count);
+  if (chunked) H5Pset_chunk(creation.get(), 1, &chunk);
   const Hdf5Handle set(H5Dcreate2(file, name, type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT), H5Dclose);
   must(set.valid() && H5Dwrite(set.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, "write a data set");
 }
