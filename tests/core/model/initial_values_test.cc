@@ -110,6 +110,33 @@ TEST_F(InitialValues, OfDenseFunctions) {
   for (const char* bias : {"d.b1", "d.b2", "fd.b1", "fd.ba", "fd.bb"}) expect_constant(block + bias, 0);
 }
 
+TEST_F(InitialValues, OfTheOtherVariants) {
+  draw("Conv+Bottleneck+ConvBottleneck+GLU");
+  const std::string block = "decoder.layers.0.self_attention.";
+  expect_truncated(block + "conv.w", std::pow(3 * 512, -0.5));
+  expect_truncated(block + "bottleneck.w1", std::pow(512, -0.5));
+  expect_truncated(block + "bottleneck.w2", std::pow(16, -0.5));
+  expect_truncated(block + "convbottleneck.w1", std::pow(3 * 512, -0.5));
+  expect_truncated(block + "convbottleneck.w2", std::pow(16, -0.5));
+  expect_truncated(block + "glu.linear.weight", std::pow(512, -0.5));
+  expect_truncated(block + "glu.gate.weight", std::pow(512, -0.5));
+  expect_truncated(block + "glu.w2", std::pow(64, -0.5));
+  for (const char* bias : {"conv.b", "bottleneck.b1", "bottleneck.b2", "convbottleneck.b1", "convbottleneck.b2",
+                           "glu.linear.bias", "glu.gate.bias", "glu.b2"})
+    expect_constant(block + bias, 0);
+}
+
+TEST_F(InitialValues, OfWhatStandsAlone) {
+  draw("DynConv");
+  const std::string block = "encoder.layers.0.self_attention.";
+  expect_normal(block + "in_proj.weight", std::pow(512, -0.5));
+  expect_normal(block + "out_proj.weight", std::pow(512, -0.5));
+  expect_uniform(block + "conv.weight", std::sqrt(6.0 / (512 + 8 * 3)));
+  draw("LightConv");
+  for (const double weight : values(block + "conv.weight")) EXPECT_LE(std::abs(weight), std::sqrt(6.0 / (3 + 8 * 3)));
+  EXPECT_NE(values(block + "conv.weight")[0], values(block + "conv.weight")[1]);
+}
+
 TEST_F(InitialValues, DependOnTheSeedAlone) {
   const std::string name = "encoder.layers.0.self_attention.r.logits";
   draw("R");

@@ -19,7 +19,8 @@ void add_gradients(Graph& graph, Value loss) {
     if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf && leaf->kind() == Leaf::Kind::kParameter)
       parameters.push_back(graph.value({node.id, 0}));
   const auto gradients = differentiate(loss, parameters, [](Value a, Value b) { return a + b; });
-  for (size_t i = 0; i < parameters.size(); ++i)  // the loss need not depend on all: LightConv adds no bias
+  // The loss may not depend on a parameter: the bias, where nothing in a stack has a use for it.
+  for (size_t i = 0; i < parameters.size(); ++i)
     if (gradients[i]) graph.mark_output("gradient." + parameters[i].node().name, gradients[i]);
 }
 

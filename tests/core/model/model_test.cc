@@ -145,8 +145,17 @@ TEST(CheckModel, RefusesByName) {
   bad.encoder.kind = "GRU";
   EXPECT_THAT(refusal(bad), AllOf(HasSubstr("encoder.attention"), HasSubstr("unknown"), HasSubstr("GRU")));
   bad = good;
+  bad.encoder.kind = "GLU+DynConv";
+  EXPECT_THAT(refusal(bad), AllOf(HasSubstr("encoder.attention"), HasSubstr("DynConv stands alone")));
+  bad = good;
+  bad.encoder.kind = "Linformer";
+  EXPECT_EQ(refusal(bad), "accepted");
   bad.decoder.kind = "Linformer";
   EXPECT_THAT(refusal(bad), AllOf(HasSubstr("decoder.attention"), HasSubstr("only be in an encoder")));
+  bad = good;
+  bad.decoder.kind = "LightConv";
+  bad.decoder.conv_heads = 5;
+  EXPECT_THAT(refusal(bad), AllOf(HasSubstr("decoder.attention"), HasSubstr("conv_heads: got 5")));
   bad = good;
   bad.dropout = 1;
   EXPECT_THAT(refusal(bad), HasSubstr("dropout"));
