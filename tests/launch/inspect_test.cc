@@ -238,6 +238,42 @@ TEST_F(Inspect, PaddingOfGivenTextCountsNowhere) {
   }
 }
 
+TEST_F(Inspect, WhatHasNoAlignmentIsSaid) {
+  const auto train = [](const std::string& run, const std::string& encoder, const std::string& decoder) {
+    place_->must({"train", "run.txtpb", "--steps", "2", "--run", "runs/" + run, "--set",
+                  "model.encoder.attention=" + encoder, "--set", "model.decoder.attention=" + decoder});
+  };
+  const auto look = [](const std::string& run) {
+    return place_->run(
+        {"inspect", "alignment", "--checkpoint", checkpoint(run), "--layer", "1", "--output", "look_" + run});
+  };
+  train("half", "LightConv", "R");
+  const ProgramResult half = look("half");
+  EXPECT_EQ(half.exit_code, 0) << half.err;
+  EXPECT_THAT(half.err, HasSubstr("LightConv has no alignment of queries to keys; no picture of the encoder"));
+  EXPECT_TRUE(files("look_half").contains("heatmap_decoder_layer_1_half_step_2.csv"));
+  EXPECT_FALSE(files("look_half").contains("heatmap_encoder_layer_1_half_step_2.csv"));
+
+  train("none", "Linformer", "DynConv");
+  const ProgramResult none = look("none");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("no self-attention there has an alignment"));
+  EXPECT_FALSE(fs::exists(place_->path() / "look_none"));
+}
+
+TEST_F(Inspect, AUniversalStackHasALayerForEachApplication) {
+  place_->must({"train", "run.txtpb", "--steps", "2", "--run", "runs/universal", "--set", "model.universal=true",
+                "--set", "model.encoder.layers=3"});
+  place_->must(
+      {"inspect", "alignment", "--checkpoint", checkpoint("universal"), "--layer", "1,3", "--output", "steps"});
+  const auto steps = files("steps");
+  for (const char* layer : {"1", "3"}) {
+    const auto found = steps.find(std::string("heatmap_encoder_layer_") + layer + "_universal_step_2.csv");
+    ASSERT_NE(found, steps.end()) << layer;
+    expect_rows_sum_to_one(heatmap(found->second));
+  }
+}
+
 TEST_F(Inspect, WrongUseWritesNothing) {
   const auto align = [](std::vector<std::string> more) {
     std::vector<std::string> all = {"inspect", "alignment", "--checkpoint", checkpoint("R"), "--output", "new"};
