@@ -38,17 +38,31 @@ if(SYNTHESIZER_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${SYNTHESIZER_CCACHE})
 endif()
 
-# synthesizer_library(NAME SOURCES a.cc… LINKS target…): the one target of a folder.
+# What a target is made of: every .cc of its folder but EXCEPT, and ALSO what is elsewhere or generated; or ONLY these.
+macro(synthesizer_sources)
+  cmake_parse_arguments(ARG "" "" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
+  if(ARG_ONLY)
+    set(ARG_SOURCES ${ARG_ONLY})
+  else()
+    file(GLOB ARG_SOURCES CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cc)
+    if(ARG_EXCEPT)
+      list(REMOVE_ITEM ARG_SOURCES ${ARG_EXCEPT})
+    endif()
+    list(APPEND ARG_SOURCES ${ARG_ALSO})
+  endif()
+endmacro()
+
+# synthesizer_library(NAME [sources as above] LINKS target…): the one target of a folder.
 function(synthesizer_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  synthesizer_sources(${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
-# synthesizer_test(NAME SOURCES a_test.cc… LINKS target…): one GoogleTest program a folder, each of its tests a ctest test.
+# synthesizer_test(NAME [sources as above] LINKS target…): one GoogleTest program a folder, each of its tests a ctest test.
 function(synthesizer_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock_main)
@@ -63,10 +77,10 @@ function(synthesizer_test name)
     PROPERTIES TIMEOUT 900 ENVIRONMENT "${environment}")
 endfunction()
 
-# synthesizer_mpi_test(NAME RANKS n… SOURCES a_test.cc… LINKS target…): one GoogleTest program that every rank runs whole,
+# synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,
 # started by mpirun with each number of ranks: ctest tests NAME.n_ranks. It fails if any rank fails (tests/dist/mpi_main.h).
 function(synthesizer_mpi_test name)
-  cmake_parse_arguments(ARG "" "" "RANKS;SOURCES;LINKS" ${ARGN})
+  synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/dist/mpi_main.cc)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LINKS} dist GTest::gmock)

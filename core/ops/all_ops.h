@@ -58,6 +58,8 @@ inline constexpr std::array kAllOps = {
     OpEntry{"rms_norm_gradient", OpRole::kCompute},
     OpEntry{"embedding", OpRole::kCompute},
     OpEntry{"embedding_gradient", OpRole::kCompute},
+    OpEntry{"take", OpRole::kCompute},
+    OpEntry{"take_gradient", OpRole::kCompute},
     OpEntry{"relative_bias", OpRole::kCompute},
     OpEntry{"relative_bias_gradient", OpRole::kCompute},
     OpEntry{"dropout", OpRole::kCompute},

@@ -3,16 +3,30 @@
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
-namespace {
 
-// Every family of core/ops.
-using Family = std::span<const KernelEntry> (*)();
-constexpr Family kFamilies[] = {product_kernels,          elementwise_kernels, reduce_kernels,    softmax_kernels,
-                                shared_attention_kernels, rms_norm_kernels,    embedding_kernels, relative_bias_kernels,
-                                cross_entropy_kernels,    dropout_kernels,     shape_kernels,     update_kernels,
-                                window_kernels,           collective_kernels};
+// The list of all kernels: the entries of each family, one file each.
+std::span<const KernelEntry> product_kernels();
+std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> reduce_kernels();
+std::span<const KernelEntry> softmax_kernels();
+std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> rms_norm_kernels();
+std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> cross_entropy_kernels();
+std::span<const KernelEntry> dropout_kernels();
+std::span<const KernelEntry> shape_kernels();
+std::span<const KernelEntry> update_kernels();
+std::span<const KernelEntry> window_kernels();
+std::span<const KernelEntry> take_kernels();
+std::span<const KernelEntry> collective_kernels();
 
-}  // namespace
+std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
+  return {product_kernels(),          elementwise_kernels(), reduce_kernels(),    softmax_kernels(),
+          shared_attention_kernels(), rms_norm_kernels(),    embedding_kernels(), relative_bias_kernels(),
+          cross_entropy_kernels(),    dropout_kernels(),     shape_kernels(),     update_kernels(),
+          window_kernels(),           take_kernels(),        collective_kernels()};
+}
 
 CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa) {
   CHECK(threads >= 1, "{} threads", threads);
@@ -22,8 +36,9 @@ CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa) {
 }
 
 const KernelEntry& CpuKernelTable::entry(const Op& op) const {
-  for (const Family family : kFamilies)
-    for (const KernelEntry& entry : family())
+  static const auto families = cpu_kernel_entries();
+  for (const std::span<const KernelEntry> family : families)
+    for (const KernelEntry& entry : family)
       if (*entry.op == typeid(op)) return entry;
   fail("[{}] the CPU has no kernel for this op", op.name());
 }

@@ -1,10 +1,16 @@
 // The kernels of the CPU: float32 and float64, OpenMP threads, loops for the instructions the machine has.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "core/graph/kernel.h"
 #include "core/kernels/cpu/kernel_case.h"
 
 namespace synthesizer {
+
+// The entries of each family.
+std::vector<std::span<const KernelEntry>> cpu_kernel_entries();
 
 class CpuKernelTable : public KernelTable {
  public:

@@ -63,20 +63,4 @@ T* output(std::span<void* const> outputs, size_t i) {
   return static_cast<T*>(outputs[i]);
 }
 
-// The entries of each family, one file each.
-std::span<const KernelEntry> product_kernels();
-std::span<const KernelEntry> elementwise_kernels();
-std::span<const KernelEntry> reduce_kernels();
-std::span<const KernelEntry> softmax_kernels();
-std::span<const KernelEntry> shared_attention_kernels();
-std::span<const KernelEntry> rms_norm_kernels();
-std::span<const KernelEntry> embedding_kernels();
-std::span<const KernelEntry> relative_bias_kernels();
-std::span<const KernelEntry> cross_entropy_kernels();
-std::span<const KernelEntry> dropout_kernels();
-std::span<const KernelEntry> shape_kernels();
-std::span<const KernelEntry> update_kernels();
-std::span<const KernelEntry> window_kernels();
-std::span<const KernelEntry> collective_kernels();
-
 }  // namespace synthesizer

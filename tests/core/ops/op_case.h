@@ -42,20 +42,6 @@ struct OpCase {
   bool all_rules = false;  // every rule of the partition table fits the sizes, on 2 and on 4 ranks
 };
 
-// Rows, a file a family.
-std::vector<OpCase> elementwise_cases();
-std::vector<OpCase> product_cases();
-std::vector<OpCase> reduce_cases();
-std::vector<OpCase> shape_cases();
-std::vector<OpCase> normal_cases();  // softmax, rms_norm
-std::vector<OpCase> embedding_cases();
-std::vector<OpCase> dropout_cases();
-std::vector<OpCase> cross_entropy_cases();
-std::vector<OpCase> shared_attention_cases();
-std::vector<OpCase> update_cases();
-std::vector<OpCase> window_cases();
-std::vector<OpCase> leaf_cases();
-
 // All of them.
 const std::vector<OpCase>& all_cases();
 

@@ -284,11 +284,8 @@ TEST(AllOps, EveryKernelHasARow) {
   for (const std::type_info* collective :
        {&typeid(AllReduce), &typeid(ReduceScatter), &typeid(AllGather), &typeid(AllToAll)})
     classes.insert(collective->name());
-  for (const auto family :
-       {product_kernels, elementwise_kernels, reduce_kernels, softmax_kernels, shared_attention_kernels,
-        rms_norm_kernels, embedding_kernels, relative_bias_kernels, cross_entropy_kernels, dropout_kernels,
-        shape_kernels, update_kernels, window_kernels, collective_kernels})
-    for (const KernelEntry& entry : family()) EXPECT_TRUE(classes.contains(entry.op->name())) << entry.op->name();
+  for (const std::span<const KernelEntry> family : cpu_kernel_entries())
+    for (const KernelEntry& entry : family) EXPECT_TRUE(classes.contains(entry.op->name())) << entry.op->name();
 }
 
 }  // namespace
