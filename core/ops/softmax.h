@@ -10,10 +10,11 @@ struct SoftmaxOptions {
   std::string query;  // with `causal`: key j is seen by query i only if j <= i; both dims start at 0
   bool causal = false;
   bool addend = false;    // a second input is added to x, broadcast by name ([heads, length, memory_length] to x)
-  bool key_mask = false;  // a last input [batch, over] (i32): keys with 0 get weight exactly 0
+  bool key_mask = false;  // an input [batch, over] (i32): keys with 0 get weight exactly 0
+  bool segments = false;  // with `key_mask`, a last input [batch, query] (i32): a query sees the keys of its own number
 };
 
-// Inputs: x [, addend] [, key_mask]; y = softmax(x + addend) over the keys that may be seen, 0 elsewhere.
+// Inputs: x [, addend] [, key_mask [, segments]]; y = softmax(x + addend) over the keys that may be seen, 0 elsewhere.
 // A row with no key to see is all 0.
 class Softmax : public Op {
  public:
@@ -49,8 +50,8 @@ class SoftmaxGradient : public Op {
   SoftmaxOptions options_;
 };
 
-// `addend` and `key_mask` may be no value; the options' flags follow from them.
+// `addend`, `key_mask` and `segments` may be no value; the options' flags follow from them.
 Value softmax(Value x, const std::string& over, Value addend = {}, Value key_mask = {},
-              const std::string& causal_query = {});
+              const std::string& causal_query = {}, Value segments = {});
 
 }  // namespace synthesizer

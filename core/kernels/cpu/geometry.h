@@ -14,7 +14,7 @@ int64_t stride_of(const Shape& shape, const std::string& dim);
 
 // An index space of at most kMaxRank dims, the last fastest, with the strides of up to kTensors tensors in it.
 struct Walk {
-  static constexpr int kMaxRank = 12, kTensors = 3;
+  static constexpr int kMaxRank = 12, kTensors = 4;
   int rank = 0;
   int64_t size[kMaxRank];
   int64_t stride[kTensors][kMaxRank];

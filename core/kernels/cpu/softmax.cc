@@ -44,17 +44,19 @@ void scatter(const T* row, int64_t stride, int64_t n, T* y) {
   for (int64_t i = 0; i < n; ++i) y[i * stride] = row[i];
 }
 
-// One row for each of x (or y) and addend (or dy), of each thread.
+// A thread's rows: x (or y), addend (or dy), and the mask of the keys of one segment.
+int64_t thread_bytes(int64_t length, int64_t element) {
+  return (length * (2 * element + static_cast<int64_t>(sizeof(int32_t))) + 63) / 64 * 64;
+}
 int64_t workspace(const KernelCase& c, const std::string& over) {
-  const int64_t rows = 2 * c.out(0).size(over);
-  return c.context.threads * ((rows * size_of(c.outputs[0].dtype) + 63) / 64 * 64);
+  return c.context.threads * thread_bytes(c.out(0).size(over), size_of(c.outputs[0].dtype));
 }
 int64_t softmax_workspace(const KernelCase& c) { return workspace(c, c.as<Softmax>().options().over); }
 int64_t gradient_workspace(const KernelCase& c) { return workspace(c, c.as<SoftmaxGradient>().options().over); }
 
 template <typename T>
 T* thread_rows(void* workspace, int64_t length) {
-  const int64_t bytes = (2 * length * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+  const int64_t bytes = thread_bytes(length, sizeof(T));
   return reinterpret_cast<T*>(static_cast<std::byte*>(workspace) + bytes * omp_get_thread_num());
 }
 
@@ -66,7 +68,8 @@ class SoftmaxKernel : public Kernel {
     const Shape none;
     const Shape& addend = options_.addend ? c.in(1) : none;
     const Shape& mask = options_.key_mask ? c.in(options_.addend ? 2 : 1) : none;
-    const Shape* shapes[3] = {&c.in(0), &addend, &mask};
+    const Shape& segments = options_.segments ? c.in(c.inputs.size() - 1) : none;
+    const Shape* shapes[4] = {&c.in(0), &addend, &mask, &segments};
     walk_ = Walk(rows_.dims, shapes);
     stride_ = stride_of(c.in(0), options_.over);
     addend_stride_ = stride_of(addend, options_.over);
@@ -78,14 +81,16 @@ class SoftmaxKernel : public Kernel {
     const T* x = input<T>(inputs, 0);
     const T* addend = options_.addend ? input<T>(inputs, 1) : nullptr;
     const int32_t* mask = options_.key_mask ? input<int32_t>(inputs, options_.addend ? 2 : 1) : nullptr;
+    const int32_t* segments = options_.segments ? input<int32_t>(inputs, inputs.size() - 1) : nullptr;
     T* y = output<T>(outputs, 0);
     parallel_ranges(context_.threads, rows_.count, 8 * rows_.length, [&](int64_t begin, int64_t end) {
       T* buffer = thread_rows<T>(workspace, rows_.length);
       for (int64_t row = begin; row < end; ++row) {
         int64_t at[Walk::kTensors];
         walk_.offsets(row, at);
-        one(x + at[0], addend == nullptr ? nullptr : addend + at[1], mask == nullptr ? nullptr : mask + at[2],
-            y + at[0], rows_.seen(row), buffer);
+        const int32_t* keys = mask == nullptr ? nullptr : mask + at[2];
+        if (segments != nullptr) keys = of_segment(keys, segments[at[3]], buffer);
+        one(x + at[0], addend == nullptr ? nullptr : addend + at[1], keys, y + at[0], rows_.seen(row), buffer);
       }
     });
     context_.count(&KernelCounters::softmax_runs, 1);
@@ -93,6 +98,13 @@ class SoftmaxKernel : public Kernel {
   }
 
  private:
+  // 1 for the keys of this segment, behind the two rows of the buffer.
+  const int32_t* of_segment(const int32_t* keys, int32_t segment, T* buffer) const {
+    int32_t* mask = reinterpret_cast<int32_t*>(buffer + 2 * rows_.length);
+    for (int64_t j = 0; j < rows_.length; ++j) mask[j] = keys[j] != 0 && keys[j] == segment ? 1 : 0;
+    return mask;
+  }
+
   void one(const T* x, const T* addend, const int32_t* mask, T* y, int64_t seen, T* buffer) const {
     const auto& softmax = context_.loops.of<T>().softmax;
     const int64_t n = rows_.length;

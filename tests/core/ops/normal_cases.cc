@@ -11,11 +11,13 @@ namespace synthesizer {
 namespace {
 
 // One row of the softmax at a time: the largest logit of the keys that are seen, their sum, the quotients.
-Tensor naive_softmax(Tensor x, const SoftmaxOptions& options, const Tensor* addend, const Tensor* mask) {
+Tensor naive_softmax(Tensor x, const SoftmaxOptions& options, const Tensor* addend, const Tensor* mask,
+                     const Tensor* segments = nullptr) {
   const std::string& over = options.over;
   if (addend != nullptr) each(x.shape, [&](const Index& i) { x(i) += (*addend)(i); });
   const auto seen = [&](const Index& i) {
-    return !(options.causal && i.at(over) > i.at(options.query)) && !(mask != nullptr && (*mask)(i) == 0);
+    return !(options.causal && i.at(over) > i.at(options.query)) && !(mask != nullptr && (*mask)(i) == 0) &&
+           !(segments != nullptr && (*mask)(i) != (*segments)(i));
   };
   Tensor y(x.shape);
   each(x.shape.without(over), [&](const Index& row) {
@@ -45,20 +47,25 @@ OpCase softmax_row(const SoftmaxRow& r) {
   c.inputs = {{"x", r.x, -4, 4}};
   if (r.options.addend) c.inputs.push_back({"addend", r.addend, -2, 2});
   if (r.options.key_mask) {
-    c.inputs.push_back(
-        {"mask", {kBatch(r.x.size("batch")), kMemoryLength(r.x.size("memory_length"))}, 0, 1, DType::kInt32});
-    c.adjust = [](std::vector<Tensor>& in) {  // the last example has no key to see
-      Tensor& mask = in.back();
+    const double documents = r.options.segments ? 3 : 1;
+    const Dim batch = kBatch(r.x.size("batch"));
+    c.inputs.push_back({"mask", {batch, kMemoryLength(r.x.size("memory_length"))}, 0, documents, DType::kInt32});
+    if (r.options.segments)
+      c.inputs.push_back({"segments", {batch, kLength(r.x.size("length"))}, 0, documents, DType::kInt32});
+    c.adjust = [at = 1u + r.options.addend](std::vector<Tensor>& in) {  // the last example has no key to see
+      Tensor& mask = in[at];
       const int64_t last = mask.shape.size("batch") - 1;
       for (int64_t j = 0; j < mask.shape.size("memory_length"); ++j)
         mask(Index{{"batch", last}, {"memory_length", j}}) = 0;
     };
   }
   c.build = [o = r.options](Graph&, In in, DType) {
-    return std::vector{softmax(in[0], o.over, o.addend ? in[1] : Value(), o.key_mask ? in.back() : Value(), o.query)};
+    return std::vector{softmax(in[0], o.over, o.addend ? in[1] : Value(), o.key_mask ? in[1u + o.addend] : Value(),
+                               o.query, o.segments ? in.back() : Value())};
   };
   c.reference = [o = r.options](const auto& in) {
-    return std::vector{naive_softmax(in[0], o, o.addend ? &in[1] : nullptr, o.key_mask ? &in.back() : nullptr)};
+    return std::vector{naive_softmax(in[0], o, o.addend ? &in[1] : nullptr, o.key_mask ? &in[1u + o.addend] : nullptr,
+                                     o.segments ? &in.back() : nullptr)};
   };
   c.all_rules = r.all_rules;
   return c;
@@ -70,7 +77,7 @@ OpCase softmax_gradient_row(const SoftmaxRow& r) {
   c.label = r.label;
   c.inputs = {{"y", r.x, -4, 4}, {"dy", r.x}};
   SoftmaxOptions options = r.options;
-  options.addend = options.key_mask = false;
+  options.addend = options.key_mask = options.segments = false;
   c.adjust = [options](std::vector<Tensor>& in) {
     in[0] = naive_softmax(in[0], options, nullptr, nullptr);
     for (double& y : in[0].data) y = static_cast<float>(y);
@@ -141,6 +148,7 @@ std::vector<OpCase> normal_cases() {
   const Shape even{kBatch(4), kHeads(4), kLength(8), kMemoryLength(8)};
   const std::string keys = "memory_length";
   const SoftmaxOptions plain{keys}, causal{keys, "length", true}, all{keys, "length", true, true, true};
+  const SoftmaxOptions documents{keys, "", false, false, true, true}, packed{keys, "length", true, true, true, true};
   std::vector<OpCase> rows;
   for (const SoftmaxRow& r : std::vector<SoftmaxRow>{
            {"plain", scores, plain},
@@ -155,6 +163,9 @@ std::vector<OpCase> normal_cases() {
            {"addend_heads", scores, {keys, "", false, true, false}, {kHeads(5)}},
            {"mask", scores, {keys, "", false, false, true}},
            {"all", scores, all, shared},
+           {"documents", scores, documents},
+           {"packed", square, packed, {kHeads(1), kLength(33), kMemoryLength(33)}},
+           {"even_packed", even, packed, {kHeads(4), kLength(8), kMemoryLength(8)}, true},
            {"even", even, {keys, "", false, true, true}, {kHeads(4), kLength(8), kMemoryLength(8)}, true},
            {"even_causal", even, all, {kHeads(4), kLength(8), kMemoryLength(8)}, true},
        }) {
