@@ -41,10 +41,10 @@ Value shown(const Scope& scope, Value alignment, const AttentionTerms& terms) {
   return alignment;
 }
 
-// A mask of its own for every weight leaves nothing to share; nor is there one alignment to look at where each example
-// has its own masked keys.
+// A mask of its own for every weight leaves nothing to share, nor do documents of a row; nor is there one alignment to
+// look at where each example has its own masked keys.
 bool is_shared(const Scope& scope, const AttentionTerms& terms) {
-  return !drops_weights(scope) && (terms.output.empty() || !terms.key_mask);
+  return !drops_weights(scope) && !terms.segments && (terms.output.empty() || !terms.key_mask);
 }
 
 Value apply_alignment(const Scope& scope, Logits logits, Value values, const AttentionTerms& terms) {
@@ -57,7 +57,8 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
     logits = {.shared = {}, .own = broadcast(logits.shared, Shape(dims))};
   }
   if (logits.own) {
-    const Value weights = shown(scope, softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query), terms);
+    const Value weights =
+        shown(scope, softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query, terms.segments), terms);
     return einsum_to(drop_weights(scope, weights), values, joined);
   }
   const Value weights = shown(scope, softmax(logits.shared, kMemoryLength, {}, {}, query), terms);
@@ -76,8 +77,12 @@ Value attend(const Scope& scope, const AttentionConfig& config, const AttentionS
 
 Value self_attention(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, Value x,
                      const AttentionTerms& terms) {
-  const AttentionInput in{
-      .x = x, .memory = rename(x, kLength, kMemoryLength), .key_mask = terms.key_mask, .causal = terms.causal};
+  const AttentionInput in{.x = x,
+                          .memory = rename(x, kLength, kMemoryLength),
+                          .key_mask = terms.key_mask,
+                          .segments = terms.segments,
+                          .positions = terms.positions,
+                          .causal = terms.causal};
   if (const auto alone = standalone_attention(config.kind, config, sizes)) return alone->attend(scope, in);
   return attend(scope, config, sizes, in, terms);
 }

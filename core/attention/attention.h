@@ -13,10 +13,12 @@ namespace synthesizer {
 
 // What one attention of one layer is given besides its configuration.
 struct AttentionTerms {
-  Value bias;      // [heads, length, memory_length], added to the logits; or no value
-  Value key_mask;  // [batch, memory_length] i32, 0 where a key may not be seen; or no value
+  Value bias = {};       // [heads, length, memory_length], added to the logits; or no value
+  Value key_mask = {};   // [batch, memory_length] i32, 0 where a key may not be seen; or no value
+  Value segments = {};   // [batch, length] i32 of packed rows: a query sees the keys whose key_mask is its own number
+  Value positions = {};  // [batch, length] i32 of packed rows: of tokens in their documents; no value: in their rows
   bool causal = false;
-  std::string output;  // the alignment becomes the graph's output of this name; "": it does not
+  std::string output = {};  // the alignment becomes the graph's output of this name; "": it does not
 };
 
 // x [batch, length, model] attends to itself; gives the same dims. Parameters under `scope`: those of the functions,

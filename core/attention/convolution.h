@@ -2,17 +2,22 @@
 // appendix A.2 of the paper.
 #pragma once
 
-#include "core/attention/synthesizing_function.h"
+#include "core/attention/position_layer.h"
+#include "core/attention/windows.h"
+#include "core/ops/window.h"
 
 namespace synthesizer {
 
 class Convolution : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
-  Value alignment(const Scope& scope, const AttentionInput& in) const override;
-};
 
-// What a filter of this width sees at each position of in.x, padding as 0: [batch, length, window, model].
-Value windows(const AttentionInput& in, int64_t width);
+  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+    const int64_t width = config_.filter_width, d = sizes_.d_model;
+    const Dim heads = kHeads(sizes_.num_heads), positions = kMemoryPosition(config_.max_length);
+    const Value weight = scope.parameter("conv.w", {kWindow(width), kModel(d), heads, positions}, fan_in(width * d));
+    return position_layer(windows(in, width), weight, scope.parameter("conv.b", {heads, positions}, zeros()), in);
+  }
+};
 
 }  // namespace synthesizer

@@ -1,5 +1,6 @@
 #include "core/attention/convolution_layers.h"
 
+#include "core/attention/windows.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape.h"
@@ -12,10 +13,6 @@ const DimName kHalves{"halves"};
 
 }  // namespace
 
-int64_t ConvolutionLayers::before(const AttentionInput& in) const {
-  return window_before(config.filter_width, in.causal);
-}
-
 Value ConvolutionLayers::input(const AttentionInput& in) const {
   const Shape shape{kModel(sizes.d_model), kHalves(2), heads(), head()};
   const Value weight = scope.parameter("in_proj.weight", shape, unit_normal(sizes.d_model));
@@ -24,6 +21,11 @@ Value ConvolutionLayers::input(const AttentionInput& in) const {
   };
   const Value linear = half(0), gate = half(1);
   return live(linear * sigmoid(gate), in);
+}
+
+Value ConvolutionLayers::convolve(Value u, Value weights, const AttentionInput& in) const {
+  const int64_t before = window_before(config.filter_width, in.causal);
+  return window(u, within_document(weights, in, before), before);
 }
 
 Value ConvolutionLayers::output(Value y) const {

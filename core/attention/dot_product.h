@@ -1,14 +1,19 @@
 // V: S(X) = (X Wq)(X Wk)ᵀ, Vaswani et al. 2017. T5 has no 1/sqrt(e) at run time: it is in the query's initial values.
 #pragma once
 
-#include "core/attention/synthesizing_function.h"
+#include "core/attention/projections.h"
+#include "core/ops/einsum.h"
 
 namespace synthesizer {
 
 class DotProduct : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
-  Value alignment(const Scope& scope, const AttentionInput& in) const override;
+
+  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+    const Value query = project_query(scope, config_, sizes_, in), key = project_key(scope, config_, sizes_, in);
+    return einsum_to(query, key, {kBatch, kHeads, kLength, kMemoryLength});
+  }
 };
 
 }  // namespace synthesizer

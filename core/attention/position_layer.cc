@@ -7,9 +7,9 @@ namespace synthesizer {
 
 Value position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in) {
   for (Value* value : {&weight, &bias})
-    if (*value) *value = weighted(leading(*value, kMemoryPosition, kMemoryLength, in.memory_length()), in);
-  const Value product = einsum_to(hidden, weight, {kBatch, kHeads, kLength, kMemoryLength});
-  return bias ? product + bias : product;
+    if (*value) *value = weighted(leading_keys(*value, in), in);
+  const Value product = einsum_to(hidden, weight, {kBatch, kHeads, kLength, kMemoryPosition});
+  return at_keys(bias ? product + bias : product, in);
 }
 
 }  // namespace synthesizer

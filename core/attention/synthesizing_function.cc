@@ -1,29 +1,36 @@
 #include "core/attention/synthesizing_function.h"
 
 #include "core/base/error.h"
-#include "core/ops/cast.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape.h"
+#include "core/ops/take.h"
 
 namespace synthesizer {
+namespace {
 
-Value weighted(Value x, const AttentionInput& in) { return in.weight ? x * in.weight : x; }
-
-Value live(Value x, const AttentionInput& in) {
-  if (!in.key_mask || in.causal) return x;
-  const bool of_queries = x.shape().has(kLength.name);
-  return x * cast(of_queries ? rename(in.key_mask, kMemoryLength, kLength) : in.key_mask, x.dtype());
-}
-
-void check_length(int64_t size, int64_t max_length) {
+Value leading(Value x, const std::string& dim, int64_t size) {
+  const int64_t max_length = x.shape().size(dim);
   if (size > max_length)
     fail_usage("[attention] the batch is longer than the model: got length {}, expected at most max_length {}", size,
                max_length);
+  return size == max_length ? x : slice(x, dim, 0, size);
 }
 
-Value leading(Value x, const std::string& position, const std::string& length, int64_t size) {
-  check_length(size, x.shape().size(position));
-  return truncate(x, position, length, size);
+}  // namespace
+
+Value weighted(Value x, const AttentionInput& in) { return in.weight ? x * in.weight : x; }
+
+Value leading_keys(Value x, const AttentionInput& in) { return leading(x, kMemoryPosition, in.memory_length()); }
+
+Value at_queries(Value x, const AttentionInput& in) {
+  const Value rows = leading(x, kPosition, in.length());
+  return in.positions ? take(rows, kPosition, in.positions) : rename(rows, kPosition, kLength);
+}
+
+Value at_keys(Value x, const AttentionInput& in) {
+  const Value columns = leading_keys(x, in);
+  if (!in.positions) return rename(columns, kMemoryPosition, kMemoryLength);
+  return take(columns, kMemoryPosition, rename(in.positions, kLength, kMemoryLength));
 }
 
 }  // namespace synthesizer

@@ -19,12 +19,14 @@ struct AttentionSizes {
 };
 
 struct AttentionInput {
-  Value x = {};         // [batch, length, model]: what the queries are made of
-  Value memory = {};    // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
-  Value values = {};    // [batch, memory_length, heads, head]
-  Value weight = {};    // [] or [heads], of this part in a mixture; no value: 1
-  Value key_mask = {};  // [batch, memory_length] i32, 0 for padding; or no value
-  bool causal = false;  // no position sees those after it
+  Value x = {};          // [batch, length, model]: what the queries are made of
+  Value memory = {};     // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
+  Value values = {};     // [batch, memory_length, heads, head]
+  Value weight = {};     // [] or [heads], of this part in a mixture; no value: 1
+  Value key_mask = {};   // [batch, memory_length] i32, 0 for padding; or no value
+  Value segments = {};   // [batch, length] i32 of a packed row: the document of each query; or no value
+  Value positions = {};  // [batch, length] i32: of each token in its document; no value: in its row
+  bool causal = false;   // no position sees those after it
 
   int64_t length() const { return x.shape().size(kLength.name); }
   int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
@@ -47,15 +49,10 @@ class SynthesizingFunction {
 // x, or weight · x where the part has a weight. A part multiplies what is smallest.
 Value weighted(Value x, const AttentionInput& in);
 
-// x [batch, length or memory_length, …] with 0 at positions that are padding, for functions that look at neighbours: a
-// window must not see what padding holds. Causal windows only look back, where no padding is: x itself.
-Value live(Value x, const AttentionInput& in);
-
-// The leading `size` positions of a parameter sized by position (size max_length), under the name that the batch's
-// length has. Throws UsageError if there are not so many.
-Value leading(Value x, const std::string& position, const std::string& length, int64_t size);
-
-// Throws UsageError unless size <= max_length.
-void check_length(int64_t size, int64_t max_length);
+// What is sized by position, of which the batch needs no more than it is long. Throw UsageError where x has not so
+// many.
+Value leading_keys(Value x, const AttentionInput& in);  // the first of memory_position
+Value at_queries(Value x, const AttentionInput& in);    // position → length: each query's row
+Value at_keys(Value x, const AttentionInput& in);       // memory_position → memory_length: each key's column
 
 }  // namespace synthesizer

@@ -110,7 +110,7 @@ void check_attention(const AttentionConfig& config, std::string_view where) {
   if (has("Conv") || has("ConvBottleneck") || has("LightConv") || has("DynConv"))
     check_least("filter_width", config.filter_width, 1);
   if (has("LightConv") || has("DynConv")) check_least("conv_heads", config.conv_heads, 0);
-  if (has("FD")) dense_factor(config);
+  if (has("FD")) FactorizedDense::first_factor(config);
   const bool dense = has("D") || has("FD");
   if (config.share_query && !(dense && has("V")))
     fail_usage("{}: share_query: got true with '{}', expected D or FD in a mixture with V", where, config.kind);

@@ -48,10 +48,9 @@ Value self_attention_block(const Scope& layer, const ModelConfig& config, const 
 }
 
 Value cross_attention_block(const Scope& layer, const ModelConfig& config, bool scale, Value x, Value memory,
-                            Value memory_mask) {
+                            const AttentionTerms& terms) {
   const Scope scope(layer, "cross_attention");
   const Value normal = normalize(scope, config, "norm", x);
-  const AttentionTerms terms{.bias = {}, .key_mask = memory_mask, .causal = false};
   return x + scope.dropout(cross_attention(scope, attention_sizes(config), scale, normal, memory, terms));
 }
 

@@ -14,9 +14,9 @@ Value normalize(const Scope& scope, const ModelConfig& config, std::string_view 
 // All take and give x [batch, length, model]; `layer` is the layer's scope, the sublayer's names are theirs.
 Value self_attention_block(const Scope& layer, const ModelConfig& config, const AttentionConfig& attention, Value x,
                            const AttentionTerms& terms);
-// memory: [batch, memory_length, model]. `scale` as in AttentionConfig.
+// memory: [batch, memory_length, model], of which `terms` has the key mask. `scale` as in AttentionConfig.
 Value cross_attention_block(const Scope& layer, const ModelConfig& config, bool scale, Value x, Value memory,
-                            Value memory_mask);
+                            const AttentionTerms& terms);
 Value feed_forward_block(const Scope& layer, const ModelConfig& config, Value x);
 
 }  // namespace synthesizer

@@ -13,6 +13,12 @@ enum class Structure {
   kEncoderClassifier,  // the encoder alone, the mean of its live positions into a linear layer
 };
 
+// Where what is sized by position (R, D, …) finds a token of a row that holds several documents.
+enum class PackedPositions {
+  kDocument,  // by its place in its document: as where the document is alone, and in decoding
+  kRow,       // by its place in the row: mesh-tensorflow's training
+};
+
 struct ModelConfig {
   Structure structure = Structure::kEncoderDecoder;
   int64_t vocab = 0;         // ids that may occur: softmax and label smoothing count these
@@ -30,6 +36,7 @@ struct ModelConfig {
   int64_t max_distance = 128;
   bool gated_gelu = false;  // feed-forward of T5 1.1 instead of ReLU
   bool tie_output = true;   // logits = (x / sqrt(d_model))·Eᵀ; false: an output matrix of its own
+  PackedPositions packed_positions = PackedPositions::kDocument;
   bool universal = false;   // one layer's weights applied `layers` times, a trained vector added before each
   int64_t num_classes = 0;  // of the classifier
   double norm_eps = 1e-6;

@@ -21,13 +21,23 @@ ModelInputs add_inputs(Graph& graph, const ModelConfig& config, const BatchShape
   const Dim batch = kBatch(shape.batch);
   const bool classifier = config.structure == Structure::kEncoderClassifier;
   const Shape target = classifier ? Shape{batch} : Shape{batch, kLength(shape.target_length)};
+  const bool positions = options.packed && config.packed_positions == PackedPositions::kDocument;
+  const auto ids = [&](const char* name, int64_t length) {
+    return input(graph, name, DType::kInt32, {batch, kLength(length)});
+  };
   ModelInputs in;
   if (config.structure != Structure::kDecoder) {
-    in.inputs = input(graph, "inputs", DType::kInt32, {batch, kLength(shape.source_length)});
-    if (options.input_mask)
+    in.inputs = ids("inputs", shape.source_length);
+    if (options.packed) in.input_segments = ids("input_segments", shape.source_length);
+    if (positions) in.input_positions = ids("input_positions", shape.source_length);
+    if (options.input_mask && !options.packed)
       in.input_mask = input(graph, "input_mask", DType::kInt32, {batch, kMemoryLength(shape.source_length)});
   }
-  if (!classifier) in.decoder_inputs = input(graph, "decoder_inputs", DType::kInt32, target);
+  if (!classifier) {
+    in.decoder_inputs = ids("decoder_inputs", shape.target_length);
+    if (options.packed) in.target_segments = ids("target_segments", shape.target_length);
+    if (positions) in.target_positions = ids("target_positions", shape.target_length);
+  }
   if (options.loss) {
     in.targets = input(graph, "targets", DType::kInt32, target);
     in.weights = input(graph, "weights", options.dtype, target);
@@ -73,6 +83,8 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
   check_model(config);
   if (options.next_logits && config.structure == Structure::kEncoderClassifier)
     fail_usage("[model] next_logits: got a classifier, expected a structure that has a next token");
+  if (options.packed && config.structure == Structure::kEncoderClassifier)
+    fail_usage("[model] packed rows: got a classifier, expected a structure that has a target for each document");
   Model model;
   model.inputs = add_inputs(graph, config, shape, options);
   const bool train = options.mode == Mode::kTrain;

@@ -31,6 +31,7 @@ struct ModelOptions {
   DType dtype = DType::kFloat32;  // of parameters and activations
   uint64_t seed = 0;              // of dropout
   bool input_mask = true;         // whether the encoder's input may have padding
+  bool packed = false;            // whether rows hold several documents, each apart from the others; no classifier's do
   bool loss = true;
   bool logits = false;       // all of them: for tests and small models
   bool next_logits = false;  // those at one position, given at run time: for decoding
@@ -45,11 +46,15 @@ struct ModelInputs {
   Value inputs;          // [batch, length] i32
   Value input_mask;      // [batch, memory_length] i32: 1 for a token, 0 for padding
   Value decoder_inputs;  // [batch, length] i32: the targets one to the right, 0 first; a classifier has none
-  Value targets;         // [batch, length] i32; of a classifier [batch], as are weights and nll
-  Value weights;         // [batch, length], of each target: 0 for padding and for rows that only fill up the batch
-  Value denominator;     // []: the sum of the global batch's weights
-  Value step;            // i64 []
-  Value position;        // i64 []: of next_logits
+  // Of packed rows, i32 [batch, length]: the number of each token's document, from 1, neighbours alike, 0 for padding,
+  // a document's input and target alike; and the token's place in it, where packed_positions has a use for it.
+  Value input_segments, input_positions;    // of the inputs, in the place of input_mask
+  Value target_segments, target_positions;  // of decoder_inputs and targets
+  Value targets;                            // [batch, length] i32; of a classifier [batch], as are weights and nll
+  Value weights;      // [batch, length], of each target: 0 for padding and for rows that only fill up the batch
+  Value denominator;  // []: the sum of the global batch's weights
+  Value step;         // i64 []
+  Value position;     // i64 []: of next_logits
 };
 
 // No value for what was not asked for. `loss`, `logits` and `next_logits` are differentiable values; the sums are

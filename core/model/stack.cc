@@ -33,7 +33,9 @@ Value apply_layer(const Scope& scope, const ModelConfig& config, const Attention
   }
   const Scope layer(scope, fmt::format("layers.{}", config.universal ? 0 : i));
   x = self_attention_block(layer, config, attention, x, terms);
-  if (in.memory) x = cross_attention_block(layer, config, attention.scale, x, in.memory, in.memory_mask);
+  if (in.memory)
+    x = cross_attention_block(layer, config, attention.scale, x, in.memory,
+                              {.key_mask = in.memory_mask, .segments = in.segments});
   return feed_forward_block(layer, config, x);
 }
 
@@ -45,7 +47,9 @@ std::string alignment_output(std::string_view stack, int64_t layer) {
 
 Value stack(const Scope& scope, const ModelConfig& config, const AttentionConfig& attention, int64_t layers,
             const StackInput& in) {
-  AttentionTerms terms{.bias = {}, .key_mask = in.key_mask, .causal = in.causal};
+  AttentionTerms terms{
+      .key_mask = in.key_mask, .segments = in.segments, .positions = in.positions, .causal = in.causal};
+  if (in.segments) terms.key_mask = rename(in.segments, kLength, kMemoryLength);
   if (config.relative_bias) terms.bias = shared_bias(scope, config, in.x.shape().size(kLength.name), in.causal);
   Value x = scope.dropout(in.x);
   const std::vector<int64_t>& shown = scope.context().alignments;

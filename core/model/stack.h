@@ -11,10 +11,12 @@ namespace synthesizer {
 std::string alignment_output(std::string_view stack, int64_t layer);
 
 struct StackInput {
-  Value x;            // [batch, length, model], embedded
-  Value key_mask;     // [batch, memory_length] i32 over the stack's own positions; or no value
-  Value memory;       // [batch, memory_length, model], of the encoder; no value: no cross-attention
-  Value memory_mask;  // [batch, memory_length] i32 over the memory; or no value
+  Value x = {};            // [batch, length, model], embedded
+  Value key_mask = {};     // [batch, memory_length] i32 over the stack's own positions; or no value
+  Value segments = {};     // [batch, length] i32 of packed rows, in the place of key_mask: the document of each token
+  Value positions = {};    // [batch, length] i32 of packed rows: the place of each token in its document; or no value
+  Value memory = {};       // [batch, memory_length, model], of the encoder; no value: no cross-attention
+  Value memory_mask = {};  // [batch, memory_length] i32 over the memory, of packed rows their documents; or no value
   bool causal = false;
 };
 

@@ -53,11 +53,11 @@ TEST(CheckAttention, JudgesTheMixture) {
 }
 
 TEST(CheckAttention, JudgesTheFactors) {
-  EXPECT_EQ(dense_factor({.max_length = 512}), 32);
-  EXPECT_EQ(dense_factor({.max_length = 16}), 4);
-  EXPECT_EQ(dense_factor({.max_length = 17}), 17);
-  EXPECT_EQ(dense_factor({.max_length = 511}), 73);
-  EXPECT_EQ(dense_factor({.max_length = 512, .factor_a = 8}), 8);
+  EXPECT_EQ(FactorizedDense::first_factor({.max_length = 512}), 32);
+  EXPECT_EQ(FactorizedDense::first_factor({.max_length = 16}), 4);
+  EXPECT_EQ(FactorizedDense::first_factor({.max_length = 17}), 17);
+  EXPECT_EQ(FactorizedDense::first_factor({.max_length = 511}), 73);
+  EXPECT_EQ(FactorizedDense::first_factor({.max_length = 512, .factor_a = 8}), 8);
   EXPECT_THROW(check_attention({.kind = "FD", .max_length = 16, .factor_a = 5}), UsageError);
   EXPECT_THROW(check_attention({.kind = "FR", .factor_rank = 0}), UsageError);
 }

@@ -33,6 +33,7 @@ class ModelRun {
   // "loss", "nll_sum", "logits", "next_logits", "gradient.NAME", where the setting has them.
   std::vector<double> output(const std::string& name);
   std::vector<std::string> outputs() const;
+  bool has_input(const std::string& name) const { return program_->has_input(name); }
   // This rank's rows.
   std::span<double> input(const char* name) { return program_->input<double>(name); }
   std::span<int32_t> ids(const char* name) { return program_->input<int32_t>(name); }
