@@ -21,6 +21,7 @@ struct Slot {
   std::vector<int32_t> decoder_inputs;
   std::vector<int32_t> targets;
   std::vector<float> weights;
+  std::vector<int32_t> segments;
   ExampleBatch batch;
 };
 
@@ -99,10 +100,12 @@ Loader::Worker::Worker(Corpus corpus, const CorpusRange& range, const Objective&
     slot.decoder_inputs.resize(target_size);
     slot.targets.resize(target_size);
     slot.weights.resize(target_size);
+    slot.segments.resize(static_cast<size_t>(rows * objective.segments_length()));
     slot.batch = {.inputs = slot.inputs,
                   .decoder_inputs = slot.decoder_inputs,
                   .targets = slot.targets,
                   .weights = slot.weights,
+                  .segments = slot.segments,
                   .rows = rows};
   }
   start(options.start);
@@ -204,7 +207,8 @@ void Loader::Worker::fill_row(Slot& slot, int64_t row, ExamplePosition position)
   const ExampleRow out{.inputs = row_of(slot.inputs, row, objective_.input_length()),
                        .decoder_inputs = row_of(slot.decoder_inputs, row, objective_.target_length()),
                        .targets = row_of(slot.targets, row, objective_.target_length()),
-                       .weights = row_of(slot.weights, row, objective_.target_length())};
+                       .weights = row_of(slot.weights, row, objective_.target_length()),
+                       .segments = row_of(slot.segments, row, objective_.segments_length())};
   ++rows_made_;
   if (position.example >= windows_) {
     objective_.make_filler(out);

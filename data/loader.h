@@ -35,6 +35,7 @@ struct ExampleBatch {
   std::span<const int32_t> decoder_inputs;  // [rows, target_length]
   std::span<const int32_t> targets;         // [rows, target_length]
   std::span<const float> weights;           // [rows, target_length]
+  std::span<const int32_t> segments;        // [rows, target_length] of packed rows, else empty
   int64_t rows = 0;
   int64_t live_targets = 0;         // of these rows
   int64_t global_live_targets = 0;  // of the whole batch, all ranks: the loss' denominator

@@ -20,6 +20,8 @@ Objective::Objective(const ObjectiveOptions& options, const Vocabulary& vocabula
     raw_length_ = live_targets_ = target_length_;
     return;
   }
+  if (options.packed)
+    fail_usage("packed rows: got span denoising, whose windows run across documents, expected causal");
   const SpanNoiseSizes sizes =
       span_noise_sizes_for_inputs(input_length_, options.noise_density, options.mean_span_length);
   raw_length_ = sizes.raw_length;
@@ -51,6 +53,8 @@ void Objective::make(std::span<const int32_t> window, const ExampleKey& key, con
   }
   std::fill(row.targets.begin() + live, row.targets.end(), Vocabulary::kPad);
   shift_right(row.targets, row.decoder_inputs);
+  if (options_.packed)
+    part_documents(row.targets.first(window.size()), row.segments, row.decoder_inputs, vocabulary_.eos);
   std::fill(row.weights.begin(), row.weights.begin() + live, 1.0f);
   std::fill(row.weights.begin() + live, row.weights.end(), 0.0f);
 }
@@ -62,6 +66,7 @@ void Objective::make_filler(const ExampleRow& row) const {
   std::fill(row.targets.begin(), row.targets.end(), Vocabulary::kPad);
   std::fill(row.decoder_inputs.begin(), row.decoder_inputs.end(), Vocabulary::kPad);
   std::fill(row.weights.begin(), row.weights.end(), 0.0f);
+  std::fill(row.segments.begin(), row.segments.end(), 1);  // as above: live, of weight 0
 }
 
 }  // namespace synthesizer

@@ -18,6 +18,7 @@ struct ObjectiveOptions {
   double noise_density = 0.15;    // span denoising: fraction of tokens that is masked
   double mean_span_length = 3.0;  // span denoising: tokens of a noise span
   int32_t sentinels = 100;
+  bool packed = false;  // causal: the documents of a window, which end with eos, are each apart
 };
 
 // One row of a batch. Lengths in tokens; live targets have weight 1, padding 0.
@@ -26,6 +27,7 @@ struct ExampleRow {
   std::span<int32_t> decoder_inputs;  // target_length: the targets shifted right by one, pad first
   std::span<int32_t> targets;         // target_length
   std::span<float> weights;           // target_length
+  std::span<int32_t> segments;        // packed: target_length, else empty: the number of each target's document, from 1
 };
 
 // Which example: everything random about it is a function of these three.
@@ -41,6 +43,7 @@ class Objective {
   Objective(const ObjectiveOptions& options, const Vocabulary& vocabulary);
 
   ObjectiveKind kind() const { return options_.kind; }
+  bool packed() const { return options_.packed; }
   int64_t raw_length() const { return raw_length_; }      // tokens of a window: 568 for 512 inputs
   int64_t input_length() const { return input_length_; }  // 0 for causal
   int64_t target_length() const { return target_length_; }
@@ -48,8 +51,11 @@ class Objective {
   int64_t live_targets() const { return live_targets_; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
+  // Values of a row's segments.
+  int64_t segments_length() const { return options_.packed ? target_length_ : 0; }
+
   // Fills the row from raw_length() tokens; a shorter text (causal: from one token, else from two) leaves padding with
-  // weight 0 at the ends. Pure; allocates nothing.
+  // weight 0, of segment 0, at the ends. Pure; allocates nothing.
   void make(std::span<const int32_t> window, const ExampleKey& key, const ExampleRow& row) const;
   // A row that only fills up a batch: all weights 0.
   void make_filler(const ExampleRow& row) const;

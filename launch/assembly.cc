@@ -15,6 +15,7 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   options.model = model_config(run, vocabulary);
   options.shape = {run.data().batch(), run.data().input_length(), run.data().target_length()};
   options.input_mask = options.model.structure == Structure::kEncoderClassifier;  // texts of any length
+  options.packed = run.data().packing() == config::Data::DOCUMENTS;
   options.loss = loss_config(run);
   options.optimizer = optimizer_config(run);
   options.dtype = run_dtype(run);

@@ -24,7 +24,8 @@ class LoaderSource : public BatchSource {
               from->targets,
               from->weights,
               static_cast<double>(from->global_live_targets),
-              {from->next.epoch, from->next.example}};
+              {from->next.epoch, from->next.example},
+              from->segments};
     return &batch_;
   }
 

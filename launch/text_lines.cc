@@ -26,13 +26,14 @@ class LineExamples : public BatchSource {
         inputs_(rows_ * static_cast<size_t>(objective.input_length())),
         decoder_inputs_(rows_ * static_cast<size_t>(objective.target_length())),
         targets_(decoder_inputs_.size()),
-        weights_(decoder_inputs_.size()) {}
+        weights_(decoder_inputs_.size()),
+        segments_(rows_ * static_cast<size_t>(objective.segments_length())) {}
 
   const Batch* next() override {
     if (next_ >= windows_.size()) return nullptr;
     for (size_t row = 0; row < rows_; ++row) {
       const ExampleRow to{of_row(inputs_, row), of_row(decoder_inputs_, row), of_row(targets_, row),
-                          of_row(weights_, row)};
+                          of_row(weights_, row), of_row(segments_, row)};
       const size_t example = next_ + row;
       if (example < windows_.size())
         objective_.make(windows_[example], {seed_, 0, static_cast<int64_t>(example)}, to);
@@ -40,7 +41,7 @@ class LineExamples : public BatchSource {
         objective_.make_filler(to);
     }
     next_ = std::min(next_ + rows_, windows_.size());
-    batch_ = {inputs_, decoder_inputs_, targets_, weights_, 0, {0, static_cast<int64_t>(next_)}};
+    batch_ = {inputs_, decoder_inputs_, targets_, weights_, 0, {0, static_cast<int64_t>(next_)}, segments_};
     for (const float weight : weights_) batch_.denominator += static_cast<double>(weight);
     return &batch_;
   }
@@ -60,6 +61,7 @@ class LineExamples : public BatchSource {
   size_t rows_;
   std::vector<int32_t> inputs_, decoder_inputs_, targets_;
   std::vector<float> weights_;
+  std::vector<int32_t> segments_;
   Batch batch_;
   size_t next_ = 0;
 };

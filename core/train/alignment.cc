@@ -38,8 +38,11 @@ std::span<const T> row_of(std::span<const T> values, size_t row, int64_t rows) {
 // Which positions of one example are looked at.
 struct Live {
   std::vector<char> query, key;
+  std::span<const int32_t> segments = {};  // of packed rows
   bool causal = false;
-  bool sees(size_t q, size_t k) const { return key[k] != 0 && (!causal || k <= q); }
+  bool sees(size_t q, size_t k) const {
+    return key[k] != 0 && (!causal || k <= q) && (segments.empty() || segments[k] == segments[q]);
+  }
 };
 
 // Of the encoder its inputs say what is padding, of the decoder the weights of its targets; keys before a live query of
@@ -51,6 +54,7 @@ Live live_positions(const std::string& stack, const Batch& batch, size_t row, in
   } else {
     for (const float weight : row_of(batch.weights, row, rows)) live.query.push_back(weight > 0);
     live.causal = true;
+    live.segments = row_of(batch.segments, row, rows);
   }
   live.key = stack == "encoder" && masked ? live.query : std::vector<char>(live.query.size(), 1);
   return live;

@@ -22,7 +22,8 @@ inline constexpr int kWeightBins = 81;
 double weight_bin_low(int bin);
 int weight_bin(double weight);
 
-// One self-attention. Queries and keys that are padding count nowhere, nor do keys that a causal query may not see.
+// One self-attention. Queries and keys that are padding count nowhere, nor do keys that a query may not
+// see.
 struct LayerAlignment {
   std::string stack;      // "encoder", "decoder"
   int64_t layer = 0;      // 0: the first

@@ -21,6 +21,8 @@ struct Batch {
   std::span<const float> weights;           // [rows, target length]: 0 for padding and rows that only fill up
   double denominator = 0;                   // sum of the global batch's weights
   DataPosition next;                        // where a run that has used this batch goes on
+  std::span<const int32_t> segments;  // [rows, target length]: the number of each target's document, from 1, 0 for
+                                      // padding; empty: a row is one document
 };
 
 class BatchSource {

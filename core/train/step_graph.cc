@@ -59,6 +59,7 @@ Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   build.dtype = options.dtype;
   build.seed = options.seed;
   build.input_mask = options.input_mask;
+  build.packed = options.packed;
   build.logits = options.logits;
   return build_model(graph, options.model, options.shape, options.loss, build);
 }
@@ -106,6 +107,7 @@ std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vec
   build.mode = Mode::kEvaluate;
   build.dtype = options.dtype;
   build.input_mask = options.input_mask;
+  build.packed = options.packed;
   build.loss = false;
   build.alignments = std::move(layers);
   build_model(*graph, options.model, options.shape, options.loss, build);

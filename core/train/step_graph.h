@@ -24,6 +24,7 @@ struct StepGraphOptions {
   DType dtype = DType::kFloat32;
   uint64_t seed = 1;
   bool input_mask = false;          // whether encoder inputs may have padding
+  bool packed = false;              // whether rows hold several documents; in decoding they never do
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
   bool passes = true;               // optimize passes
   bool update = true;               // false: gradients only (tests)

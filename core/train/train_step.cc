@@ -17,6 +17,21 @@ void feed_tokens(Program& program, const char* name, std::span<const int32_t> va
   if (program.has_input(name)) copy(values, program.input<int32_t>(name), name);
 }
 
+// Documents of the targets and the place of each target in its own.
+void feed_documents(Program& program, std::span<const int32_t> segments) {
+  if (!program.has_input("target_segments")) return;
+  const std::span<int32_t> numbers = program.input<int32_t>("target_segments");
+  if (segments.empty())
+    std::fill(numbers.begin(), numbers.end(), 1);
+  else
+    copy(segments, numbers, "target_segments");
+  if (!program.has_input("target_positions")) return;
+  const auto length = static_cast<size_t>(program.input_type("target_positions").shape.size("length"));
+  const std::span<int32_t> positions = program.input<int32_t>("target_positions");
+  for (size_t i = 0; i < positions.size(); ++i)
+    positions[i] = i % length == 0 || numbers[i] != numbers[i - 1] ? 0 : positions[i - 1] + 1;
+}
+
 }  // namespace
 
 void feed_scalar(Program& program, const char* name, double value) {
@@ -46,6 +61,7 @@ void feed(Program& program, const Batch& batch) {
       copy(batch.weights, program.input<float>("weights"), "weights");
   }
   feed_scalar(program, "denominator", batch.denominator);
+  feed_documents(program, batch.segments);
 }
 
 TrainStep::TrainStep(std::unique_ptr<Graph> graph, const OptimizerConfig& optimizer, const KernelTable& kernels,

@@ -94,6 +94,11 @@ void check_lengths(const Run& run) {
        {std::pair{"input_length", data.input_length()}, std::pair{"target_length", data.target_length()}})
     if (length > model.max_length())
       fail_usage("data.{}: got {}, expected at most model.max_length {}", name, length, model.max_length());
+  if (data.packing() == Data::DOCUMENTS && !causal)
+    fail_usage("data.packing: got DOCUMENTS with data.objective {}, expected STREAM, or objective CAUSAL",
+               Data::Objective_Name(data.objective()));
+  if (model.packed_positions() == Model::ROW && data.packing() != Data::DOCUMENTS)
+    fail_usage("model.packed_positions: got ROW with data.packing STREAM, expected DOCUMENT, or packing DOCUMENTS");
   if (!causal && !classifier) {
     if (data.input_length() < 3) fail_usage("data.input_length: got {}, expected at least 3", data.input_length());
     const int64_t least =

@@ -105,6 +105,8 @@ ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary) {
   model.gated_gelu = from.ffn() == config::Model::GATED_GELU;
   model.tie_output = from.tie_output();
   model.universal = from.universal();
+  const bool by_row = from.packed_positions() == config::Model::ROW;
+  model.packed_positions = by_row ? PackedPositions::kRow : PackedPositions::kDocument;
   model.num_classes = from.num_classes();
   model.norm_eps = from.norm_eps();
   model.dropout = run.dropout();
@@ -120,6 +122,7 @@ ObjectiveOptions objective_options(const config::Data& data) {
   options.noise_density = data.noise_density();
   options.mean_span_length = data.mean_span_length();
   options.sentinels = data.sentinels();
+  options.packed = data.packing() == config::Data::DOCUMENTS;
   return options;
 }
 

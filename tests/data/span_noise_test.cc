@@ -193,14 +193,15 @@ TEST(SpanNoise, IsAFunctionOfSeedEpochAndExample) {
 }
 
 struct Row {
-  std::vector<int32_t> inputs, decoder_inputs, targets;
+  std::vector<int32_t> inputs, decoder_inputs, targets, segments;
   std::vector<float> weights;
   explicit Row(const Objective& objective)
       : inputs(static_cast<size_t>(objective.input_length()), -1),
         decoder_inputs(static_cast<size_t>(objective.target_length()), -1),
         targets(decoder_inputs),
+        segments(static_cast<size_t>(objective.segments_length()), -1),
         weights(targets.size(), -1) {}
-  ExampleRow view() { return {inputs, decoder_inputs, targets, weights}; }
+  ExampleRow view() { return {inputs, decoder_inputs, targets, weights, segments}; }
 };
 
 TEST(Objective, MakesSpanDenoisingRows) {
@@ -228,6 +229,25 @@ TEST(Objective, MakesCausalRows) {
   EXPECT_EQ(row.decoder_inputs[0], 0);
   EXPECT_TRUE(std::equal(window.begin(), window.end() - 1, row.decoder_inputs.begin() + 1));
   EXPECT_EQ(std::accumulate(row.weights.begin(), row.weights.end(), 0.0f), 33.0f);
+}
+
+TEST(Objective, PartsTheDocumentsOfPackedRows) {
+  const Objective objective({.kind = ObjectiveKind::kCausal, .input_length = 0, .target_length = 8, .packed = true},
+                            kT5);
+  Row row(objective);
+  objective.make(std::vector<int32_t>{7, 8, 1, 9, 1, 1, 5, 6}, {1, 0, 0}, row.view());
+  EXPECT_EQ(row.targets, (std::vector<int32_t>{7, 8, 1, 9, 1, 1, 5, 6}));
+  EXPECT_EQ(row.decoder_inputs, (std::vector<int32_t>{0, 7, 8, 0, 9, 0, 0, 5}));
+  EXPECT_EQ(row.segments, (std::vector<int32_t>{1, 1, 1, 2, 2, 3, 4, 4}));
+
+  objective.make(std::vector<int32_t>{7, 1, 9, 1}, {1, 0, 0}, row.view());
+  EXPECT_EQ(row.decoder_inputs, (std::vector<int32_t>{0, 7, 0, 9, 1, 0, 0, 0}));
+  EXPECT_EQ(row.segments, (std::vector<int32_t>{1, 1, 2, 2, 0, 0, 0, 0}));
+  EXPECT_EQ(row.weights, (std::vector<float>{1, 1, 1, 1, 0, 0, 0, 0}));
+
+  objective.make_filler(row.view());
+  EXPECT_EQ(row.segments, std::vector<int32_t>(8, 1));
+  EXPECT_EQ(row.weights, std::vector<float>(8, 0));
 }
 
 TEST(Objective, AShortTextLeavesPadding) {
@@ -264,6 +284,7 @@ TEST(Objective, RefusesLengthsThatCannotBe) {
   EXPECT_THAT(error({.input_length = 2048, .sentinels = 0}, {.pieces = 100}), HasSubstr("114 spans"));
   EXPECT_THAT(error({.kind = ObjectiveKind::kCausal, .target_length = 8}), HasSubstr("expected 0 for a causal"));
   EXPECT_THAT(error({.kind = ObjectiveKind::kCausal, .input_length = 0}), HasSubstr("target_length"));
+  EXPECT_THAT(error({.packed = true}), HasSubstr("packed rows: got span denoising"));
 }
 
 }  // namespace
