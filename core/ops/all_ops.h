@@ -5,6 +5,8 @@
 #include <array>
 #include <string_view>
 
+#include "core/ops/functors.h"
+
 namespace synthesizer {
 
 enum class OpRole {
@@ -18,7 +20,8 @@ struct OpEntry {
   OpRole role;
 };
 
-inline constexpr std::array kAllOps = {
+// All but the functions of one element, which core/ops/functors.h lists.
+inline constexpr std::array kNamedOps = {
     OpEntry{"parameter", OpRole::kLeaf},
     OpEntry{"fixed", OpRole::kLeaf},
     OpEntry{"state", OpRole::kLeaf},
@@ -27,24 +30,7 @@ inline constexpr std::array kAllOps = {
     OpEntry{"constant", OpRole::kCompute},
     OpEntry{"einsum", OpRole::kCompute},
     OpEntry{"cast", OpRole::kCompute},
-    OpEntry{"affine", OpRole::kCompute},
-    OpEntry{"relu", OpRole::kCompute},
-    OpEntry{"exp", OpRole::kCompute},
-    OpEntry{"log", OpRole::kCompute},
-    OpEntry{"sqrt", OpRole::kCompute},
-    OpEntry{"rsqrt", OpRole::kCompute},
-    OpEntry{"square", OpRole::kCompute},
-    OpEntry{"reciprocal", OpRole::kCompute},
-    OpEntry{"sigmoid", OpRole::kCompute},
-    OpEntry{"tanh", OpRole::kCompute},
-    OpEntry{"is_finite", OpRole::kCompute},
     OpEntry{"unary_gradient", OpRole::kCompute},
-    OpEntry{"add", OpRole::kCompute},
-    OpEntry{"subtract", OpRole::kCompute},
-    OpEntry{"multiply", OpRole::kCompute},
-    OpEntry{"divide", OpRole::kCompute},
-    OpEntry{"maximum", OpRole::kCompute},
-    OpEntry{"minimum", OpRole::kCompute},
     OpEntry{"reduce_sum", OpRole::kCompute},
     OpEntry{"reduce_max", OpRole::kCompute},
     OpEntry{"sum_squares", OpRole::kCompute},
@@ -79,5 +65,15 @@ inline constexpr std::array kAllOps = {
     OpEntry{"all_gather", OpRole::kCollective},
     OpEntry{"all_to_all", OpRole::kCollective},
 };
+
+inline constexpr auto kAllOps = [] {
+  std::array<OpEntry, kNamedOps.size() + functors::kUnaryFunctions + functors::kBinaryFunctions> all{};
+  size_t i = 0;
+  for (const OpEntry& op : kNamedOps) all[i++] = op;
+  const auto add = [&]<typename F>() { all[i++] = {F::kName, OpRole::kCompute}; };
+  functors::each_unary<functors::NoMath>(add);
+  functors::each_binary<functors::NoMath>(add);
+  return all;
+}();
 
 }  // namespace synthesizer

@@ -1,5 +1,7 @@
 #include "core/ops/elementwise.h"
 
+#include <array>
+
 #include "core/base/error.h"
 #include "core/ops/contract.h"
 #include "core/ops/reduce.h"
@@ -7,13 +9,23 @@
 namespace synthesizer {
 namespace {
 
-Value unary(Value x, UnaryFunction function, double scale = 1, double shift = 0) {
-  return x.graph().add_one(std::make_shared<Unary>(function, scale, shift), {{x}});
-}
+struct Facts {
+  std::string_view name;
+  bool uses_output = false;
+};
 
-Value binary(Value a, Value b, BinaryFunction function) {
-  return a.graph().add_one(std::make_shared<Binary>(function), {{a, b}});
-}
+constexpr auto kUnary = [] {
+  std::array<Facts, functors::kUnaryFunctions> facts{};
+  size_t i = 0;
+  functors::each_unary<functors::NoMath>([&]<typename F>() { facts[i++] = {F::kName, F::kUsesOutput}; });
+  return facts;
+}();
+constexpr auto kBinary = [] {
+  std::array<Facts, functors::kBinaryFunctions> facts{};
+  size_t i = 0;
+  functors::each_binary<functors::NoMath>([&]<typename F>() { facts[i++] = {F::kName}; });
+  return facts;
+}();
 
 Cost one_each(std::span<const ValueType> inputs, std::span<const ValueType> outputs) {
   return {total_elements(outputs), total_bytes(inputs) + total_bytes(outputs)};
@@ -21,51 +33,8 @@ Cost one_each(std::span<const ValueType> inputs, std::span<const ValueType> outp
 
 }  // namespace
 
-std::string_view to_string(UnaryFunction function) {
-  switch (function) {
-    case UnaryFunction::kAffine:
-      return "affine";
-    case UnaryFunction::kRelu:
-      return "relu";
-    case UnaryFunction::kExp:
-      return "exp";
-    case UnaryFunction::kLog:
-      return "log";
-    case UnaryFunction::kSqrt:
-      return "sqrt";
-    case UnaryFunction::kRsqrt:
-      return "rsqrt";
-    case UnaryFunction::kSquare:
-      return "square";
-    case UnaryFunction::kReciprocal:
-      return "reciprocal";
-    case UnaryFunction::kSigmoid:
-      return "sigmoid";
-    case UnaryFunction::kTanh:
-      return "tanh";
-    case UnaryFunction::kIsFinite:
-      return "is_finite";
-  }
-  fail("unknown unary function {}", static_cast<int>(function));
-}
-
-std::string_view to_string(BinaryFunction function) {
-  switch (function) {
-    case BinaryFunction::kAdd:
-      return "add";
-    case BinaryFunction::kSubtract:
-      return "subtract";
-    case BinaryFunction::kMultiply:
-      return "multiply";
-    case BinaryFunction::kDivide:
-      return "divide";
-    case BinaryFunction::kMaximum:
-      return "maximum";
-    case BinaryFunction::kMinimum:
-      return "minimum";
-  }
-  fail("unknown binary function {}", static_cast<int>(function));
-}
+std::string_view to_string(UnaryFunction function) { return kUnary.at(static_cast<size_t>(function)).name; }
+std::string_view to_string(BinaryFunction function) { return kBinary.at(static_cast<size_t>(function)).name; }
 
 // ---- Unary
 
@@ -103,9 +72,7 @@ Cost Unary::cost(std::span<const ValueType> inputs, std::span<const ValueType> o
 
 // ---- UnaryGradient
 
-bool UnaryGradient::uses_output(UnaryFunction function) {
-  return function != UnaryFunction::kLog && function != UnaryFunction::kSquare;
-}
+bool UnaryGradient::uses_output(UnaryFunction function) { return kUnary.at(static_cast<size_t>(function)).uses_output; }
 
 std::vector<ValueType> UnaryGradient::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 2);
@@ -206,25 +173,13 @@ Cost Binary::cost(std::span<const ValueType> inputs, std::span<const ValueType> 
 
 // ---- builders
 
-Value affine(Value x, double scale, double shift) { return unary(x, UnaryFunction::kAffine, scale, shift); }
-Value relu(Value x) { return unary(x, UnaryFunction::kRelu); }
-Value exp(Value x) { return unary(x, UnaryFunction::kExp); }
-Value log(Value x) { return unary(x, UnaryFunction::kLog); }
-Value sqrt(Value x) { return unary(x, UnaryFunction::kSqrt); }
-Value rsqrt(Value x) { return unary(x, UnaryFunction::kRsqrt); }
-Value square(Value x) { return unary(x, UnaryFunction::kSquare); }
-Value reciprocal(Value x) { return unary(x, UnaryFunction::kReciprocal); }
-Value sigmoid(Value x) { return unary(x, UnaryFunction::kSigmoid); }
-Value tanh(Value x) { return unary(x, UnaryFunction::kTanh); }
-Value is_finite(Value x) { return unary(x, UnaryFunction::kIsFinite); }
-Value maximum(Value a, Value b) { return binary(a, b, BinaryFunction::kMaximum); }
-Value minimum(Value a, Value b) { return binary(a, b, BinaryFunction::kMinimum); }
-Value operator+(Value a, Value b) { return binary(a, b, BinaryFunction::kAdd); }
-Value operator-(Value a, Value b) { return binary(a, b, BinaryFunction::kSubtract); }
-Value operator*(Value a, Value b) { return binary(a, b, BinaryFunction::kMultiply); }
-Value operator/(Value a, Value b) { return binary(a, b, BinaryFunction::kDivide); }
-Value operator*(Value x, double scale) { return affine(x, scale, 0); }
-Value operator+(Value x, double shift) { return affine(x, 1, shift); }
+Value unary(Value x, UnaryFunction function, double scale, double shift) {
+  return x.graph().add_one(std::make_shared<Unary>(function, scale, shift), {{x}});
+}
+
+Value binary(Value a, Value b, BinaryFunction function) {
+  return a.graph().add_one(std::make_shared<Binary>(function), {{a, b}});
+}
 
 Value unbroadcast(Value gradient, const Shape& like) {
   DimNames over;

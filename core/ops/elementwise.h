@@ -1,24 +1,12 @@
 // Functions of one element of each input, broadcast by name. The functions themselves, value and derivative side by
-// side, are in core/kernels/functors.h, shared by all devices.
+// side, are in core/ops/functors.h, shared by all devices.
 #pragma once
 
 #include "core/graph/graph.h"
+#include "core/ops/functors.h"
 
 namespace synthesizer {
 
-enum class UnaryFunction {
-  kAffine,  // scale·x + shift
-  kRelu,
-  kExp,
-  kLog,
-  kSqrt,
-  kRsqrt,
-  kSquare,
-  kReciprocal,
-  kSigmoid,
-  kTanh,
-  kIsFinite,  // 1 or 0; no gradient
-};
 std::string_view to_string(UnaryFunction function);
 
 // y = f(x).
@@ -62,7 +50,6 @@ class UnaryGradient : public Op {
   UnaryFunction function_;
 };
 
-enum class BinaryFunction { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
 std::string_view to_string(BinaryFunction function);
 
 // y = f(a, b), broadcast by name. Output dims: those of the input with more dims (the first on a tie), in its order,
@@ -84,25 +71,28 @@ class Binary : public Op {
   BinaryFunction function_;
 };
 
-Value affine(Value x, double scale, double shift);
-Value relu(Value x);
-Value exp(Value x);
-Value log(Value x);
-Value sqrt(Value x);
-Value rsqrt(Value x);
-Value square(Value x);
-Value reciprocal(Value x);
-Value sigmoid(Value x);
-Value tanh(Value x);
-Value is_finite(Value x);
-Value maximum(Value a, Value b);
-Value minimum(Value a, Value b);
-Value operator+(Value a, Value b);
-Value operator-(Value a, Value b);
-Value operator*(Value a, Value b);
-Value operator/(Value a, Value b);
-Value operator*(Value x, double scale);
-Value operator+(Value x, double shift);
+Value unary(Value x, UnaryFunction function, double scale = 1, double shift = 0);
+Value binary(Value a, Value b, BinaryFunction function);
+
+inline Value affine(Value x, double scale, double shift) { return unary(x, UnaryFunction::kAffine, scale, shift); }
+inline Value relu(Value x) { return unary(x, UnaryFunction::kRelu); }
+inline Value exp(Value x) { return unary(x, UnaryFunction::kExp); }
+inline Value log(Value x) { return unary(x, UnaryFunction::kLog); }
+inline Value sqrt(Value x) { return unary(x, UnaryFunction::kSqrt); }
+inline Value rsqrt(Value x) { return unary(x, UnaryFunction::kRsqrt); }
+inline Value square(Value x) { return unary(x, UnaryFunction::kSquare); }
+inline Value reciprocal(Value x) { return unary(x, UnaryFunction::kReciprocal); }
+inline Value sigmoid(Value x) { return unary(x, UnaryFunction::kSigmoid); }
+inline Value tanh(Value x) { return unary(x, UnaryFunction::kTanh); }
+inline Value is_finite(Value x) { return unary(x, UnaryFunction::kIsFinite); }
+inline Value maximum(Value a, Value b) { return binary(a, b, BinaryFunction::kMaximum); }
+inline Value minimum(Value a, Value b) { return binary(a, b, BinaryFunction::kMinimum); }
+inline Value operator+(Value a, Value b) { return binary(a, b, BinaryFunction::kAdd); }
+inline Value operator-(Value a, Value b) { return binary(a, b, BinaryFunction::kSubtract); }
+inline Value operator*(Value a, Value b) { return binary(a, b, BinaryFunction::kMultiply); }
+inline Value operator/(Value a, Value b) { return binary(a, b, BinaryFunction::kDivide); }
+inline Value operator*(Value x, double scale) { return affine(x, scale, 0); }
+inline Value operator+(Value x, double shift) { return affine(x, 1, shift); }
 
 // The sum of `gradient` over the dims that `like` has not, in the order of `like`: the gradient of a broadcast.
 Value unbroadcast(Value gradient, const Shape& like);

@@ -7,15 +7,11 @@
 #include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
-#include "core/kernels/functors.h"
 #include "core/ops/cast.h"
+#include "core/ops/functors.h"
 
 namespace synthesizer {
 namespace {
-
-// The loops' tables are in the order of the enums (checked by the kernels' tests, function by function).
-static_assert(static_cast<int>(UnaryFunction::kIsFinite) + 1 == functors::kUnaryFunctions);
-static_assert(static_cast<int>(BinaryFunction::kMinimum) + 1 == functors::kBinaryFunctions);
 
 template <typename T>
 class UnaryKernel : public Kernel {

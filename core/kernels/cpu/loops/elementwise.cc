@@ -1,7 +1,7 @@
 // Loops of the functions of one element.
 #include "core/kernels/cpu/loops/families.h"
 #include "core/kernels/cpu/loops/math.h"
-#include "core/kernels/functors.h"
+#include "core/ops/functors.h"
 
 namespace synthesizer::SYNTHESIZER_ISA {
 namespace {

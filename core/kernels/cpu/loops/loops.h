@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "core/ops/functors.h"
+
 namespace synthesizer {
 
 enum class Isa { kBaseline, kAvx2, kAvx512 };
@@ -31,10 +33,11 @@ struct SmallProduct {
 template <typename T>
 struct Loops {
   // Outputs may be the inputs.
-  void (*unary[11])(const T* x, T* y, int64_t n, T scale, T shift);
-  void (*unary_gradient[11])(const T* saved, const T* dy, T* dx, int64_t n);
+  void (*unary[functors::kUnaryFunctions])(const T* x, T* y, int64_t n, T scale, T shift);
+  void (*unary_gradient[functors::kUnaryFunctions])(const T* saved, const T* dy, T* dx, int64_t n);
   // Strides of a and b in elements.
-  void (*binary[6])(const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* y, int64_t n);
+  void (*binary[functors::kBinaryFunctions])(const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* y,
+                                             int64_t n);
 
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);

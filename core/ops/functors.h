@@ -1,7 +1,28 @@
-// The functions of one element, value and derivative side by side, for every device. A functor is a template over the
-// device's `Math` (exp, log, sqrt, tanh of T), so that each device, and each instruction set of the CPU, gets its own
-// code. The order of the lists at the end is that of the enums in core/ops/elementwise.h.
+// The functions of one element, value and derivative side by side, for every device: the one place where they are
+// listed. A functor is a template over the device's `Math` (exp, log, sqrt, tanh of T), so that each device, and each
+// instruction set of the CPU, gets its own code. No header of the standard library: loops are built with instructions
+// that not every machine has, and must not leave such copies of its functions.
 #pragma once
+
+namespace synthesizer {
+
+// In the order of the lists at the end.
+enum class UnaryFunction {
+  kAffine,  // scale·x + shift
+  kRelu,
+  kExp,
+  kLog,
+  kSqrt,
+  kRsqrt,
+  kSquare,
+  kReciprocal,
+  kSigmoid,
+  kTanh,
+  kIsFinite,  // 1 or 0; no gradient
+};
+enum class BinaryFunction { kAdd, kSubtract, kMultiply, kDivide, kMaximum, kMinimum };
+
+}  // namespace synthesizer
 
 namespace synthesizer::functors {
 
@@ -9,6 +30,7 @@ namespace synthesizer::functors {
 // at 0 is 0.
 template <typename M>
 struct Affine {  // the scale and shift are applied by value(); the derivative is the scale, applied by the same op
+  static constexpr const char* kName = "affine";
   static constexpr bool kUsesOutput = false;
   template <typename T>
   static constexpr T value(T x, T scale, T shift) {
@@ -22,6 +44,7 @@ struct Affine {  // the scale and shift are applied by value(); the derivative i
 
 template <typename M>
 struct Relu {
+  static constexpr const char* kName = "relu";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -35,6 +58,7 @@ struct Relu {
 
 template <typename M>
 struct Exp {
+  static constexpr const char* kName = "exp";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -48,6 +72,7 @@ struct Exp {
 
 template <typename M>
 struct Log {
+  static constexpr const char* kName = "log";
   static constexpr bool kUsesOutput = false;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -61,6 +86,7 @@ struct Log {
 
 template <typename M>
 struct Sqrt {
+  static constexpr const char* kName = "sqrt";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -74,6 +100,7 @@ struct Sqrt {
 
 template <typename M>
 struct Rsqrt {
+  static constexpr const char* kName = "rsqrt";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -87,6 +114,7 @@ struct Rsqrt {
 
 template <typename M>
 struct Square {
+  static constexpr const char* kName = "square";
   static constexpr bool kUsesOutput = false;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -100,6 +128,7 @@ struct Square {
 
 template <typename M>
 struct Reciprocal {
+  static constexpr const char* kName = "reciprocal";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -113,6 +142,7 @@ struct Reciprocal {
 
 template <typename M>
 struct Sigmoid {
+  static constexpr const char* kName = "sigmoid";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -126,6 +156,7 @@ struct Sigmoid {
 
 template <typename M>
 struct Tanh {
+  static constexpr const char* kName = "tanh";
   static constexpr bool kUsesOutput = true;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -139,6 +170,7 @@ struct Tanh {
 
 template <typename M>
 struct IsFinite {
+  static constexpr const char* kName = "is_finite";
   static constexpr bool kUsesOutput = false;
   template <typename T>
   static constexpr T value(T x, T, T) {
@@ -152,6 +184,7 @@ struct IsFinite {
 
 template <typename M>
 struct Add {
+  static constexpr const char* kName = "add";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a + b;
@@ -159,6 +192,7 @@ struct Add {
 };
 template <typename M>
 struct Subtract {
+  static constexpr const char* kName = "subtract";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a - b;
@@ -166,6 +200,7 @@ struct Subtract {
 };
 template <typename M>
 struct Multiply {
+  static constexpr const char* kName = "multiply";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a * b;
@@ -173,6 +208,7 @@ struct Multiply {
 };
 template <typename M>
 struct Divide {
+  static constexpr const char* kName = "divide";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a / b;
@@ -180,6 +216,7 @@ struct Divide {
 };
 template <typename M>
 struct Maximum {  // NaN if either is
+  static constexpr const char* kName = "maximum";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a > b || a != a ? a : b;
@@ -187,13 +224,14 @@ struct Maximum {  // NaN if either is
 };
 template <typename M>
 struct Minimum {
+  static constexpr const char* kName = "minimum";
   template <typename T>
   static constexpr T value(T a, T b) {
     return a < b || a != a ? a : b;
   }
 };
 
-// Calls visit.template operator()<Functor>() for each, in the order of UnaryFunction and BinaryFunction.
+// Calls visit.template operator()<Functor>() for each, in the order of the enums.
 template <typename M, typename Visitor>
 constexpr void each_unary(Visitor visit) {
   visit.template operator()<Affine<M>>();
@@ -217,7 +255,17 @@ constexpr void each_binary(Visitor visit) {
   visit.template operator()<Maximum<M>>();
   visit.template operator()<Minimum<M>>();
 }
-inline constexpr int kUnaryFunctions = 11;
-inline constexpr int kBinaryFunctions = 6;
+
+struct NoMath {};  // for what is to be known of the functors besides their code
+inline constexpr int kUnaryFunctions = [] {
+  int count = 0;
+  each_unary<NoMath>([&]<typename F>() { ++count; });
+  return count;
+}();
+inline constexpr int kBinaryFunctions = [] {
+  int count = 0;
+  each_binary<NoMath>([&]<typename F>() { ++count; });
+  return count;
+}();
 
 }  // namespace synthesizer::functors
