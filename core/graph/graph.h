@@ -1,6 +1,7 @@
 // The static graph of a step: nodes in the order they were built, which is a topological order.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -39,7 +40,7 @@ class Graph {
   // Appends a copy of a node of another graph (passes build a new graph from an old one): name kept.
   std::vector<Value> add_named(std::shared_ptr<const Op> op, std::span<const Value> inputs, const std::string& name);
 
-  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::deque<Node>& nodes() const { return nodes_; }
   const Node& node(int id) const { return nodes_[static_cast<size_t>(id)]; }
   const ValueType& type(ValueRef ref) const { return node(ref.node).outputs[static_cast<size_t>(ref.output)]; }
   Value value(ValueRef ref) { return Value(this, ref); }
@@ -58,7 +59,7 @@ class Graph {
   std::vector<Value> append(std::shared_ptr<const Op> op, std::span<const Value> inputs, std::string name);
   std::string unique(const std::string& name) const;
 
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;  // a reference to a node, its name or its types lives as long as the graph
   std::vector<std::pair<std::string, ValueRef>> outputs_;
   std::string scope_;
   struct Names;
