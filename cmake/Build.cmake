@@ -43,7 +43,7 @@ endif()
 
 # What a target is made of: every .cc of its folder but EXCEPT, and ALSO what is elsewhere or generated; or ONLY these.
 macro(synthesizer_sources)
-  cmake_parse_arguments(ARG "" "" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "RUNS_PROGRAM" "" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
   if(ARG_ONLY)
     set(ARG_SOURCES ${ARG_ONLY})
   else()
@@ -63,7 +63,8 @@ function(synthesizer_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
-# synthesizer_test(NAME [sources as above] LINKS target…): one GoogleTest program a folder, each of its tests a ctest test.
+# synthesizer_test(NAME [RUNS_PROGRAM] [sources as above] LINKS target…): one GoogleTest program a folder, each of its tests a
+# ctest test. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
 function(synthesizer_test name)
   synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -72,6 +73,12 @@ function(synthesizer_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   # Tests run beside each other: threads that spin while they wait would take the cores from those that work.
   set(environment OMP_WAIT_POLICY=passive)
+  if(ARG_RUNS_PROGRAM)
+    add_dependencies(${name} synthesizer)
+    target_compile_definitions(${name} PRIVATE SYNTHESIZER_PROGRAM="$<TARGET_FILE:synthesizer>"
+                                               SYNTHESIZER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    list(APPEND environment ASAN_OPTIONS=detect_leaks=0)  # Open MPI does not give everything back at its end
+  endif()
   # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
   if(SYNTHESIZER_SANITIZE MATCHES thread)
     list(APPEND environment OMP_NUM_THREADS=1)
@@ -90,7 +97,7 @@ function(synthesizer_mpi_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   # Sanitizers: Open MPI leaks at its end, and is not instrumented.
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
-    "ASAN_OPTIONS=detect_leaks=0:fast_unwind_on_malloc=0"
+    "ASAN_OPTIONS=detect_leaks=0"
     "TSAN_OPTIONS=ignore_noninstrumented_modules=1:detect_deadlocks=0")
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}.${ranks}_ranks
