@@ -9,9 +9,9 @@
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/kernels/cpu/cpu_kernels.h"
-#include "core/train/agreement.h"
 #include "core/train/memory.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"

@@ -7,9 +7,9 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
-#include "core/train/agreement.h"
+#include "core/checkpoint/state_slices.h"
+#include "core/graph/agreement.h"
 #include "core/train/evaluation.h"
-#include "core/train/state_slices.h"
 #include "dist/parallel.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"

@@ -1,4 +1,4 @@
-// What all ranks of a job must agree on before they begin anything (core/train/agreement.h): the program and what it
+// What all ranks of a job must agree on before they begin anything (core/graph/agreement.h): the program and what it
 // was asked for.
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "configs/schema/run.pb.h"
-#include "core/train/agreement.h"
+#include "core/graph/agreement.h"
 
 namespace synthesizer {
 

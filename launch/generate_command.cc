@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/checkpoint/state_slices.h"
 #include "core/train/decoding.h"
-#include "core/train/state_slices.h"
 #include "dist/fake_communicator.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"

@@ -10,9 +10,10 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "core/train/alignment_report.h"
-#include "core/train/checkpoint_reader.h"
-#include "core/train/state_slices.h"
+#include "core/checkpoint/reader.h"
+#include "core/checkpoint/state_slices.h"
+#include "core/report/alignment_report.h"
+#include "core/train/alignment.h"
 #include "dist/fake_communicator.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"

@@ -5,8 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "core/train/checkpoint_reader.h"
-#include "core/train/tensor_summary.h"
+#include "core/checkpoint/reader.h"
+#include "core/checkpoint/tensor_summary.h"
 #include "dist/fake_communicator.h"
 #include "launch/commands.h"
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "core/train/agreement.h"
+#include "core/graph/agreement.h"
 #include "dist/mpi_environment.h"
 
 namespace synthesizer {
@@ -31,7 +31,7 @@ class Session {
   // Runs `action`, which starts nothing and is not collective, on every rank that was launched; what it throws on one,
   // all throw. Collective.
   void together(const std::function<void()>& action);
-  // UsageError unless all ranks that were launched have the same facts (core/train/agreement.h). Collective.
+  // UsageError unless all ranks that were launched have the same facts (core/graph/agreement.h). Collective.
   void require_same(const Facts& facts);
 
   // Prints the failure as one line on stderr and returns the exit code. If every rank fails, rank 0 alone prints; if

@@ -8,10 +8,10 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/checkpoint/state_slices.h"
+#include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/optim/schedule.h"
-#include "core/train/agreement.h"
-#include "core/train/state_slices.h"
 #include "core/train/trainer.h"
 #include "dist/parallel.h"
 #include "launch/assembly.h"

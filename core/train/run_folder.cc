@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/train/agreement.h"
+#include "core/graph/agreement.h"
 #include "core/train/metrics.h"
 
 namespace synthesizer {

@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "core/base/error.h"
-#include "core/train/agreement.h"
-#include "core/train/checkpoint_reader.h"
+#include "core/checkpoint/reader.h"
+#include "core/checkpoint/state_slices.h"
+#include "core/graph/agreement.h"
+#include "core/report/report.h"
 #include "core/train/memory.h"
-#include "core/train/report.h"
-#include "core/train/state_slices.h"
 
 namespace synthesizer {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "core/train/checkpoint_writer.h"
+#include "core/checkpoint/writer.h"
 #include "core/train/evaluation.h"
 #include "core/train/metrics.h"
 #include "core/train/progress.h"

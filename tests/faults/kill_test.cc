@@ -9,7 +9,7 @@
 #include <random>
 #include <set>
 
-#include "core/train/checkpoint_folder.h"
+#include "core/checkpoint/folder.h"
 #include "core/train/metrics.h"
 #include "tests/data/support.h"
 #include "tests/faults/mpi_job.h"

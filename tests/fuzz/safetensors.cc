@@ -1,5 +1,5 @@
 // A safetensors file: its length, its header, and the bytes that the header promises.
-#include "core/train/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,12 +1,13 @@
 // A checkpoint's state.json. Its checksum of itself refuses nearly all that is altered, so the same bytes are also
 // tried with the checksum that they should have: what a program that writes its own would give.
+#include "core/checkpoint/state.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/hash.h"
-#include "core/train/checkpoint_state.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace synthesizer;

@@ -6,7 +6,7 @@
 
 #include "core/attention/table.h"
 #include "core/base/error.h"
-#include "core/train/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 
 namespace synthesizer::golden {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/train/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 
 namespace synthesizer::golden {
 namespace {

@@ -67,12 +67,14 @@ const std::map<std::string, std::set<std::string>>& allowed() {
     add("core/base", {});
     add("core/tensor", {"core/base"});
     add("core/graph", {"core/tensor"});
+    add("core/checkpoint", {"core/graph"});
+    add("core/report", {"core/base"});
     add("core/ops", {"core/graph"});
     add("core/kernels", {"core/ops"});
     add("core/attention", {"core/ops"});
     add("core/model", {"core/attention"});
     add("core/optim", {"core/ops"});
-    add("core/train", {"core/model", "core/optim"});
+    add("core/train", {"core/model", "core/optim", "core/checkpoint", "core/report"});
     add("dist", {"core/model", "core/optim", "core/train"});
     add("configs", {});
     add("data", {"core/tensor"});

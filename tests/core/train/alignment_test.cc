@@ -7,11 +7,11 @@
 #include <sstream>
 
 #include "core/base/error.h"
-#include "core/train/alignment_report.h"
-#include "core/train/chart.h"
-#include "core/train/heatmap.h"
-#include "core/train/svg.h"
-#include "core/train/tensor_summary.h"
+#include "core/checkpoint/tensor_summary.h"
+#include "core/report/alignment_report.h"
+#include "core/report/chart.h"
+#include "core/report/heatmap.h"
+#include "core/report/svg.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {

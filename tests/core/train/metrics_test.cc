@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "tests/core/train/file_faults.h"
+#include "tests/support/file_faults.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {

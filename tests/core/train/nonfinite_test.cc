@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/checkpoint/reader.h"
 #include "core/kernels/cpu/cpu_kernels.h"
-#include "core/train/checkpoint_reader.h"
 #include "core/train/trainer.h"
 #include "dist/parallel.h"
 #include "dist/thread_communicator.h"

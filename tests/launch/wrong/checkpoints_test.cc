@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/train/checkpoint_state.h"
+#include "core/checkpoint/state.h"
 #include "tests/launch/wrong/edited_checkpoint.h"
 
 namespace synthesizer {

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/train/checkpoint_folder.h"
+#include "core/checkpoint/folder.h"
 #include "tests/launch/wrong/wrong.h"
 #include "tests/support/temporary_disk.h"
 

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 #include "core/base/file.h"
-#include "core/train/checkpoint_checksum.h"
-#include "core/train/checkpoint_state.h"
+#include "core/checkpoint/checksum.h"
+#include "core/checkpoint/state.h"
 
 namespace synthesizer {
 namespace {

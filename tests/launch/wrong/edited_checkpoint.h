@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/train/safetensors.h"
+#include "core/checkpoint/safetensors.h"
 #include "tests/launch/wrong/wrong.h"
 
 namespace synthesizer {

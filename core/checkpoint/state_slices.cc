@@ -1,0 +1,56 @@
+#include "core/checkpoint/state_slices.h"
+
+#include "core/base/error.h"
+
+namespace synthesizer {
+namespace {
+
+// The block of the whole tensor that the store holds.
+TensorBox box_of(const StateTensor& tensor) {
+  TensorBox box;
+  box.name = tensor.name;
+  box.dtype = tensor.type.dtype;
+  for (size_t i = 0; i < tensor.block.whole.rank(); ++i) {
+    box.whole_shape.push_back(tensor.block.whole.dims()[i].size);
+    box.begin.push_back(tensor.block.begin[i]);
+    box.end.push_back(tensor.block.begin[i] + tensor.type.shape.dims()[i].size);
+  }
+  return box;
+}
+
+TensorSlice share(const StateTensor& tensor, const Communicator& world) {
+  CHECK(tensor.block.whole == tensor.type.shape, "{} is split: its replicas are not known", tensor.name);
+  TensorSlice slice{box_of(tensor), tensor.data, true};
+  if (slice.box.whole_shape.empty()) {
+    slice.owner = world.rank() == 0;
+    return slice;
+  }
+  const int64_t rows = slice.box.whole_shape[0];
+  slice.box.begin[0] = rows * world.rank() / world.size();
+  slice.box.end[0] = rows * (world.rank() + 1) / world.size();
+  slice.data = tensor.data + tensor.type.bytes() / rows * slice.box.begin[0];
+  return slice;
+}
+
+}  // namespace
+
+CheckpointPart part_of(const StateTensor& tensor) {
+  return tensor.kind == Leaf::Kind::kState ? CheckpointPart::kOptimizer : CheckpointPart::kModel;
+}
+
+std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part, const Communicator& world) {
+  std::vector<TensorSlice> slices;
+  for (const StateTensor& tensor : store.tensors())
+    if (part_of(tensor) == part) slices.push_back(share(tensor, world));
+  return slices;
+}
+
+void read_state(const CheckpointReader& reader, StateStore& store, CheckpointPart part) {
+  std::vector<TensorBox> boxes;
+  for (const StateTensor& tensor : store.tensors())
+    if (part_of(tensor) == part) boxes.push_back(box_of(tensor));
+  reader.expect(part, boxes);
+  for (const TensorBox& box : boxes) reader.read(part, box, store.at(box.name).data);
+}
+
+}  // namespace synthesizer
