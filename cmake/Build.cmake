@@ -84,7 +84,7 @@ function(synthesizer_test name)
     list(APPEND environment OMP_NUM_THREADS=1)
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
-    PROPERTIES TIMEOUT 900 ENVIRONMENT "${environment}")
+    PROPERTIES TIMEOUT 900 ENVIRONMENT "${environment}" LABELS ${name})
 endfunction()
 
 # synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,
