@@ -72,19 +72,18 @@ function(synthesizer_test name)
   target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   # Tests run beside each other: threads that spin while they wait would take the cores from those that work.
-  set(environment OMP_WAIT_POLICY=passive)
+  set(properties TIMEOUT 900 LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=passive)
   if(ARG_RUNS_PROGRAM)
     add_dependencies(${name} synthesizer)
     target_compile_definitions(${name} PRIVATE SYNTHESIZER_PROGRAM="$<TARGET_FILE:synthesizer>"
                                                SYNTHESIZER_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    list(APPEND environment ASAN_OPTIONS=detect_leaks=0)  # Open MPI does not give everything back at its end
+    # Open MPI does not give everything back at its end.
+    list(APPEND properties ENVIRONMENT_MODIFICATION ASAN_OPTIONS=set:detect_leaks=0)
+  elseif(SYNTHESIZER_SANITIZE MATCHES thread)
+    # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
+    list(APPEND properties ENVIRONMENT_MODIFICATION OMP_NUM_THREADS=set:1)
   endif()
-  # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
-  if(SYNTHESIZER_SANITIZE MATCHES thread)
-    list(APPEND environment OMP_NUM_THREADS=1)
-  endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
-    PROPERTIES TIMEOUT 900 ENVIRONMENT "${environment}" LABELS ${name})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
 endfunction()
 
 # synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,

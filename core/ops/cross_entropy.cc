@@ -1,14 +1,32 @@
 #include "core/ops/cross_entropy.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
 #include "core/ops/contract.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
 
 namespace synthesizer {
 namespace {
 
-// x […, model], table [vocab, model] or [model, vocab], targets […]; gives the type of the outputs.
-ValueType infer_rows(std::string_view op, std::span<const ValueType> inputs, int64_t true_vocab) {
+// Blocks of a whole table are at most this many, and as many as divide its words: 2⁶·3·5, so that the usual numbers of
+// ranks get equal ones.
+constexpr int64_t kMostBlocks = 960;
+
+const Dim& vocabulary_of(const ValueType& x, const ValueType& table) {
+  return table.shape.dims()[table.shape.dims()[0].name == x.shape.dims().back().name ? 1 : 0];
+}
+
+struct RowTypes {
+  ValueType row;     // […]
+  ValueType blocks;  // […, vocab]
+};
+
+// x […, model], table [vocab, model] or [model, vocab], targets […].
+RowTypes infer_rows(std::string_view op, std::span<const ValueType> inputs, const VocabularyPart& part) {
   const ValueType &x = inputs[0], &table = inputs[1], &targets = inputs[2];
   expect_one_floating_type(op, inputs.first(2));
   if (x.shape.rank() == 0) fail("[{}] x: got {}, expected […, model]", op, describe(x));
@@ -18,31 +36,49 @@ ValueType infer_rows(std::string_view op, std::span<const ValueType> inputs, int
   expect_same_sizes(op, x, table);
   const Shape rows = x.shape.without(model);
   expect_type(op, "targets", targets, {DType::kInt32, rows});
-  const Dim vocab = table.shape.without(model).dims()[0];
+  const Dim vocab = vocabulary_of(x, table);
   if (rows.has(vocab.name)) fail("[{}] x: got {}, expected no {}", op, describe(x), vocab.name);
-  if (true_vocab < 1 || true_vocab > vocab.size)
-    fail("[{}] true vocabulary: got {}, expected 1 to {}", op, true_vocab, vocab.size);
-  return {x.dtype, rows};
+  if (part.blocks < 1 || vocab.size % part.blocks != 0)
+    fail("[{}] blocks: got {}, expected a divisor of {} {}", op, part.blocks, vocab.name, vocab.size);
+  std::vector<Dim> blocks = rows.dims();
+  blocks.push_back({vocab.name, part.blocks});
+  return {{x.dtype, rows}, {x.dtype, Shape(std::move(blocks))}};
 }
 
 // Of one product of all rows with the table; its padding is left out.
-int64_t product_flops(std::span<const ValueType> inputs, int64_t true_vocab) {
-  return 2 * inputs[0].shape.elements() * true_vocab;
+int64_t product_flops(std::span<const ValueType> inputs, const VocabularyPart& part) {
+  return 2 * inputs[0].shape.elements() * part.words(vocabulary_of(inputs[0], inputs[1]).size);
+}
+int64_t logits(std::span<const ValueType> inputs, const VocabularyPart& part) {
+  return inputs[2].shape.elements() * part.words(vocabulary_of(inputs[0], inputs[1]).size);
 }
 
-std::string text(int64_t true_vocab, bool mean) {
-  return fmt::format("vocabulary {}{}", true_vocab, mean ? ", mean" : "");
+std::string text(const VocabularyPart& part, bool mean) {
+  return fmt::format("vocabulary {}{}, {} blocks{}", part.true_vocab,
+                     part.first_word == 0 ? "" : fmt::format(" from {}", part.first_word), part.blocks,
+                     mean ? ", mean" : "");
+}
+
+// What a rank has of it where the table is split; the part itself where it is not.
+VocabularyPart local_part(const VocabularyPart& part, const PartitionRule& rule, const AxisIndex& axis,
+                          std::span<const ValueType> inputs) {
+  const Dim& vocab = vocabulary_of(inputs[0], inputs[1]);
+  if (rule.inputs[1] != Placement::split(vocab.name)) return part;
+  return {part.true_vocab, part.first_word + vocab.size / axis.size * axis.index, part.blocks / axis.size};
 }
 
 }  // namespace
 
+int64_t VocabularyPart::words(int64_t size) const { return std::clamp<int64_t>(true_vocab - first_word, 0, size); }
+
 // ---- LinearCrossEntropy
 
-std::string LinearCrossEntropy::attributes() const { return text(true_vocab_, mean_); }
+std::string LinearCrossEntropy::attributes() const { return text(part_, mean_); }
 
 std::vector<ValueType> LinearCrossEntropy::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 3);
-  return std::vector<ValueType>(3, infer_rows(name(), inputs, true_vocab_));
+  const RowTypes types = infer_rows(name(), inputs, part_);
+  return {types.blocks, types.row, types.row, types.row};
 }
 
 std::vector<Value> LinearCrossEntropy::gradient(const GradientContext& context) const {
@@ -54,7 +90,7 @@ std::vector<Value> LinearCrossEntropy::gradient(const GradientContext& context) 
     const Value d = context.output_gradients[i];
     inputs.push_back(d ? d : constant(inputs[0].graph(), inputs[0].dtype(), context.outputs[i].shape(), 0));
   }
-  const auto op = std::make_shared<LinearCrossEntropyGradient>(true_vocab_, mean_);
+  const auto op = std::make_shared<LinearCrossEntropyGradient>(part_, mean_);
   const std::vector<Value> results = inputs[0].graph().add(op, inputs);
   for (size_t i = 0; i < 2; ++i)
     if (context.needed[i]) gradients[i] = results[i];
@@ -63,49 +99,80 @@ std::vector<Value> LinearCrossEntropy::gradient(const GradientContext& context) 
 
 std::vector<PartitionRule> LinearCrossEntropy::partition(std::span<const ValueType> inputs,
                                                          std::span<const ValueType> outputs) const {
-  return independent_rules(inputs, outputs, inputs[1].shape.names());
+  std::vector<PartitionRule> rules = independent_rules(inputs, outputs, inputs[1].shape.names());
+  const Placement whole = Placement::whole(), words = Placement::split(vocabulary_of(inputs[0], inputs[1]).name);
+  const Placement sum = Placement::partial_sum(), max = Placement::partial_max();
+  rules.push_back({{whole, words, whole}, {words, sum, sum, max}});
+  return rules;
+}
+
+std::shared_ptr<const Op> LinearCrossEntropy::localize(const PartitionRule& rule, const AxisIndex& axis,
+                                                       std::span<const ValueType> inputs,
+                                                       std::span<const ValueType>) const {
+  return std::make_shared<LinearCrossEntropy>(local_part(part_, rule, axis, inputs), mean_);
 }
 
 // The logits, and an element of them: the maximum, subtract, exp, the sum; and the mean's sum.
 Cost LinearCrossEntropy::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  const int64_t logits = inputs[2].shape.elements() * true_vocab_;
-  return {product_flops(inputs, true_vocab_) + (mean_ ? 5 : 4) * logits, total_bytes(inputs) + total_bytes(outputs)};
+  return {product_flops(inputs, part_) + (mean_ ? 5 : 4) * logits(inputs, part_),
+          total_bytes(inputs) + total_bytes(outputs)};
 }
 
 // ---- LinearCrossEntropyGradient
 
-std::string LinearCrossEntropyGradient::attributes() const { return text(true_vocab_, mean_); }
+std::string LinearCrossEntropyGradient::attributes() const { return text(part_, mean_); }
 
 std::vector<ValueType> LinearCrossEntropyGradient::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, mean_ ? 7 : 6);
-  const ValueType row = infer_rows(name(), inputs, true_vocab_);
-  expect_type(name(), "log_z", inputs[3], row);
-  expect_type(name(), "d_log_z", inputs[4], row);
-  expect_type(name(), "d_target", inputs[5], row);
-  if (mean_) expect_type(name(), "d_mean", inputs[6], row);
+  const RowTypes types = infer_rows(name(), inputs, part_);
+  expect_type(name(), "log_z", inputs[3], types.blocks);
+  expect_type(name(), "d_log_z", inputs[4], types.blocks);
+  expect_type(name(), "d_target", inputs[5], types.row);
+  if (mean_) expect_type(name(), "d_mean", inputs[6], types.row);
   return {inputs[0], inputs[1]};
 }
 
 std::vector<PartitionRule> LinearCrossEntropyGradient::partition(std::span<const ValueType> inputs,
                                                                  std::span<const ValueType> outputs) const {
-  const Placement sum = Placement::partial_sum();
+  const Placement whole = Placement::whole(), sum = Placement::partial_sum();
+  const Placement words = Placement::split(vocabulary_of(inputs[0], inputs[1]).name);
   std::vector<PartitionRule> rules = independent_rules(inputs, outputs, inputs[1].shape.names());
   for (PartitionRule& rule : rules)  // the table's gradient is a sum over the rows
     if (rule.inputs[0].kind == Placement::Kind::kSplit) rule.outputs[1] = sum;
   rules.push_back(mean_ ? partial_rule(sum, 7, {4, 5, 6}, 2, {0, 1}) : partial_rule(sum, 6, {4, 5}, 2, {0, 1}));
+  // Each rank has its words' part of dx, and its words of the table's gradient.
+  PartitionRule split{{whole, words, whole, words, words, whole}, {sum, words}};
+  if (mean_) split.inputs.push_back(whole);
+  rules.push_back(std::move(split));
   return rules;
+}
+
+std::shared_ptr<const Op> LinearCrossEntropyGradient::localize(const PartitionRule& rule, const AxisIndex& axis,
+                                                               std::span<const ValueType> inputs,
+                                                               std::span<const ValueType>) const {
+  return std::make_shared<LinearCrossEntropyGradient>(local_part(part_, rule, axis, inputs), mean_);
 }
 
 // The logits again, dx and dtable, and an element of the logits: subtract, exp, multiply; and adding the mean's part.
 Cost LinearCrossEntropyGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  const int64_t logits = inputs[2].shape.elements() * true_vocab_;
-  return {3 * product_flops(inputs, true_vocab_) + (mean_ ? 4 : 3) * logits,
+  return {3 * product_flops(inputs, part_) + (mean_ ? 4 : 3) * logits(inputs, part_),
           total_bytes(inputs) + total_bytes(outputs)};
 }
 
+// log Z = M + log Σ_blocks exp(log_z − M), M the largest logit.
 CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab, bool mean) {
-  const auto outputs = x.graph().add(std::make_shared<LinearCrossEntropy>(true_vocab, mean), {{x, table, targets}});
-  return {outputs[0], outputs[1], outputs[2]};
+  const std::string& model = x.shape().dims().back().name;
+  CHECK(table.shape().rank() == 2 && table.shape().has(model),
+        "[linear_cross_entropy] table: got {}, expected two "
+        "dimensions, one of them {}",
+        table.shape().to_string(), model);
+  const Dim vocab = table.shape().without(model).dims()[0];
+  const VocabularyPart part{true_vocab, 0, std::gcd(vocab.size, kMostBlocks)};
+  if (true_vocab < 1 || true_vocab > vocab.size)
+    fail("[linear_cross_entropy] true vocabulary: got {}, expected 1 to {}", true_vocab, vocab.size);
+  const auto outputs = x.graph().add(std::make_shared<LinearCrossEntropy>(part, mean), {{x, table, targets}});
+  const Value blocks = outputs[0], largest = outputs[3];
+  return {largest + log(reduce_sum(exp(blocks - largest), {vocab.name})), outputs[1], outputs[2]};
 }
 
 }  // namespace synthesizer

@@ -5,16 +5,31 @@
 
 namespace synthesizer {
 
-// Inputs: x […, model], table [vocab, model] or [model, vocab], targets […] (i32). Outputs, all […]:
-//   log_z   = log Σ_v exp(logit_v)
-//   target  = logit of the target
-//   mean    = mean of the logits (for label smoothing; 0 if not asked for)
-// so that nll = log_z − (1 − s)·target − s·mean. Only the first `true_vocab` columns count: padding gets no
-// probability.
+// Which words of a vocabulary count, and what of it a table holds.
+struct VocabularyPart {
+  int64_t true_vocab = 0;  // the words that count, of the whole vocabulary: padding gets no probability
+  int64_t first_word = 0;  // of the table: with `vocab` split, a rank has words from here on
+  int64_t blocks = 1;      // equal ones that the table's words are taken in, each with a log Σ exp of its own
+
+  // Words of a table of `size` that count.
+  int64_t words(int64_t size) const;
+  bool operator==(const VocabularyPart&) const = default;
+};
+
+// Inputs: x […, model], table [vocab, model] or [model, vocab], targets […] (i32: words of the whole vocabulary).
+// Outputs:
+//   log_z   […, vocab of `blocks`] = log Σ exp(logit) over the block's words that count; kNoWords where it has none
+//   target  […] = logit of the target, 0 where the table does not hold it
+//   mean    […] = Σ logits / true_vocab (for label smoothing; 0 if not asked for)
+//   largest […] = the largest logit, kNoWords where no word counts; nothing flows back through it, for where it is used
+//                 (log Σ exp of the blocks) it cancels
+// so that the table can be split by words: target and mean are then sums over the ranks, largest a maximum.
 class LinearCrossEntropy : public Op {
  public:
-  LinearCrossEntropy(int64_t true_vocab, bool mean) : true_vocab_(true_vocab), mean_(mean) {}
-  int64_t true_vocab() const { return true_vocab_; }
+  static constexpr double kNoWords = -1e30;
+
+  LinearCrossEntropy(const VocabularyPart& part, bool mean) : part_(part), mean_(mean) {}
+  const VocabularyPart& part() const { return part_; }
   bool mean() const { return mean_; }
 
   std::string_view name() const override { return "linear_cross_entropy"; }
@@ -22,35 +37,45 @@ class LinearCrossEntropy : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<Value> gradient(const GradientContext& context) const override;
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
+                                     std::span<const ValueType>) const override;
   Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
 
  private:
-  int64_t true_vocab_;
+  VocabularyPart part_;
   bool mean_;
 };
 
-// Inputs: x, table, targets, log_z, d_log_z, d_target [, d_mean]. Outputs: dx like x, dtable like table.
-//   dlogit_v = d_log_z·exp(logit_v − log_z) + d_target·[v = target] + d_mean / true_vocab; logits are computed again.
+// Inputs: x, table, targets, log_z, d_log_z (both by block), d_target [, d_mean]. Outputs: dx like x, dtable like
+// table.
+//   dlogit_v = d_log_z·exp(logit_v − log_z) of v's block + d_target·[v = target] + d_mean / true_vocab; the logits are
+//   made again.
 class LinearCrossEntropyGradient : public Op {
  public:
-  LinearCrossEntropyGradient(int64_t true_vocab, bool mean) : true_vocab_(true_vocab), mean_(mean) {}
-  int64_t true_vocab() const { return true_vocab_; }
+  LinearCrossEntropyGradient(const VocabularyPart& part, bool mean) : part_(part), mean_(mean) {}
+  const VocabularyPart& part() const { return part_; }
   bool mean() const { return mean_; }
 
   std::string_view name() const override { return "linear_cross_entropy_gradient"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
+                                     std::span<const ValueType>) const override;
   Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
 
  private:
-  int64_t true_vocab_;
+  VocabularyPart part_;
   bool mean_;
 };
 
+// All […]: log Σ_v exp(logit_v), the target's logit, the mean of the logits (0 if not asked for), so that
+// nll = log_z − (1 − s)·target − s·mean.
 struct CrossEntropy {
   Value log_z, target, mean;
 };
+// The first `true_vocab` words of the table count. The table can be split over as many ranks as divide its words and
+// 960.
 CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab, bool mean);
 
 }  // namespace synthesizer

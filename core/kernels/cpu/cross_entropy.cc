@@ -19,7 +19,7 @@ constexpr int64_t kRows = 1024, kColumns = 1024;
 
 // How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
 struct Layout2d {
-  Layout2d(const KernelCase& c, int64_t true_vocab) : dtype(c.inputs[0].dtype), vocab(true_vocab) {
+  Layout2d(const KernelCase& c, const VocabularyPart& part) : dtype(c.inputs[0].dtype), blocks(part.blocks) {
     const Shape &x = c.in(0), &table = c.in(1);
     const Dim& model = x.dims().back();
     depth = model.size;
@@ -28,7 +28,15 @@ struct Layout2d {
           table.to_string(), model.name);
     padded = table.elements() / depth;
     model_first = table.dims()[0].name == model.name;
-    CHECK(true_vocab >= 1 && true_vocab <= padded, "[{}] {} true words of {}", c.op.name(), true_vocab, padded);
+    vocab = part.words(padded);
+    true_vocab = part.true_vocab;
+    first_word = part.first_word;
+    block = padded / blocks;
+  }
+  // Where a target lies among the words that count here, or −1.
+  int64_t local(int32_t target) const {
+    const int64_t word = target - first_word;
+    return word >= 0 && word < vocab ? word : -1;
   }
   int64_t block_bytes() const { return align_up(std::min(kRows, rows) * std::min(kColumns, vocab) * size_of(dtype)); }
   // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n].
@@ -61,7 +69,11 @@ struct Layout2d {
   }
 
   DType dtype;
-  int64_t vocab, padded, depth, rows;
+  int64_t blocks;             // that the table's words are taken in
+  int64_t vocab, padded;      // words that count, of those that the table has
+  int64_t true_vocab;         // that count anywhere
+  int64_t first_word, block;  // of the table; words of a block
+  int64_t depth, rows;
   bool model_first;
 
  private:
@@ -96,6 +108,7 @@ class BlockGemms {
 };
 
 int64_t products_workspace(const Layout2d& layout, int threads, bool gradient) {
+  if (layout.vocab == 0) return 0;
   const int64_t m = std::min(kRows, layout.rows), n = std::min(kColumns, layout.vocab);
   int64_t bytes = gemm_workspace(layout.logits(m, n), threads);
   if (gradient)
@@ -104,16 +117,22 @@ int64_t products_workspace(const Layout2d& layout, int threads, bool gradient) {
   return align_up(bytes);
 }
 
-// After the block: running maximum (as T), sum and total (double) of each row of a block.
-int64_t rows_bytes(const Layout2d& layout) { return 3 * align_up(std::min(kRows, layout.rows) * 8); }
+// After the logits: running maximum (as T) and sum (double) of each row by block of words, and its total (double).
+struct Sums {
+  explicit Sums(const Layout2d& layout)
+      : rows(align_up(std::min(kRows, layout.rows) * 8)),
+        by_block(align_up(std::min(kRows, layout.rows) * layout.blocks * 8)) {}
+  int64_t bytes() const { return rows + 2 * by_block; }
+  int64_t rows, by_block;
+};
 
 int64_t forward_workspace(const KernelCase& c) {
-  const Layout2d layout(c, c.as<LinearCrossEntropy>().true_vocab());
-  return layout.block_bytes() + layout.copy_bytes() + rows_bytes(layout) +
+  const Layout2d layout(c, c.as<LinearCrossEntropy>().part());
+  return layout.block_bytes() + layout.copy_bytes() + Sums(layout).bytes() +
          products_workspace(layout, c.context.threads, false);
 }
 int64_t gradient_workspace(const KernelCase& c) {
-  const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().true_vocab());
+  const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().part());
   return layout.block_bytes() + 2 * layout.copy_bytes() + products_workspace(layout, c.context.threads, true);
 }
 
@@ -127,56 +146,86 @@ const T* table_block(const Layout2d& layout, int threads, const T* table, int64_
   return copy;
 }
 
+// Calls body(block, from, count) for the runs of words [word, word + n) that are of one block: `from` counts from
+// `word`.
+template <typename Body>
+void each_block(const Layout2d& layout, int64_t word, int64_t n, const Body& body) {
+  for (int64_t at = word; at < word + n;) {
+    const int64_t block = at / layout.block, end = std::min((block + 1) * layout.block, word + n);
+    body(block, at - word, end - at);
+    at = end;
+  }
+}
+
 template <typename T>
 class CrossEntropyKernel : public Kernel {
  public:
   explicit CrossEntropyKernel(const KernelCase& c)
       : context_(c.context),
-        layout_(c, c.as<LinearCrossEntropy>().true_vocab()),
+        layout_(c, c.as<LinearCrossEntropy>().part()),
         mean_(c.as<LinearCrossEntropy>().mean()),
         logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row);
+      const Out out{output<T>(outputs, 0) + row * layout_.blocks, output<T>(outputs, 1) + row,
+                    output<T>(outputs, 2) + row, output<T>(outputs, 3) + row};
       block_of_rows(input<T>(inputs, 0) + row * layout_.depth, input<T>(inputs, 1), input<int32_t>(inputs, 2) + row, m,
-                    output<T>(outputs, 0) + row, output<T>(outputs, 1) + row, output<T>(outputs, 2) + row,
-                    static_cast<std::byte*>(workspace));
+                    out, static_cast<std::byte*>(workspace));
     }
   }
 
  private:
-  void block_of_rows(const T* x, const T* table, const int32_t* targets, int64_t m, T* log_z, T* target, T* mean,
+  struct Out {
+    T *log_z, *target, *mean, *largest;
+  };
+
+  void block_of_rows(const T* x, const T* table, const int32_t* targets, int64_t m, const Out& out,
                      std::byte* workspace) const {
-    T* block = reinterpret_cast<T*>(workspace);
+    T* logits = reinterpret_cast<T*>(workspace);
     T* copy = reinterpret_cast<T*>(workspace += layout_.block_bytes());
     workspace += layout_.copy_bytes();
-    const int64_t step = rows_bytes(layout_) / 3;
+    const Sums sizes(layout_);
     T* maximum = reinterpret_cast<T*>(workspace);
-    double* sum = reinterpret_cast<double*>(workspace + step);
-    double* total = reinterpret_cast<double*>(workspace + 2 * step);
-    workspace += 3 * step;
-    for (int64_t i = 0; i < m; ++i) {
-      maximum[i] = -std::numeric_limits<T>::infinity();
-      sum[i] = total[i] = 0;
-      target[i] = 0;
-    }
+    double* sum = reinterpret_cast<double*>(workspace + sizes.by_block);
+    double* total = reinterpret_cast<double*>(workspace + 2 * sizes.by_block);
+    workspace += sizes.bytes();
+    std::fill_n(maximum, m * layout_.blocks, -std::numeric_limits<T>::infinity());
+    std::fill_n(sum, m * layout_.blocks, 0);
+    std::fill_n(total, m, 0);
+    std::fill_n(out.target, m, T(0));
     const auto log_sum_exp = context_.loops.of<T>().log_sum_exp;
     for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
       const int64_t n = std::min(kColumns, layout_.vocab - word);
       const T* words = table_block(layout_, context_.threads, table, word, n, copy);
-      logits_.of(m, n, layout_).run(x, words, block, workspace);
+      logits_.of(m, n, layout_).run(x, words, logits, workspace);
       parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          T* row = block + i * n;
-          if (targets[i] >= word && targets[i] < word + n) target[i] = row[targets[i] - word];
-          total[i] += log_sum_exp(row, n, &maximum[i], &sum[i]);
+          T* row = logits + i * n;
+          const int64_t target = layout_.local(targets[i]);
+          if (target >= word && target < word + n) out.target[i] = row[target - word];
+          each_block(layout_, word, n, [&](int64_t block, int64_t from, int64_t count) {
+            const int64_t at = i * layout_.blocks + block;
+            total[i] += log_sum_exp(row + from, count, &maximum[at], &sum[at]);
+          });
         }
       });
     }
-    for (int64_t i = 0; i < m; ++i) {
-      log_z[i] = static_cast<T>(static_cast<double>(maximum[i]) + std::log(sum[i]));
-      mean[i] = mean_ ? static_cast<T>(total[i] / static_cast<double>(layout_.vocab)) : T(0);
+    parallel_ranges(context_.threads, m, 8 * layout_.blocks, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) finish(i, maximum, sum, total[i], out);
+    });
+  }
+
+  void finish(int64_t i, const T* maximum, const double* sum, double total, const Out& out) const {
+    const T none = static_cast<T>(LinearCrossEntropy::kNoWords);
+    out.largest[i] = none;
+    out.mean[i] = mean_ ? static_cast<T>(total / static_cast<double>(layout_.true_vocab)) : T(0);
+    for (int64_t at = i * layout_.blocks; at < (i + 1) * layout_.blocks; ++at) {
+      const bool any = sum[at] != 0;  // NaN is
+      out.log_z[at] = any ? static_cast<T>(static_cast<double>(maximum[at]) + std::log(sum[at])) : none;
+      // As the loops take a maximum, but that NaN stays.
+      if (any && !(maximum[at] <= out.largest[i])) out.largest[i] = maximum[at];
     }
   }
 
@@ -191,7 +240,7 @@ class CrossEntropyGradientKernel : public Kernel {
  public:
   explicit CrossEntropyGradientKernel(const KernelCase& c)
       : context_(c.context),
-        layout_(c, c.as<LinearCrossEntropyGradient>().true_vocab()),
+        layout_(c, c.as<LinearCrossEntropyGradient>().part()),
         mean_(c.as<LinearCrossEntropyGradient>().mean()),
         logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }),
         dx_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, false); }),
@@ -210,6 +259,7 @@ class CrossEntropyGradientKernel : public Kernel {
     T* dcopy = reinterpret_cast<T*>(space += layout_.copy_bytes());
     space += layout_.copy_bytes();
     clear_padding(dtable);
+    if (layout_.vocab == 0) std::fill_n(dx, layout_.rows * layout_.depth, T(0));
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
       for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
@@ -231,16 +281,21 @@ class CrossEntropyGradientKernel : public Kernel {
  private:
   void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, T* block) const {
     const int32_t* targets = input<int32_t>(inputs, 2) + row;
-    const T* log_z = input<T>(inputs, 3) + row;
-    const T* d_log_z = input<T>(inputs, 4) + row;
+    const T* log_z = input<T>(inputs, 3) + row * layout_.blocks;
+    const T* d_log_z = input<T>(inputs, 4) + row * layout_.blocks;
     const T* d_target = input<T>(inputs, 5) + row;
     const T* d_mean = mean_ ? input<T>(inputs, 6) + row : nullptr;
     const auto loop = context_.loops.of<T>().cross_entropy_gradient;
     parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         T* of_row = block + i * n;
-        loop(of_row, n, log_z[i], d_log_z[i], mean_ ? d_mean[i] / static_cast<T>(layout_.vocab) : T(0));
-        if (targets[i] >= word && targets[i] < word + n) of_row[targets[i] - word] += d_target[i];
+        const T mean = mean_ ? d_mean[i] / static_cast<T>(layout_.true_vocab) : T(0);
+        each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
+          const int64_t at = i * layout_.blocks + b;
+          loop(of_row + from, count, log_z[at], d_log_z[at], mean);
+        });
+        const int64_t target = layout_.local(targets[i]);
+        if (target >= word && target < word + n) of_row[target - word] += d_target[i];
       }
     });
   }

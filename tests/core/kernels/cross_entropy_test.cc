@@ -13,6 +13,9 @@ namespace {
 struct Sizes {
   int64_t rows, model, vocab, true_vocab;
   bool model_first;  // the table is [model, vocab]
+  int64_t blocks = 1;
+
+  VocabularyPart part() const { return {true_vocab, 0, blocks}; }
 };
 
 double table_at(const Sizes& s, const Tensor& table, int64_t word, int64_t feature) {
@@ -30,10 +33,15 @@ std::vector<double> logits(const Sizes& s, const Tensors& in, int64_t row) {
 void forward(const Sizes& s, bool mean, const Tensors& in, Tensors& out) {
   for (int64_t row = 0; row < s.rows; ++row) {
     const std::vector<double> l = logits(s, in, row);
-    double largest = -1e300, sum = 0, total = 0;
-    for (const double v : l) largest = std::max(largest, v);
-    for (const double v : l) sum += std::exp(v - largest), total += v;
-    out[0][row] = largest + std::log(sum);
+    double largest = -1e300, total = 0;
+    for (const double v : l) largest = std::max(largest, v), total += v;
+    std::vector<double> sums(static_cast<size_t>(s.blocks));
+    for (size_t v = 0; v < l.size(); ++v) sums[v / static_cast<size_t>(s.vocab / s.blocks)] += std::exp(l[v] - largest);
+    for (int64_t b = 0; b < s.blocks; ++b) {
+      const double sum = sums[static_cast<size_t>(b)];
+      out[0][row * s.blocks + b] = sum == 0 ? LinearCrossEntropy::kNoWords : largest + std::log(sum);
+    }
+    out[3][row] = largest;
     out[1][row] = l[static_cast<size_t>(in[2][row])];
     if (mean) out[2][row] = total / static_cast<double>(s.true_vocab);
   }
@@ -43,7 +51,8 @@ void backward(const Sizes& s, bool mean, const Tensors& in, Tensors& out) {
   for (int64_t row = 0; row < s.rows; ++row) {
     const std::vector<double> l = logits(s, in, row);
     for (int64_t word = 0; word < s.true_vocab; ++word) {
-      const double d = in[4][row] * std::exp(l[static_cast<size_t>(word)] - in[3][row]) +
+      const int64_t block = row * s.blocks + word / (s.vocab / s.blocks);
+      const double d = in[4][block] * std::exp(l[static_cast<size_t>(word)] - in[3][block]) +
                        (in[2][row] == static_cast<double>(word) ? in[5][row] : 0) +
                        (mean ? in[6][row] / static_cast<double>(s.true_vocab) : 0);
       for (int64_t i = 0; i < s.model; ++i) {
@@ -55,9 +64,11 @@ void backward(const Sizes& s, bool mean, const Tensors& in, Tensors& out) {
 }
 
 TEST(LinearCrossEntropy, ForwardAndGradient) {
-  const Sizes sizes[] = {{1, 1, 1, 1, false},         {5, 3, 7, 6, true},         {31, 33, 40, 33, false},
-                         {33, 17, 1100, 1025, false}, {33, 17, 1100, 1025, true}, {1057, 9, 2050, 2049, false},
-                         {1057, 9, 1031, 1030, true}};
+  const Sizes sizes[] = {{1, 1, 1, 1, false},         {5, 3, 7, 6, true},
+                         {31, 33, 40, 33, false},     {33, 17, 1100, 1025, false},
+                         {33, 17, 1100, 1025, true},  {1057, 9, 2050, 2049, false},
+                         {1057, 9, 1031, 1030, true}, {1057, 9, 2080, 2049, false, 32},
+                         {33, 5, 1032, 900, true, 8}};
   for (const Sizes& s : sizes) {
     for (const bool mean : {false, true}) {
       const Shape rows{kBatch(1), kLength(s.rows)};
@@ -67,16 +78,19 @@ TEST(LinearCrossEntropy, ForwardAndGradient) {
       Tensor targets = integers(rows, {});
       for (int64_t i = 0; i < s.rows; ++i) targets.values.push_back(static_cast<double>(i * 97 % s.true_vocab));
       const auto reference = [&](const Tensors& in, Tensors& out) { forward(s, mean, in, out); };
-      check_kernel(LinearCrossEntropy(s.true_vocab, mean), {x, table, targets}, reference, {5e-6, 1e-13, false});
+      check_kernel(LinearCrossEntropy(s.part(), mean), {x, table, targets}, reference, {5e-6, 1e-13, false});
 
-      Tensors log_z{{{DType::kFloat64, rows}, std::vector<double>(static_cast<size_t>(s.rows))}};
-      log_z.push_back(log_z[0]);
-      log_z.push_back(log_z[0]);
-      forward(s, mean, {x, table, targets}, log_z);
-      Tensors inputs{x, table, targets, log_z[0], random_tensor(rows, 63), random_tensor(rows, 64)};
+      const Shape by_block{kBatch(1), kLength(s.rows), kVocab(s.blocks)};
+      const Tensor zeros{{DType::kFloat64, rows}, std::vector<double>(static_cast<size_t>(s.rows))};
+      Tensors forth{{{DType::kFloat64, by_block}, std::vector<double>(static_cast<size_t>(s.rows * s.blocks))},
+                    zeros,
+                    zeros,
+                    zeros};
+      forward(s, mean, {x, table, targets}, forth);
+      Tensors inputs{x, table, targets, forth[0], random_tensor(by_block, 63), random_tensor(rows, 64)};
       if (mean) inputs.push_back(random_tensor(rows, 65));
       const auto gradient = [&](const Tensors& in, Tensors& out) { backward(s, mean, in, out); };
-      check_kernel(LinearCrossEntropyGradient(s.true_vocab, mean), inputs, gradient, {1e-5, 1e-12, false});
+      check_kernel(LinearCrossEntropyGradient(s.part(), mean), inputs, gradient, {1e-5, 1e-12, false});
     }
   }
 }
@@ -86,7 +100,7 @@ TEST(LinearCrossEntropy, LargeLogits) {
   const Tensors inputs{integers(Shape{kLength(2), kModel(1)}, {300, -300}, DType::kFloat64),
                        integers(Shape{kVocab(3), kModel(1)}, {1, 2, -3}, DType::kFloat64),
                        integers(Shape{kLength(2)}, {0, 2})};
-  check_kernel(LinearCrossEntropy(3, false), inputs,
+  check_kernel(LinearCrossEntropy(s.part(), false), inputs,
                [&](const Tensors& in, Tensors& out) { forward(s, false, in, out); }, {2e-6, 1e-13, false});
 }
 

@@ -13,7 +13,16 @@ struct Row {
   int64_t true_vocab;
   bool mean;
   std::vector<size_t> loss_outputs;
+  int64_t blocks = 1;
   bool all_rules = false;
+
+  VocabularyPart part() const { return {true_vocab, 0, blocks}; }
+  int64_t block() const { return table.size("vocab") / blocks; }
+  Shape by_block() const {
+    std::vector<Dim> dims = x.without("model").dims();
+    dims.push_back(kVocab(blocks));
+    return Shape(dims);
+  }
 };
 
 // The logits of the true vocabulary, [rows, vocab].
@@ -40,22 +49,20 @@ OpCase make_row(const Row& r) {
   c.inputs = {{"x", r.x, -2, 2},
               {"table", r.table},
               {"targets", rows, 0, static_cast<double>(r.true_vocab - 1), DType::kInt32}};
-  c.build = [=](Graph& g, In in, DType) {
-    return g.add(std::make_shared<LinearCrossEntropy>(r.true_vocab, r.mean), in);
-  };
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<LinearCrossEntropy>(r.part(), r.mean), in); };
   c.reference = [=](const auto& in) {
-    std::vector<Tensor> y(3, Tensor(rows));
+    std::vector<Tensor> y = {Tensor(r.by_block()), Tensor(rows), Tensor(rows), Tensor(rows)};
     const auto all = naive_logits(in[0], in[1], rows, r.true_vocab);
     for (size_t i = 0; i < all.size(); ++i) {
-      const double max = *std::max_element(all[i].begin(), all[i].end());
-      double sum = 0, mean = 0;
-      for (const double logit : all[i]) {
-        sum += std::exp(logit - max);
-        mean += logit / static_cast<double>(r.true_vocab);
+      y[3].data[i] = *std::max_element(all[i].begin(), all[i].end());
+      std::vector<double> sums(static_cast<size_t>(r.blocks));
+      for (size_t v = 0; v < all[i].size(); ++v) {
+        sums[v / static_cast<size_t>(r.block())] += std::exp(all[i][v] - y[3].data[i]);
+        if (r.mean) y[2].data[i] += all[i][v] / static_cast<double>(r.true_vocab);
       }
-      y[0].data[i] = max + std::log(sum);
+      for (size_t b = 0; b < sums.size(); ++b)
+        y[0].data[i * sums.size() + b] = sums[b] == 0 ? LinearCrossEntropy::kNoWords : y[3].data[i] + std::log(sums[b]);
       y[1].data[i] = all[i][static_cast<size_t>(in[2].data[i])];
-      if (r.mean) y[2].data[i] = mean;
     }
     return y;
   };
@@ -70,12 +77,12 @@ OpCase make_gradient_row(const Row& r) {
   OpCase c = make_row(r);
   c.op = "linear_cross_entropy_gradient";
   const Shape rows = r.x.without("model");
-  c.inputs.push_back({"log_z", rows, 3, 8});
-  c.inputs.push_back({"d_log_z", rows});
+  c.inputs.push_back({"log_z", r.by_block(), 3, 8});
+  c.inputs.push_back({"d_log_z", r.by_block()});
   c.inputs.push_back({"d_target", rows});
   if (r.mean) c.inputs.push_back({"d_mean", rows});
   c.build = [=](Graph& g, In in, DType) {
-    return g.add(std::make_shared<LinearCrossEntropyGradient>(r.true_vocab, r.mean), in);
+    return g.add(std::make_shared<LinearCrossEntropyGradient>(r.part(), r.mean), in);
   };
   c.reference = [=](const auto& in) {
     std::vector<Tensor> d = {Tensor(r.x), Tensor(r.table)};
@@ -83,7 +90,8 @@ OpCase make_gradient_row(const Row& r) {
     size_t row = 0;
     each(rows, [&](const Index& i) {
       for (int64_t v = 0; v < r.true_vocab; ++v) {
-        double dlogit = in[4](i) * std::exp(all[row][static_cast<size_t>(v)] - in[3](i));
+        const Index block = with(i, "vocab", v / r.block());
+        double dlogit = in[4](block) * std::exp(all[row][static_cast<size_t>(v)] - in[3](block));
         if (v == static_cast<int64_t>(in[2](i))) dlogit += in[5](i);
         if (r.mean) dlogit += in[6](i) / static_cast<double>(r.true_vocab);
         for (int64_t m = 0; m < r.x.size("model"); ++m) {
@@ -118,7 +126,11 @@ std::vector<OpCase> cross_entropy_cases() {
            {"wide", {kLength(3), kModel(7)}, {kVocab(4099), kModel(7)}, 4097, true, {0, 1, 2}},
            {"wide_transposed", {kLength(3), kModel(7)}, {kModel(7), kVocab(4099)}, 4097, true, {0, 1, 2}},
            {"many_rows", {kBatch(3), kLength(511), kModel(3)}, {kVocab(31), kModel(3)}, 30, true, {0, 1, 2}},
-           {"even", {kBatch(4), kLength(8), kModel(5)}, {kVocab(16), kModel(5)}, 15, true, {0, 1, 2}, true},
+           {"blocks", odd, {kVocab(36), kModel(33)}, 31, true, {0, 1, 2}, 6},
+           {"blocks_of_padding", odd, {kModel(33), kVocab(36)}, 11, true, {1, 2}, 12},
+           {"wide_blocks", {kLength(3), kModel(7)}, {kVocab(4104), kModel(7)}, 4097, true, {0, 1, 2}, 3},
+           {"even", {kBatch(4), kLength(8), kModel(5)}, {kVocab(16), kModel(5)}, 15, true, {0, 1, 2}, 8, true},
+           {"even_transposed", {kBatch(4), kModel(5)}, {kModel(5), kVocab(16)}, 9, false, {1}, 4, true},
        }) {
     rows.push_back(make_row(r));
     rows.push_back(make_gradient_row(r));
