@@ -37,9 +37,11 @@ class Bucketer {
   }
 
  private:
-  // Nothing else reads the memory that the sum would be made in.
+  // Nothing else reads the memory that the sum would be made in, and it is in no bucket yet: a sum over two axes is in
+  // that of the first.
   bool owned(ValueRef ref) const {
     const Node& node = from_.node(ref.node);
+    if (dynamic_cast<const AllReduce*>(node.op.get()) != nullptr) return false;
     if (uses_.at(ref) != 1 || dynamic_cast<const Leaf*>(node.op.get()) != nullptr) return false;
     for (const Alias& alias : node.op->aliases())
       if (alias.output == ref.output && alias.kind != Alias::Kind::kInPlace)

@@ -46,6 +46,14 @@ class Lifetimes {
       for (const ValueRef& input : graph_.node(schedule_.order[static_cast<size_t>(p)]).inputs)
         uses_[input].push_back({p, schedule_.wait[static_cast<size_t>(p)]});
     for (const auto& [name, ref] : graph_.outputs()) uses_[ref].push_back({count, count});
+    // From the end on, so that what is seen through a view is known too.
+    for (int p = count; p-- > 0;) {
+      const Node& node = graph_.node(schedule_.order[static_cast<size_t>(p)]);
+      if (node.op->contiguous()) to_bucket_.insert(node.inputs.begin(), node.inputs.end());
+      for (const Alias& alias : node.op->aliases())
+        if (alias.kind == Alias::Kind::kView && to_bucket_.contains({node.id, alias.output}))
+          to_bucket_.insert(node.inputs[static_cast<size_t>(alias.input)]);
+    }
   }
 
   int last_use(ValueRef ref) const {
@@ -98,6 +106,7 @@ class Lifetimes {
     const int index = root_of_.at(input);
     const Root& root = roots_[static_cast<size_t>(index)];
     if (!root.persistent.empty() || root.input) return false;
+    if (root.bucket >= 0 && to_bucket_.contains(output)) return false;  // a value lies in one bucket
     for (const ValueRef& ref : root.values) {
       const auto it = uses_.find(ref);
       if (it == uses_.end()) continue;
@@ -128,6 +137,7 @@ class Lifetimes {
   const Graph& graph_;
   const Schedule& schedule_;
   std::map<ValueRef, std::vector<Use>> uses_;
+  std::set<ValueRef> to_bucket_;  // values that are to lie in a bucket
   std::map<ValueRef, int> root_of_;
   std::vector<Root> roots_;
   std::vector<std::vector<int>> buckets_;

@@ -71,8 +71,7 @@ TrainStep::TrainStep(std::unique_ptr<Graph> graph, const OptimizerConfig& optimi
       store_(*graph_),
       program_(*graph_, kernels, communicators, store_) {}
 
-void TrainStep::feed_step(const Batch& batch, int64_t step, double learning_rate) {
-  feed(program_, batch);
+void TrainStep::feed_step(int64_t step, double learning_rate) {
   if (program_.has_input("step")) program_.input<int64_t>("step")[0] = step;
   feed_scalar(program_, kLearningRate, learning_rate);
   feed_scalar(program_, kSecondMomentDecay, second_moment_decay(optimizer_.adafactor, step));
@@ -80,12 +79,18 @@ void TrainStep::feed_step(const Batch& batch, int64_t step, double learning_rate
 
 std::optional<NonFinite> TrainStep::explain(const Batch& batch, int64_t step, double learning_rate,
                                             Communicator& world) {
-  feed_step(batch, step, learning_rate);
+  feed(program_, batch);
+  feed_step(step, learning_rate);
   return find_nonfinite(program_, world);
 }
 
 StepResult TrainStep::run(const Batch& batch, int64_t step, double learning_rate) {
-  feed_step(batch, step, learning_rate);
+  feed(program_, batch);
+  return run_fed(step, learning_rate);
+}
+
+StepResult TrainStep::run_fed(int64_t step, double learning_rate) {
+  feed_step(step, learning_rate);
   program_.run();
   StepResult result;
   result.loss = scalar(program_, "loss");

@@ -33,6 +33,8 @@ class TrainStep {
 
   // `step` counts from 0.
   StepResult run(const Batch& batch, int64_t step, double learning_rate);
+  // The same where the batch is in the program's inputs already.
+  StepResult run_fed(int64_t step, double learning_rate);
   // Of a step that run() found not finite, which therefore left the state as it was: the tensor that was so first.
   // Collective.
   std::optional<NonFinite> explain(const Batch& batch, int64_t step, double learning_rate, Communicator& world);
@@ -42,7 +44,7 @@ class TrainStep {
   Program& program() { return program_; }
 
  private:
-  void feed_step(const Batch& batch, int64_t step, double learning_rate);
+  void feed_step(int64_t step, double learning_rate);
 
   std::unique_ptr<Graph> graph_;
   OptimizerConfig optimizer_;

@@ -175,9 +175,11 @@ TEST(SelfAttention, SharesTheAlignmentThatNoExampleChanges) {
 }
 
 TEST(SelfAttention, CutsBeforeTheProduct) {
-  for (const char* name : {"D", "FD", "Conv", "Bottleneck", "ConvBottleneck", "GLU", "Linformer"})
-    for (const Node* node : build({.config = kind(name, 64), .length = 3}).nodes("einsum"))
+  for (const char* name : {"D", "FD", "Conv", "Bottleneck", "ConvBottleneck", "GLU", "Linformer"}) {
+    const Built built = build({.config = kind(name, 64), .length = 3});
+    for (const Node* node : built.nodes("einsum"))
       for (const Dim& dim : node->outputs[0].shape.dims()) EXPECT_LT(dim.size, 64) << name << " " << node->name;
+  }
 }
 
 }  // namespace
