@@ -32,6 +32,11 @@ BatchRows batch_rows(const config::Run& run, const Mesh& mesh) {
   return {mesh.coordinate(axis) * rows, (mesh.coordinate(axis) + 1) * rows};
 }
 
+Communicator* row_ranks(const config::Run& run, const Mesh& mesh) {
+  const std::string axis(run_layout(run).axis("batch"));
+  return axis.empty() ? nullptr : &mesh.axis(axis);
+}
+
 Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements) {
   return partition_for(mesh, run_layout(run), placements);
 }

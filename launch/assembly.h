@@ -22,6 +22,9 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
 // The rows of a global batch that belong to this rank of the mesh.
 BatchRows batch_rows(const config::Run& run, const Mesh& mesh);
 
+// The ranks among which the rows of a batch are shared out; null: every rank has all of them.
+Communicator* row_ranks(const config::Run& run, const Mesh& mesh);
+
 // The global graph to this rank's. `placements`, if given, outlives the function.
 Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements = nullptr);
 

@@ -85,7 +85,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   StateStore state(*graph);
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
   Evaluation evaluation(std::move(graph), kernels, axis_communicators(mesh), state,
-                        data->validation(rows, run.eval().batches()), world,
+                        data->validation(rows, run.eval().batches()), row_ranks(run, mesh),
                         {vocabulary.pieces, vocabulary.size(), rows.begin});
   const EvaluationResult result = evaluation.run();
   if (world.rank() == 0) print(checkpoint, reader->state().step, result, options.json);

@@ -129,7 +129,7 @@ class Job {
     step_ = std::make_unique<TrainStep>(training_graph(graphs_, partition), graphs_.optimizer, kernels_, communicators);
     const Vocabulary& vocabulary = data_->objective().vocabulary();
     evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_, communicators, step_->state(),
-                        data_->validation(rows, run_.eval().batches()), world_,
+                        data_->validation(rows, run_.eval().batches()), row_ranks(run_, mesh_),
                         EvaluationOptions{vocabulary.pieces, vocabulary.size(), rows.begin});
     source_ = data_->training(rows);
   }
@@ -153,6 +153,9 @@ class Job {
         folder.path().string(), static_cast<double>(count_parameters(step_->graph())) / 1e6, world_.size(),
         kernels_.threads(), static_cast<double>(step_->program().arena_bytes()) / 1e6,
         static_cast<double>(step_->state().bytes()) / 1e6);
+    if (graphs_.model.rows() != graphs_.model.vocab)
+      fmt::print(stderr, "vocabulary of {} padded to {} rows, which get no probability\n", graphs_.model.vocab,
+                 graphs_.model.rows());
     if (step > 0) fmt::print(stderr, "going on after step {}\n", step);
   }
 

@@ -18,17 +18,17 @@ TensorBox box_of(const StateTensor& tensor) {
   return box;
 }
 
-TensorSlice share(const StateTensor& tensor, const Communicator& world) {
-  CHECK(tensor.block.whole == tensor.type.shape, "{} is split: its replicas are not known", tensor.name);
+TensorSlice share(const StateTensor& tensor) {
   TensorSlice slice{box_of(tensor), tensor.data, true};
+  const int64_t replica = tensor.block.replica, replicas = tensor.block.replicas;
   if (slice.box.whole_shape.empty()) {
-    slice.owner = world.rank() == 0;
+    slice.owner = replica == 0;
     return slice;
   }
-  const int64_t rows = slice.box.whole_shape[0];
-  slice.box.begin[0] = rows * world.rank() / world.size();
-  slice.box.end[0] = rows * (world.rank() + 1) / world.size();
-  slice.data = tensor.data + tensor.type.bytes() / rows * slice.box.begin[0];
+  const int64_t rows = tensor.type.shape.dims()[0].size, first = slice.box.begin[0];
+  slice.box.begin[0] = first + rows * replica / replicas;
+  slice.box.end[0] = first + rows * (replica + 1) / replicas;
+  slice.data = tensor.data + tensor.type.bytes() / rows * (slice.box.begin[0] - first);
   return slice;
 }
 
@@ -38,10 +38,10 @@ CheckpointPart part_of(const StateTensor& tensor) {
   return tensor.kind == Leaf::Kind::kState ? CheckpointPart::kOptimizer : CheckpointPart::kModel;
 }
 
-std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part, const Communicator& world) {
+std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part) {
   std::vector<TensorSlice> slices;
   for (const StateTensor& tensor : store.tensors())
-    if (part_of(tensor) == part) slices.push_back(share(tensor, world));
+    if (part_of(tensor) == part) slices.push_back(share(tensor));
   return slices;
 }
 

@@ -13,9 +13,9 @@ namespace synthesizer {
 // Which file a tensor belongs to: parameters and fixed tensors to the model's, optimizer state to the optimizer's.
 CheckpointPart part_of(const StateTensor& tensor);
 
-// This rank's part of every tensor of one file. A tensor that all ranks hold whole is shared out along its first dim,
-// so that every element has one owner and the ranks write equally much.
-std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part, const Communicator& world);
+// This rank's part of every tensor of one file. A block that several ranks hold is shared out among them along its
+// first dim, so that every element has one owner and the ranks write equally much.
+std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part);
 
 // Reads everything the store has of one file from a checkpoint. UsageError naming the tensors that are missing, left
 // over or of another shape.

@@ -29,7 +29,11 @@ Shape local_shape(const Shape& shape, const Placement& placement, const AxisInde
 
 Block local_block(const Block& block, const Shape& shape, const Placement& placement, const AxisIndex& axis) {
   Block local = block;
-  if (placement.kind != Placement::Kind::kSplit) return local;
+  if (placement.kind != Placement::Kind::kSplit) {
+    local.replica = local.replica * axis.size + axis.index;
+    local.replicas *= axis.size;
+    return local;
+  }
   const size_t dim = shape.index(placement.dim);
   local.begin[dim] += shape.dims()[dim].size / axis.size * axis.index;
   return local;

@@ -9,10 +9,13 @@
 
 namespace synthesizer {
 
-// One rank's block of a whole tensor: per dim, where it begins and how large the whole dim is.
+// One rank's block of a whole tensor: per dim, where it begins and how large the whole dim is; and which of the ranks
+// that hold this same block it is.
 struct Block {
   Shape whole;
   std::vector<int64_t> begin;
+  int64_t replica = 0;
+  int64_t replicas = 1;
 };
 
 // What a rank has of a shape, and of a block, when `shape` is placed so on an axis. Throws Error if a split dim does

@@ -112,7 +112,7 @@ int64_t count_parameters(const Graph& graph) {
   int64_t elements = 0;
   for (const Node& node : graph.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
-    if (leaf && leaf->kind() == Leaf::Kind::kParameter) elements += node.outputs[0].shape.elements();
+    if (leaf && leaf->kind() == Leaf::Kind::kParameter) elements += leaf->block().whole.elements();
   }
   return elements;
 }

@@ -79,7 +79,7 @@ void check_model(const ModelConfig& config);
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
                   const ModelOptions& options);
 
-// Elements of the trained parameters in a graph.
+// Elements of the trained parameters of a graph, whole, whatever of them a partitioned graph has.
 int64_t count_parameters(const Graph& graph);
 
 }  // namespace synthesizer

@@ -32,12 +32,12 @@ NamedValues named_values(const EvaluationResult& result) {
 }
 
 Evaluation::Evaluation(std::unique_ptr<Graph> graph, const KernelTable& kernels, const AxisCommunicators& communicators,
-                       StateStore& state, std::unique_ptr<BatchSource> source, Communicator& world,
+                       StateStore& state, std::unique_ptr<BatchSource> source, Communicator* row_ranks,
                        EvaluationOptions options)
     : graph_(std::move(graph)),
       program_(*graph_, kernels, communicators, state),
       source_(std::move(source)),
-      world_(world),
+      row_ranks_(row_ranks),
       options_(options),
       counts_(static_cast<size_t>(options.vocab)) {}
 
@@ -63,8 +63,10 @@ EvaluationResult Evaluation::run() {
   std::fill(counts_.begin(), counts_.end(), 0);
   source_->seek({});
   while (const Batch* batch = source_->next()) add(*batch);
-  world_.all_reduce(sums_, 2, DType::kFloat64, Reduction::kSum);
-  world_.all_reduce(counts_.data(), options_.vocab, DType::kInt64, Reduction::kSum);
+  if (row_ranks_ != nullptr) {
+    row_ranks_->all_reduce(sums_, 2, DType::kFloat64, Reduction::kSum);
+    row_ranks_->all_reduce(counts_.data(), options_.vocab, DType::kInt64, Reduction::kSum);
+  }
   EvaluationResult result;
   int64_t text_targets = 0;
   result.text_unigram_entropy =

@@ -31,8 +31,10 @@ struct EvaluationOptions {
 class Evaluation {
  public:
   // `graph` is a partitioned evaluation graph, `state` that of the training, `source` a pass over the validation data.
+  // `row_ranks`: the ranks among which the rows of a batch are shared out; null: each has all.
   Evaluation(std::unique_ptr<Graph> graph, const KernelTable& kernels, const AxisCommunicators& communicators,
-             StateStore& state, std::unique_ptr<BatchSource> source, Communicator& world, EvaluationOptions options);
+             StateStore& state, std::unique_ptr<BatchSource> source, Communicator* row_ranks,
+             EvaluationOptions options);
 
   // Collective; the same result on all ranks, and with the same number of ranks the same bits.
   EvaluationResult run();
@@ -43,7 +45,7 @@ class Evaluation {
   std::unique_ptr<Graph> graph_;
   Program program_;
   std::unique_ptr<BatchSource> source_;
-  Communicator& world_;
+  Communicator* row_ranks_;
   EvaluationOptions options_;
   double sums_[2] = {0, 0};      // of nll: all live targets, those that are no sentinels
   std::vector<int64_t> counts_;  // of each id among the live targets

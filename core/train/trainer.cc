@@ -196,8 +196,8 @@ void Trainer::save(bool wait) {
     state.config = options_.config;
     if (skipped_ > 0) state.extra[kSkippedInARow] = skipped_;
     const StateStore& store = step_.state();
-    writer_.begin(state, slices_to_write(store, CheckpointPart::kModel, world_),
-                  slices_to_write(store, CheckpointPart::kOptimizer, world_));
+    writer_.begin(state, slices_to_write(store, CheckpointPart::kModel),
+                  slices_to_write(store, CheckpointPart::kOptimizer));
     saved_ = done_;
   }
   run_on_first(world_, [&] { write_report(folder_.path(), options_.config); });

@@ -137,7 +137,8 @@ void check_parallel(const Run& run, int world) {
     int size;
   } split[] = {{"batch", "data.batch", run.data().batch()},
                {"heads", "model.num_heads", run.model().num_heads()},
-               {"ff", "model.d_ff", run.model().d_ff()}};
+               {"ff", "model.d_ff", run.model().d_ff()},
+               {"vocab", "model.vocab_size", run.model().vocab_size()}};  // 0: padded to what fits
   for (const auto& [dim, path, size] : split) {
     const std::string_view axis = layout.axis(dim);
     const int parts = axis_size.at(axis);

@@ -1,6 +1,9 @@
 #include "launch/config/convert.h"
 
+#include <numeric>
+
 #include "core/base/error.h"
+#include "launch/config/check.h"
 
 namespace synthesizer {
 namespace {
@@ -57,6 +60,13 @@ ScheduleKind schedule_kind(config::Schedule::Kind kind) {
   fail("schedule.kind {} is not known", static_cast<int>(kind));
 }
 
+// A multiple of the shards' own and of the ranks that the vocabulary is split over.
+int64_t padded_vocab(const config::Run& run, const Vocabulary& vocabulary) {
+  const int64_t ranks = run_layout(run).axis("vocab") == "tensor" ? run.parallel().mesh().tensor() : 1;
+  const int64_t multiple = std::lcm(int64_t{Vocabulary::kMultiple}, ranks);
+  return (vocabulary.size() + multiple - 1) / multiple * multiple;
+}
+
 }  // namespace
 
 AttentionConfig attention_config(const config::Stack& stack, int64_t max_length) {
@@ -90,7 +100,7 @@ ModelConfig model_config(const config::Run& run, const Vocabulary& vocabulary) {
   ModelConfig model;
   model.structure = structure(from.structure());
   model.vocab = vocabulary.size();
-  model.padded_vocab = from.vocab_size() != 0 ? from.vocab_size() : vocabulary.padded_size();
+  model.padded_vocab = from.vocab_size() != 0 ? from.vocab_size() : padded_vocab(run, vocabulary);
   model.d_model = from.d_model();
   model.d_ff = from.d_ff();
   model.num_heads = from.num_heads();

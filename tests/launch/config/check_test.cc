@@ -66,7 +66,6 @@ const CheckCase kCases[] = {
     {{"optimizer.epsilon=0"}, "optimizer.epsilon: got 0, expected above 0 and at most 1"},
     {{"data.batch=-4"}, "data.batch: got -4, expected at least 1 and at most 16777216"},
     // what this version has
-    {{"parallel.mesh.tensor=2"}, "parallel.mesh.tensor: got 2, which is not in this version, expected 1", 2},
     {{"parallel.leaves=8"}, "parallel.leaves: got 8, which is not in this version, expected 4"},
     {{"parallel.zero=1"}, "parallel.zero: got 1, which is not in this version, expected 0"},
     {{"parallel.reduction=ORDERED"}, "parallel.reduction: got ORDERED, which is not in this version, expected FAST"},
