@@ -1,0 +1,125 @@
+#include "tests/dist/layout_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/philox.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+#include "dist/parallel.h"
+#include "dist/thread_communicator.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr int64_t kBatchSize = 4, kSource = 13, kTarget = 9, kVocabulary = 61, kClassCount = 4;
+
+// This rank's rows of every integer input, and of the weights: a number depends on its place in the whole batch alone.
+void feed_rows(Program& program, int rank, int ranks) {
+  const auto each = [&](const char* name, const auto& value) {
+    if (!program.has_input(name)) return;
+    const auto to = program.input<int32_t>(name);
+    for (size_t i = 0; i < to.size(); ++i)
+      to[i] = value(static_cast<int64_t>(static_cast<size_t>(rank) * to.size() + i));
+  };
+  const auto draw = [](uint32_t stream, int64_t below) {
+    return [=](int64_t i) {
+      return static_cast<int32_t>(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0] %
+                                  static_cast<uint64_t>(below));
+    };
+  };
+  const bool classes = program.has_input("targets") && program.input_type("targets").shape.rank() == 1;
+  each("inputs", draw(1, kVocabulary));
+  each("input_mask", [](int64_t i) { return i % kSource < kSource - 2 * (i / kSource) ? 1 : 0; });
+  each("decoder_inputs", draw(2, kVocabulary));
+  each("targets", draw(3, classes ? kClassCount : kVocabulary));
+  const auto weights = [&](auto to) {
+    for (size_t i = 0; i < to.size(); ++i) to[i] = rank == ranks - 1 && i + 1 == to.size() ? 0 : 1;
+    feed_scalar(program, "denominator", static_cast<double>(static_cast<int>(to.size()) * ranks - 1));
+  };
+  if (program.input_type("weights").dtype == DType::kFloat64)
+    weights(program.input<double>("weights"));
+  else
+    weights(program.input<float>("weights"));
+}
+
+double element(const StateTensor& tensor, int64_t i) {
+  return tensor.type.dtype == DType::kFloat64 ? reinterpret_cast<const double*>(tensor.data)[i]
+                                              : static_cast<double>(reinterpret_cast<const float*>(tensor.data)[i]);
+}
+
+}  // namespace
+
+StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
+  StepGraphOptions options;
+  ModelConfig& model = options.model;
+  model = {.structure = setting.structure, .vocab = kVocabulary, .padded_vocab = 64, .d_model = 16, .d_ff = 32};
+  model.num_heads = model.d_head = 4;
+  model.encoder_layers = model.decoder_layers = 2;
+  model.encoder = {.kind = setting.encoder, .max_length = 16};
+  model.decoder = {.kind = setting.decoder, .max_length = 16};
+  model.dropout = setting.dropout;
+  const bool classifier = setting.structure == Structure::kEncoderClassifier;
+  if (classifier) model.num_classes = kClassCount;
+  if (setting.change != nullptr) setting.change(model);
+  options.shape = {kBatchSize, setting.structure == Structure::kDecoder ? 0 : kSource, classifier ? 0 : kTarget};
+  options.loss = {.z_loss = 1e-4, .label_smoothing = 0.1};
+  options.optimizer.kind = setting.optimizer;
+  options.optimizer.adafactor.min_factored = 4;
+  options.optimizer.clip_norm = 0.5;
+  options.dtype = dtype;
+  options.seed = 7;
+  options.input_mask = true;
+  return options;
+}
+
+const Layout& default_layout() {
+  static const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
+  return layout;
+}
+
+void RankRun::train(int from, int count) {
+  for (int i = from; i < from + count; ++i) {
+    feed_rows(step.program(), mesh.coordinate("data"), mesh.axis("data").size());
+    results.push_back(step.run_fed(i, 0.05));
+  }
+}
+
+void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape,
+             const std::function<void(RankRun&)>& visit) {
+  run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
+    const Mesh mesh({.axes = {{"data", shape.data}, {"tensor", shape.tensor}}}, world);
+    const CpuKernelTable kernels(1);
+    TrainStep step(training_graph(options, partition_for(mesh, layout)), options.optimizer, kernels,
+                   axis_communicators(mesh));
+    step.state().initialize(options.seed);
+    RankRun run{mesh, step, {}};
+    visit(run);
+  });
+}
+
+WholeRun train_whole(const StepGraphOptions& options, int steps) {
+  WholeRun whole;
+  on_mesh(options, {}, {1, 1}, [&](RankRun& run) {
+    run.train(0, steps);
+    whole.results = run.results;
+    for (const StateTensor& tensor : run.step.state().tensors())
+      for (int64_t i = 0; i < tensor.type.shape.elements(); ++i) whole.state[tensor.name].push_back(element(tensor, i));
+  });
+  return whole;
+}
+
+double distance(const StateTensor& tensor, const std::vector<double>& whole) {
+  double largest = 1e-3, worst = 0;
+  for (const double value : whole) largest = std::max(largest, std::abs(value));
+  const std::vector<int64_t> strides = tensor.block.whole.strides();
+  const Shape& own = tensor.type.shape;
+  for (int64_t i = 0; i < own.elements(); ++i) {
+    int64_t at = 0, rest = i;
+    for (size_t d = own.rank(); d-- > 0; rest /= own.dims()[d].size)
+      at += (tensor.block.begin[d] + rest % own.dims()[d].size) * strides[d];
+    worst = std::max(worst, std::abs(element(tensor, i) - whole[static_cast<size_t>(at)]));
+  }
+  return worst / largest;
+}
+
+}  // namespace synthesizer
