@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/launch/workplace.h"
@@ -73,6 +74,30 @@ TEST(Program, TwoRanksEndAsOne) {
   EXPECT_EQ(mesh.exit_code, 2);
   EXPECT_THAT(mesh.err, HasSubstr("data.batch: got 4, expected a multiple of parallel.mesh.data 3"));
   EXPECT_FALSE(fs::exists(place.path() / "three"));
+}
+
+// A run on one rank and its like on meshes; then the run on one mesh goes on with others.
+TEST(Program, AnyMeshTrainsAlikeAndGoesOnWithAnyOther) {
+  const Workplace place;
+  const auto train = [&](int ranks, int tensor, const std::string& run, int steps) {
+    const ProgramResult trained =
+        run_ranks(ranks,
+                  {"train", "run.txtpb", "--run", run, "--steps", std::to_string(steps), "--set", "precision=FP64",
+                   "--set", "parallel.mesh.tensor=" + std::to_string(tensor)},
+                  place.path());
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    std::ifstream metrics(place.path() / run / "metrics.jsonl");
+    double loss = 0;
+    for (std::string line; std::getline(metrics, line);)
+      if (const auto json = nlohmann::json::parse(line); json.contains("validation_loss"))
+        loss = json.at("validation_loss");
+    return loss;
+  };
+  const double four = train(1, 1, "one", 4), eight = train(1, 1, "one", 8);
+  EXPECT_NEAR(train(2, 2, "tensor", 4), four, 1e-10);
+  EXPECT_NEAR(train(4, 2, "both", 4), four, 1e-10);
+  EXPECT_NEAR(train(2, 1, "tensor", 8), eight, 1e-10);
+  EXPECT_NEAR(train(2, 2, "both", 8), eight, 1e-10);
 }
 
 TEST(Program, ShowsTheEffectiveConfiguration) {
