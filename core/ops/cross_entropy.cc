@@ -12,10 +12,6 @@
 namespace synthesizer {
 namespace {
 
-// Blocks of a whole table are at most this many, and as many as divide its words: 2⁶·3·5, so that the usual numbers of
-// ranks get equal ones.
-constexpr int64_t kMostBlocks = 960;
-
 const Dim& vocabulary_of(const ValueType& x, const ValueType& table) {
   return table.shape.dims()[table.shape.dims()[0].name == x.shape.dims().back().name ? 1 : 0];
 }
@@ -167,7 +163,7 @@ CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t t
         "dimensions, one of them {}",
         table.shape().to_string(), model);
   const Dim vocab = table.shape().without(model).dims()[0];
-  const VocabularyPart part{true_vocab, 0, std::gcd(vocab.size, kMostBlocks)};
+  const VocabularyPart part{true_vocab, 0, std::gcd(vocab.size, int64_t{kVocabularyParts})};
   if (true_vocab < 1 || true_vocab > vocab.size)
     fail("[linear_cross_entropy] true vocabulary: got {}, expected 1 to {}", true_vocab, vocab.size);
   const auto outputs = x.graph().add(std::make_shared<LinearCrossEntropy>(part, mean), {{x, table, targets}});

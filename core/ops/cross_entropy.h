@@ -74,8 +74,9 @@ class LinearCrossEntropyGradient : public Op {
 struct CrossEntropy {
   Value log_z, target, mean;
 };
-// The first `true_vocab` words of the table count. The table can be split over as many ranks as divide its words and
-// 960.
+// A table can be split by words over as many ranks as divide its words and this: 2⁶·3·5.
+inline constexpr int kVocabularyParts = 960;
+// The first `true_vocab` words of the table count.
 CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab, bool mean);
 
 }  // namespace synthesizer

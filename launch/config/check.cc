@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/graph/layout.h"
+#include "core/ops/cross_entropy.h"
 #include "data/span_noise.h"
 #include "dist/layout.h"
 #include "launch/config/convert.h"
@@ -132,13 +134,30 @@ void check_parallel(const Run& run, int world) {
         data, mesh.tensor(), int64_t{data} * mesh.tensor(), world, int64_t{data} * mesh.tensor());
   const Layout layout = run_layout(run);
   const std::map<std::string_view, int> axis_size = {{"data", data}, {"tensor", mesh.tensor()}, {"", 1}};
-  const struct {
-    std::string_view dim, path;
+  struct Split {
+    std::string_view dim;
+    std::string path;
     int size;
-  } split[] = {{"batch", "data.batch", run.data().batch()},
-               {"heads", "model.num_heads", run.model().num_heads()},
-               {"ff", "model.d_ff", run.model().d_ff()},
-               {"vocab", "model.vocab_size", run.model().vocab_size()}};  // 0: padded to what fits
+  };
+  std::vector<Split> split = {{"batch", "data.batch", run.data().batch()},
+                              {"heads", "model.num_heads", run.model().num_heads()},
+                              {"ff", "model.d_ff", run.model().d_ff()},
+                              {"vocab", "model.vocab_size", run.model().vocab_size()}};  // 0: padded to what fits
+  for (const auto& [path, stack] : stacks(run.model()))
+    if (stack->attention() == "LightConv" || stack->attention() == "DynConv")
+      split.push_back({"heads", path + ".conv_heads", stack->conv_heads()});
+  for (const char* dim : {"heads", "ff", "vocab"})
+    if (!layout.axis("batch").empty() && layout.axis(dim) == layout.axis("batch"))
+      fail_usage(
+          "parallel.layout: batch and {} are both split over {}, and activations have both. Split {} over another "
+          "axis, "
+          "or leave it out",
+          dim, layout.axis(dim), dim);
+  if (const int parts = axis_size.at(layout.axis("vocab")); kVocabularyParts % parts != 0)
+    fail_usage(
+        "parallel.mesh.{}: got {}, expected a divisor of {}, as the layout splits vocab over it. Leave vocab out of "
+        "parallel.layout, or take {} ranks",
+        layout.axis("vocab"), parts, kVocabularyParts, std::gcd(parts, int{kVocabularyParts}));
   for (const auto& [dim, path, size] : split) {
     const std::string_view axis = layout.axis(dim);
     const int parts = axis_size.at(axis);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct LayoutSetting {
   OptimizerKind optimizer = OptimizerKind::kAdafactor;
   double dropout = 0;
   void (*change)(ModelConfig&) = nullptr;
+
+  friend void PrintTo(const LayoutSetting& setting, std::ostream* out) { *out << setting.name; }
 };
 
 // Small sizes that divide by four ranks: a batch of 4, a vocabulary of 61 in 64 rows.

@@ -66,6 +66,26 @@ const CheckCase kCases[] = {
     {{"optimizer.epsilon=0"}, "optimizer.epsilon: got 0, expected above 0 and at most 1"},
     {{"data.batch=-4"}, "data.batch: got -4, expected at least 1 and at most 16777216"},
     // what this version has
+    {{"parallel.layout=batch:data heads:data"},
+     "parallel.layout: batch and heads are both split over data, and activations have both. Split heads over another "
+     "axis, or leave it out",
+     2},
+    {{"parallel.mesh.tensor=7", "model.num_heads=7", "model.d_head=8", "model.d_ff=7"},
+     "parallel.mesh.tensor: got 7, expected a divisor of 960, as the layout splits vocab over it. Leave vocab out of "
+     "parallel.layout, or take 1 ranks",
+     7},
+    {{"parallel.mesh.tensor=4", "model.vocab_size=32002"},
+     "model.vocab_size: got 32002, expected a multiple of parallel.mesh.tensor 4, over which the layout splits vocab. "
+     "The nearest are 32000 and 32004",
+     4},
+    {{"parallel.mesh.tensor=4", "model.encoder.attention=LightConv", "model.encoder.conv_heads=2"},
+     "model.encoder.conv_heads: got 2, expected a multiple of parallel.mesh.tensor 4, over which the layout splits "
+     "heads. "
+     "The least is 4",
+     4},
+    {{"parallel.mesh.tensor=3", "parallel.mesh.data=2"},
+     "parallel.mesh: data 2 x tensor 3 is 6 rank(s), got 4. Start that many (mpirun -n 6), or change the mesh",
+     4},
     {{"parallel.leaves=8"}, "parallel.leaves: got 8, which is not in this version, expected 4"},
     {{"parallel.zero=1"}, "parallel.zero: got 1, which is not in this version, expected 0"},
     {{"parallel.reduction=ORDERED"}, "parallel.reduction: got ORDERED, which is not in this version, expected FAST"},
@@ -190,11 +210,14 @@ TEST(CheckRun, AcceptsWhatIsRight) {
       {"model.encoder.factor_a=64", "parallel.layout=batch:data"},
       {"data.input_length=512", "precision=FP64", "on_nonfinite=SKIP", "freeze=embedding,encoder.layers.0"},
       {"model.ffn=GATED_GELU", "model.tie_output=false", "freeze=embedding,output"},
+      {"parallel.mesh.data=1", "parallel.mesh.tensor=WORLD"},
       {"model.universal=true", "model.encoder.attention=D+V", "model.encoder.share_query=true"},
   };
   for (const int world : {1, 2, 4})
-    for (const auto& assignments : cases) {
+    for (auto assignments : cases) {
       const TemporaryFolder folder;
+      for (std::string& text : assignments)
+        if (const size_t at = text.find("WORLD"); at != std::string::npos) text.replace(at, 5, std::to_string(world));
       EXPECT_EQ(usage_message([&] { check_run(right(folder, assignments), world); }), "")
           << testing::PrintToString(assignments);
     }
