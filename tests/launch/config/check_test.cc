@@ -154,7 +154,7 @@ const CheckCase kCases[] = {
      "data.batch: got 7, expected a multiple of parallel.mesh.data 2, over which the layout splits batch. The nearest "
      "are 6 and 8",
      2},
-    {{"model.num_heads=6", "model.d_head=8", "parallel.layout=batch:data heads:data"},
+    {{"model.num_heads=6", "model.d_head=8", "parallel.layout=heads:data"},
      "model.num_heads: got 6, expected a multiple of parallel.mesh.data 4, over which the layout splits heads. The "
      "nearest are 4 and 8",
      4},
