@@ -19,6 +19,8 @@ if(SYNTHESIZER_SANITIZE)
   add_link_options(-fsanitize=${SYNTHESIZER_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-Wno-maybe-uninitialized)  # what the sanitizers add misleads it, in the standard library too
+  else()
+    add_compile_options(-Wno-pass-failed)  # and keeps clang from vectorising
   endif()
 endif()
 if(SYNTHESIZER_FUZZ)

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <ranges>
 #include <utility>
 
 #include "core/base/error.h"
@@ -37,10 +36,11 @@ std::string sum_text(uint64_t sum) { return fmt::format("{:016x}", sum); }
 // What was probably meant by a path that is no checkpoint: the newest of the run that it is, or that it lies in.
 std::string nearest_checkpoint(const fs::path& path) {
   for (const fs::path& folder : {path, path / "checkpoints", path.parent_path(), path.parent_path() / "checkpoints",
-                                 path.parent_path().parent_path()})
-    for (const auto& found = CheckpointFolder{folder}.list();
-         const auto& [step, checkpoint] : std::views::reverse(found))
-      if (fs::exists(checkpoint / "state.json")) return fmt::format("; did you mean {}?", checkpoint.string());
+                                 path.parent_path().parent_path()}) {
+    const auto found = CheckpointFolder{folder}.list();  // by step
+    for (auto newest = found.rbegin(); newest != found.rend(); ++newest)
+      if (fs::exists(newest->second / "state.json")) return fmt::format("; did you mean {}?", newest->second.string());
+  }
   return ", expected a folder such as RUN/checkpoints/step_00001000";
 }
 
