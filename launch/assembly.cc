@@ -1,5 +1,9 @@
 #include "launch/assembly.h"
 
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "data/manifest.h"
 #include "dist/parallel.h"
 #include "launch/config/check.h"
 #include "launch/config/convert.h"
@@ -8,6 +12,23 @@ namespace synthesizer {
 
 MeshShape mesh_shape(const config::Run& run, int world) {
   return {{{"data", data_ranks(run, world)}, {"tensor", run.parallel().mesh().tensor()}}};
+}
+
+Vocabulary planned_vocabulary(const config::Run& run) {
+  Vocabulary vocabulary;
+  vocabulary.sentinels = run.data().sentinels();
+  if (!run.data().shards().empty()) {
+    check_files(run);
+    vocabulary.pieces = Tokenizer(std::filesystem::path(run.data().shards()) / kTokenizerFile).vocabulary().pieces;
+    return vocabulary;
+  }
+  vocabulary.pieces = run.model().vocab_size() - vocabulary.sentinels;
+  if (vocabulary.pieces < 1)
+    fail_usage(
+        "model.vocab_size: got {}, expected more than the {} sentinels where no data.shards are given. Try --set "
+        "model.vocab_size=32128",
+        run.model().vocab_size(), vocabulary.sentinels);
+  return vocabulary;
 }
 
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary) {

@@ -16,6 +16,10 @@ namespace synthesizer {
 // parallel.mesh, its data axis completed for `world` ranks.
 MeshShape mesh_shape(const config::Run& run, int world);
 
+// For looking at a run without running it: the shards' vocabulary or, where none are named, as many ids as
+// model.vocab_size. UsageError where neither is given.
+Vocabulary planned_vocabulary(const config::Run& run);
+
 // Options of all graphs of the run, at the shape of its batches.
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary);
 

@@ -13,6 +13,7 @@ void add_inspect_command(CommandLine& line);  // with the three below it
 void add_inspect_alignment_command(CommandLine& line);
 void add_inspect_checkpoint_command(CommandLine& line);
 void add_inspect_graph_command(CommandLine& line);
+void add_plan_command(CommandLine& line);
 void add_train_command(CommandLine& line);
 
 }  // namespace synthesizer

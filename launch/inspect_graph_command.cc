@@ -6,7 +6,6 @@
 
 #include "core/base/error.h"
 #include "core/graph/report.h"
-#include "data/manifest.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"
 #include "launch/config/check.h"
@@ -23,24 +22,6 @@ struct InspectGraph {
   bool dot = false;
   bool json = false;
 };
-
-// The shards' vocabulary; where no shards are named, as many ids as model.vocab_size.
-Vocabulary vocabulary_of(const config::Run& run) {
-  Vocabulary vocabulary;
-  vocabulary.sentinels = run.data().sentinels();
-  if (!run.data().shards().empty()) {
-    check_files(run);
-    vocabulary.pieces = Tokenizer(std::filesystem::path(run.data().shards()) / kTokenizerFile).vocabulary().pieces;
-    return vocabulary;
-  }
-  vocabulary.pieces = run.model().vocab_size() - vocabulary.sentinels;
-  if (vocabulary.pieces < 1)
-    fail_usage(
-        "model.vocab_size: got {}, expected more than the {} sentinels where no data.shards are given. Try --set "
-        "model.vocab_size=32128",
-        run.model().vocab_size(), vocabulary.sentinels);
-  return vocabulary;
-}
 
 void print_json(const Graph& graph, const PlacementsByName& placements) {
   for (const NodeReport& node : report_nodes(graph, placements))
@@ -66,7 +47,7 @@ int inspect_graph(const InspectGraph& options) {
   const Mesh mesh = Mesh::fake(mesh_shape(run, options.ranks), options.rank);
   PlacementsByName placements;
   const std::unique_ptr<Graph> graph =
-      training_graph(graph_options(run, vocabulary_of(run)), partition_of(run, mesh, &placements));
+      training_graph(graph_options(run, planned_vocabulary(run)), partition_of(run, mesh, &placements));
   if (options.dot)
     fmt::print("{}", graph_dot(*graph));
   else if (options.json)

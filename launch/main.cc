@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
     CommandLine line;
     add_data_command(line);
     add_train_command(line);
+    add_plan_command(line);
     add_eval_command(line);
     add_generate_command(line);
     add_inspect_command(line);

@@ -11,8 +11,9 @@
 namespace synthesizer {
 namespace {
 
-bool any_above_zero(std::span<const auto> values) {
-  return std::any_of(values.begin(), values.end(), [](auto value) { return value > 0; });
+template <typename T>
+bool any_above_zero(std::span<const T> values) {
+  return std::any_of(values.begin(), values.end(), [](T value) { return value > 0; });
 }
 
 // Row `row` of `rows` equal ones.

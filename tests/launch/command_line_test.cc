@@ -20,7 +20,7 @@ struct Line {
 
 TEST(CommandLine, WrongLines) {
   const Line lines[] = {
-      {{}, "synthesizer: no command, expected one of data, train, eval, generate, inspect"},
+      {{}, "synthesizer: no command, expected one of data, train, plan, eval, generate, inspect"},
       {{"trian"}, "synthesizer: unknown command 'trian'; did you mean train?"},
       {{"--versoin"}, "synthesizer: unknown option '--versoin'; did you mean --version?"},
       {{"data"}, "synthesizer data: no command, expected one of vocab, build, inspect, verify"},
@@ -54,9 +54,10 @@ TEST(CommandLine, WrongLines) {
 
 TEST(CommandLine, HelpOfEveryCommand) {
   const TemporaryFolder folder;
-  const std::vector<std::string> commands[] = {{"data", "vocab"},  {"data", "build"},   {"data", "inspect"},
-                                               {"data", "verify"}, {"train"},           {"eval"},
-                                               {"generate"},       {"inspect", "graph"}};
+  const std::vector<std::string> commands[] = {
+      {"data", "vocab"}, {"data", "build"}, {"data", "inspect"}, {"data", "verify"},
+      {"train"},         {"eval"},          {"generate"},        {"inspect", "graph"},
+      {"plan"}};
   for (std::vector<std::string> command : commands) {
     SCOPED_TRACE(testing::PrintToString(command));
     command.push_back("--help");

@@ -100,6 +100,24 @@ TEST(Program, AnyMeshTrainsAlikeAndGoesOnWithAnyOther) {
   EXPECT_NEAR(train(2, 2, "both", 8), eight, 1e-10);
 }
 
+TEST(Program, PlansAMeshThatIsNotThere) {
+  const Workplace place;
+  const auto plan = [&](const std::string& mesh) {
+    return nlohmann::json::parse(place.must({"plan", "run.txtpb", "--mesh", mesh, "--json"}));
+  };
+  const auto one = plan("data=1"), four = plan("data=2,tensor=2");
+  EXPECT_EQ(four.at("ranks"), 4);
+  EXPECT_EQ(four.at("parameters"), one.at("parameters"));
+  EXPECT_EQ(four.at("rows"), 2);
+  EXPECT_LT(four.at("bytes").at("parameters"), one.at("bytes").at("parameters"));
+  EXPECT_LT(four.at("bytes").at("all"), one.at("bytes").at("all"));
+  EXPECT_TRUE(one.at("collectives").empty());
+  EXPECT_EQ(four.at("collectives").size(), 2u);
+  EXPECT_LT(four.at("product_flops"), one.at("product_flops").get<int64_t>() / 3);
+  EXPECT_THAT(place.must({"plan", "run.txtpb", "--mesh", "data=4"}),
+              AllOf(HasSubstr("4 rank(s), 1 of 4 rows a rank"), HasSubstr("all_reduce     data (4)")));
+}
+
 TEST(Program, ShowsTheEffectiveConfiguration) {
   const Workplace place;
   const std::string text = place.must({"train", "run.txtpb", "--show", "--set", "seed=9", "--steps", "77"});

@@ -46,6 +46,16 @@ TEST(WrongCommands, GenerateEvalInspect) {
       {"inspect graph run.txtpb --set data.shards=nowhere", {"data.shards: no such folder: nowhere"}},
       {"inspect graph run.txtpb --set data.shards= --set model.vocab_size=50",
        {"model.vocab_size: got 50, expected more than the 100 sentinels"}},
+      {"plan nowhere.txtpb", {"nowhere.txtpb: no such configuration file"}},
+      {"plan run.txtpb --mesh dta=2", {"--mesh dta=2: no axis 'dta'", "did you mean data?"}},
+      {"plan run.txtpb --mesh data", {"--mesh data: got 'data', expected data=RANKS"}},
+      {"plan run.txtpb --mesh data=", {"--mesh data=: got 'data=', expected data=RANKS"}},
+      {"plan run.txtpb --mesh data=0", {"got 'data=0', expected data=RANKS, RANKS from 1 to"}},
+      {"plan run.txtpb --mesh data=2x", {"got 'data=2x', expected data=RANKS"}},
+      {"plan run.txtpb --mesh data=2,data=2", {"data is there twice"}},
+      {"plan run.txtpb --mesh data=1048576,tensor=4", {"got 4194304 ranks, expected at most 1048576"}},
+      {"plan run.txtpb --mesh tensor=3", {"model.num_heads: got 2, expected a multiple of parallel.mesh.tensor 3"}},
+      {"plan run.txtpb --mesh data=3", {"data.batch: got 4, expected a multiple of parallel.mesh.data 3"}},
       {"inspect grpah run.txtpb", {"unknown command 'grpah'; did you mean graph?"}},
   };
   expect_refused(place.path(), table);

@@ -1,0 +1,144 @@
+#include "dist/plan.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/graph/leaf.h"
+#include "core/graph/memory_plan.h"
+#include "core/graph/schedule.h"
+#include "core/ops/collectives.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+namespace {
+
+std::vector<ValueType> input_types(const Graph& graph, const Node& node) {
+  std::vector<ValueType> types;
+  for (const ValueRef& ref : node.inputs) types.push_back(graph.type(ref));
+  return types;
+}
+
+void add_state(const Graph& graph, StepPlan& plan) {
+  for (const Node& node : graph.nodes()) {
+    const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+    if (leaf == nullptr || !leaf->persistent()) continue;
+    const int64_t bytes = align_up(node.outputs[0].bytes());
+    if (leaf->kind() == Leaf::Kind::kParameter) plan.parameters += bytes;
+    if (leaf->kind() == Leaf::Kind::kFixed) plan.fixed += bytes;
+    if (leaf->kind() == Leaf::Kind::kState) plan.optimizer += bytes;
+  }
+}
+
+// The schedule position at which the blocks in use are largest, the first on a tie.
+int peak_position(const MemoryPlan& memory, size_t positions) {
+  std::vector<int64_t> change(positions + 2);
+  for (const PlannedBlock& block : memory.blocks) {
+    change[static_cast<size_t>(block.first)] += block.bytes;
+    change[std::min(static_cast<size_t>(block.last) + 1, positions + 1)] -= block.bytes;
+  }
+  int64_t now = 0, most = -1;
+  int peak = 0;
+  for (size_t p = 0; p < positions; ++p) {
+    now += change[p];
+    if (now <= most) continue;
+    most = now;
+    peak = static_cast<int>(p);
+  }
+  return peak;
+}
+
+// What a block is: one that holds a gradient in its life counts as one.
+int64_t& part_of(const Graph& graph, const PlannedBlock& block, ArenaPeak& peak) {
+  if (block.values.empty()) return peak.workspace;
+  for (const ValueRef& ref : block.values) {
+    const Node& node = graph.node(ref.node);
+    if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf != nullptr && !leaf->persistent())
+      return peak.inputs;
+    if (node.name.starts_with("gradient.")) return peak.gradients;
+  }
+  return peak.activations;
+}
+
+void add_arena(const Graph& graph, const KernelTable& kernels, StepPlan& plan) {
+  const Schedule order = schedule(graph);
+  const MemoryPlan memory = plan_memory(graph, order, kernels);
+  plan.arena = memory.arena_bytes;
+  if (order.order.empty()) return;
+  const int position = peak_position(memory, order.order.size());
+  const Node& node = graph.node(order.order[static_cast<size_t>(position)]);
+  plan.peak.op = node.op->name();
+  plan.peak.node = node.name;
+  for (const PlannedBlock& block : memory.blocks)
+    if (block.first <= position && position <= block.last) part_of(graph, block, plan.peak) += block.bytes;
+}
+
+// As the collectives' kernels call it: bytes of the call's block.
+struct Call {
+  Collective kind;
+  std::string axis;
+  int64_t block_bytes;
+};
+
+Call call_of(const Node& node, std::span<const ValueType> inputs) {
+  if (const auto* op = dynamic_cast<const AllReduce*>(node.op.get())) {
+    int64_t bytes = inputs.back().bytes();  // a bucket is one block, with what lies between its tensors
+    for (const ValueType& type : inputs.first(inputs.size() - 1)) bytes += align_up(type.bytes());
+    return {Collective::kAllReduce, op->axis(), bytes};
+  }
+  if (const auto* op = dynamic_cast<const ReduceScatter*>(node.op.get()))
+    return {Collective::kReduceScatter, op->axis(), node.outputs[0].bytes()};
+  if (const auto* op = dynamic_cast<const AllGather*>(node.op.get()))
+    return {Collective::kAllGather, op->axis(), inputs[0].bytes()};
+  if (const auto* op = dynamic_cast<const AllToAll*>(node.op.get()))
+    return {Collective::kAllToAll, op->axis(), inputs[0].bytes() / op->size()};
+  fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
+}
+
+void add_call(const Call& call, const MeshShape& mesh, StepPlan& plan) {
+  auto total = std::find_if(plan.collectives.begin(), plan.collectives.end(),
+                            [&](const CollectiveTotal& of) { return of.kind == call.kind && of.axis == call.axis; });
+  if (total == plan.collectives.end()) {
+    int ranks = 0;
+    for (const auto& [axis, size] : mesh.axes)
+      if (axis == call.axis) ranks = size;
+    CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
+    total = plan.collectives.insert(total, {call.kind, call.axis, ranks, {}});
+  }
+  ++total->traffic.calls;
+  total->traffic.bytes += sent_bytes(call.kind, call.block_bytes, total->ranks);
+}
+
+}  // namespace
+
+std::string_view to_string(Collective collective) {
+  switch (collective) {
+    case Collective::kAllReduce:
+      return "all_reduce";
+    case Collective::kReduceScatter:
+      return "reduce_scatter";
+    case Collective::kAllGather:
+      return "all_gather";
+    case Collective::kAllToAll:
+      return "all_to_all";
+    case Collective::kBroadcast:
+      return "broadcast";
+    case Collective::kBarrier:
+      return "barrier";
+  }
+  fail("unknown collective {}", static_cast<int>(collective));
+}
+
+StepPlan plan_step(const Graph& graph, const KernelTable& kernels, const MeshShape& mesh) {
+  StepPlan plan;
+  add_state(graph, plan);
+  add_arena(graph, kernels, plan);
+  for (const Node& node : graph.nodes()) {
+    const std::vector<ValueType> inputs = input_types(graph, node);
+    if (node.op->collective()) add_call(call_of(node, inputs), mesh, plan);
+    if (const int64_t flops = node.op->cost(inputs, node.outputs).flops; flops > 0)
+      plan.flops[std::string(node.op->name())] += flops;
+  }
+  return plan;
+}
+
+}  // namespace synthesizer

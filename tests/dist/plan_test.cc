@@ -1,0 +1,81 @@
+// The plan against what a run allocates and sends, counted by others than the planner: the programs that run, and
+// communicators that count their calls.
+#include "dist/plan.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "core/attention/table.h"
+#include "core/graph/report.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+#include "dist/parallel.h"
+#include "tests/dist/layout_run.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr Collective kMoving[] = {Collective::kAllReduce, Collective::kReduceScatter, Collective::kAllGather,
+                                  Collective::kAllToAll};
+constexpr Mesh2d kMeshes[] = {{1, 2}, {2, 2}, {4, 2}};
+
+MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
+
+std::vector<LayoutSetting> settings() {
+  std::vector<LayoutSetting> all;
+  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  all.push_back({"mixtures", "R+V", "D+FR"});
+  all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
+  all.push_back({"decoder", "V", "R+V", Structure::kDecoder});
+  all.push_back({"classifier", "FR", "V", Structure::kEncoderClassifier});
+  return all;
+}
+
+class Plan : public testing::TestWithParam<LayoutSetting> {};
+
+// Each rank of each mesh, on communicators that count what is asked of them.
+TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
+  const StepGraphOptions options = layout_options(GetParam(), DType::kFloat32);
+  const CpuKernelTable kernels(1);
+  for (const Mesh2d shape : kMeshes)
+    for (const int rank : {0, shape.data * shape.tensor - 1}) {
+      SCOPED_TRACE(fmt::format("data {} x tensor {}, rank {}", shape.data, shape.tensor, rank));
+      const Mesh mesh = Mesh::fake(shape_of(shape), rank);
+      TrainStep step(training_graph(options, partition_for(mesh, default_layout())), options.optimizer, kernels,
+                     axis_communicators(mesh));
+      const StepPlan plan = plan_step(step.graph(), kernels, mesh.shape());
+      EXPECT_EQ(plan.state(), step.state().bytes());
+      EXPECT_EQ(plan.arena, step.program().arena_bytes());
+      EXPECT_LE(plan.peak.total(), plan.arena);
+      EXPECT_GT(plan.peak.total(), plan.arena / 2);
+
+      step.state().initialize(1);
+      RankRun run{mesh, step, {}};
+      run.train(0, 1);
+      for (const auto& [axis, size] : mesh.shape().axes)
+        for (const Collective kind : kMoving) {
+          Traffic planned;
+          for (const CollectiveTotal& total : plan.collectives)
+            if (total.axis == axis && total.kind == kind) planned = total.traffic;
+          EXPECT_EQ(planned, dynamic_cast<const FakeCommunicator&>(mesh.axis(axis)).traffic(kind))
+              << to_string(kind) << " along " << axis << ": " << planned.calls << " calls, " << planned.bytes
+              << " bytes";
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Plan, testing::ValuesIn(settings()), [](const auto& info) { return info.param.name; });
+
+TEST(PlanOfAModel, CountsTheOperationsThatItsNodesCount) {
+  const StepGraphOptions options = layout_options({"", "R+V", "D"}, DType::kFloat32);
+  const auto graph = training_graph(options, nullptr);
+  const StepPlan plan = plan_step(*graph, CpuKernelTable(1), shape_of({1, 1}));
+  int64_t all = 0, planned = 0;
+  for (const NodeReport& node : report_nodes(*graph, {})) all += node.flops;
+  for (const auto& [op, flops] : plan.flops) planned += flops;
+  EXPECT_EQ(planned, all);
+  EXPECT_GT(plan.flops.at("einsum"), all / 2);
+  EXPECT_TRUE(plan.collectives.empty());
+}
+
+}  // namespace
+}  // namespace synthesizer
