@@ -15,15 +15,17 @@ AxisCommunicators axis_communicators(const Mesh& mesh) {
 }
 
 std::function<std::unique_ptr<Graph>(const Graph&)> partition_for(const Mesh& mesh, const Layout& layout,
-                                                                  PlacementsByName* placements, int64_t bucket_bytes) {
+                                                                  const PartitionOptions& options) {
   std::vector<AxisIndex> axes;
   for (const auto& [axis, size] : mesh.shape().axes)
     if (size > 1) axes.push_back({axis, mesh.coordinate(axis), size});
-  return [axes, layout, placements, bucket_bytes](const Graph& whole) {
+  return [axes, layout, options](const Graph& whole) {
     std::unique_ptr<Graph> graph;
-    for (const AxisIndex& axis : axes)
-      graph = eliminate_dead(*partition(graph ? *graph : whole, layout, axis, placements));
-    return graph ? bucket_all_reduces(*graph, bucket_bytes) : eliminate_dead(whole);
+    for (const AxisIndex& axis : axes) {
+      const bool zero = options.zero && layout.axis("batch") == axis.axis;
+      graph = eliminate_dead(*partition(graph ? *graph : whole, layout, axis, options.placements, zero));
+    }
+    return graph ? bucket_all_reduces(*graph, options.bucket_bytes) : eliminate_dead(whole);
   };
 }
 

@@ -15,11 +15,15 @@ namespace synthesizer {
 // Of the axes with more than one rank. The mesh must outlive what uses them.
 AxisCommunicators axis_communicators(const Mesh& mesh);
 
+struct PartitionOptions {
+  PlacementsByName* placements = nullptr;  // gets those of the last axis that moved a node
+  int64_t bucket_bytes = kBucketBytes;
+  bool zero = false;  // optimizer state is split over the batch's axis (partition.h)
+};
+
 // Partitions a global graph for this rank along every axis with more than one rank, then joins its all-reduces into
-// buckets. Copies what it needs of the mesh's shape. `placements`, if given, gets those of the last axis that moved a
-// node.
+// buckets. Copies what it needs of the mesh's shape.
 std::function<std::unique_ptr<Graph>(const Graph&)> partition_for(const Mesh& mesh, const Layout& layout,
-                                                                  PlacementsByName* placements = nullptr,
-                                                                  int64_t bucket_bytes = kBucketBytes);
+                                                                  const PartitionOptions& options = {});
 
 }  // namespace synthesizer

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "core/base/error.h"
@@ -15,8 +16,9 @@ using Kind = Placement::Kind;
 
 class Partitioner {
  public:
-  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis, PlacementsByName* placements)
+  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis, PlacementsByName* placements, bool zero)
       : from_(from), layout_(layout), axis_(axis), placements_(placements), to_(std::make_unique<Graph>()) {
+    if (zero) choose_parts();
     for (const Node& node : from_.nodes())
       for (const ValueRef& input : node.inputs) ++uses_[input];
     for (const auto& [name, ref] : from_.outputs()) ++uses_[ref];
@@ -41,14 +43,41 @@ class Partitioner {
     return types;
   }
 
-  bool mapped(const Placement& placement) const {
-    return placement.kind != Kind::kSplit || layout_.axis(placement.dim) == axis_.axis;
+  bool mapped(const Placement& placement, const Node& node) const {
+    if (placement.kind != Kind::kSplit || layout_.axis(placement.dim) == axis_.axis) return true;
+    constexpr std::string_view kUpdate = "update.";  // and the parameter's name: core/optim/optimizer.h
+    if (parts_.empty() || !node.name.starts_with(kUpdate)) return false;
+    const auto part =
+        parts_.find(node.name.substr(kUpdate.size(), node.name.find('/', kUpdate.size()) - kUpdate.size()));
+    return part != parts_.end() && part->second == placement.dim;
+  }
+
+  // By which dim the optimizer's state of each parameter is split.
+  void choose_parts() {
+    for (const Node& node : from_.nodes()) {
+      const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+      if (leaf == nullptr || leaf->kind() != Leaf::Kind::kParameter) continue;
+      const Dim* part = nullptr;
+      for (const Dim& dim : node.outputs[0].shape.dims())
+        if (layout_.axis(dim.name).empty() && dim.size % axis_.size == 0 && (part == nullptr || dim.size > part->size))
+          part = &dim;
+      if (part == nullptr) continue;
+      parts_[node.name] = part->name;
+    }
+  }
+
+  // Of a state's name, "PARAMETER.adam.first"; "": it is not split.
+  std::string part_of(const std::string& state) const {
+    for (size_t dot = state.rfind('.'); dot != std::string::npos && dot > 0; dot = state.rfind('.', dot - 1))
+      if (const auto found = parts_.find(state.substr(0, dot)); found != parts_.end()) return found->second;
+    return "";
   }
 
   // Whether the layout lets the rule be used: split dims are mapped to this axis and divide.
   bool allowed(const PartitionRule& rule, const Node& node, const std::vector<ValueType>& types) const {
     const auto divides = [&](const Placement& placement, const ValueType& type) {
-      return placement.kind != Kind::kSplit || (mapped(placement) && type.shape.size(placement.dim) % axis_.size == 0);
+      return placement.kind != Kind::kSplit ||
+             (mapped(placement, node) && type.shape.size(placement.dim) % axis_.size == 0);
     };
     for (size_t i = 0; i < types.size(); ++i)
       if (!divides(rule.inputs[i], types[i])) return false;
@@ -181,7 +210,9 @@ class Partitioner {
                    axis_.axis, dim.name, dim.size, axis_.size);
       placement = Placement::split(dim.name);
     }
-    return placement;
+    if (leaf.kind() != Leaf::Kind::kState || placement.kind == Kind::kSplit) return placement;
+    const std::string part = part_of(node.name);
+    return part.empty() || !node.outputs[0].shape.has(part) ? placement : Placement::split(part);
   }
 
   [[noreturn]] void refuse(const Node& node) const {
@@ -217,6 +248,7 @@ class Partitioner {
   const AxisIndex& axis_;
   PlacementsByName* placements_;
   std::unique_ptr<Graph> to_;
+  std::map<std::string, std::string> parts_;  // by parameter
   std::map<ValueRef, Placed> placed_;
   std::map<ValueRef, int> uses_;
   std::map<int, PartitionRule> rules_;
@@ -225,8 +257,8 @@ class Partitioner {
 }  // namespace
 
 std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis,
-                                 PlacementsByName* placements) {
-  return Partitioner(graph, layout, axis, placements).run();
+                                 PlacementsByName* placements, bool zero) {
+  return Partitioner(graph, layout, axis, placements, zero).run();
 }
 
 }  // namespace synthesizer

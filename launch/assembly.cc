@@ -59,7 +59,7 @@ Communicator* row_ranks(const config::Run& run, const Mesh& mesh) {
 }
 
 Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements) {
-  return partition_for(mesh, run_layout(run), placements);
+  return partition_for(mesh, run_layout(run), {.placements = placements, .zero = run.parallel().zero() > 0});
 }
 
 }  // namespace synthesizer

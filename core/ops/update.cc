@@ -8,8 +8,8 @@ namespace synthesizer {
 // ---- AdamW
 
 std::string AdamW::attributes() const {
-  return fmt::format("beta {} {}, epsilon {}, weight decay {}", options_.beta1, options_.beta2, options_.epsilon,
-                     options_.weight_decay);
+  return fmt::format("beta {} {}, epsilon {}, weight decay {}{}", options_.beta1, options_.beta2, options_.epsilon,
+                     options_.weight_decay, in_place_ ? "" : ", new parameter");
 }
 
 std::vector<ValueType> AdamW::infer(std::span<const ValueType> inputs) const {
@@ -38,6 +38,7 @@ Cost AdamW::cost(std::span<const ValueType> inputs, std::span<const ValueType> o
 }
 
 std::vector<Alias> AdamW::aliases() const {
+  if (!in_place_) return {{1, 1, Alias::Kind::kUpdate}, {2, 2, Alias::Kind::kUpdate}};
   return {{0, 0, Alias::Kind::kUpdate}, {1, 1, Alias::Kind::kUpdate}, {2, 2, Alias::Kind::kUpdate}};
 }
 
@@ -59,8 +60,8 @@ std::vector<PartitionRule> Assign::partition(std::span<const ValueType> inputs,
 // ---- builders
 
 AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
-                 Value step, Value apply, const AdamWOptions& options) {
-  const auto outputs = parameter.graph().add(std::make_shared<AdamW>(options),
+                 Value step, Value apply, const AdamWOptions& options, bool in_place) {
+  const auto outputs = parameter.graph().add(std::make_shared<AdamW>(options, in_place),
                                              {{parameter, first, second, gradient, learning_rate, scale, step, apply}});
   return {outputs[0], outputs[1], outputs[2]};
 }

@@ -13,10 +13,11 @@ struct AdamWOptions {
 // (of the gradient: clipping), step [] (i64, 0 for the first), apply [] (0: everything stays as it is).
 //   g = scale·gradient; m = β1 m + (1−β1) g; v = β2 v + (1−β2) g²; t = step + 1
 //   p -= lr · (m/(1−β1ᵗ) / (sqrt(v/(1−β2ᵗ)) + ε) + weight_decay · p)
-// Outputs: parameter, first, second, in place.
+// Outputs: parameter, first, second, in place; without `in_place` the first is the new parameter, which an Assign puts
+// where it belongs: a rank that has a part of the moments makes that part.
 class AdamW : public Op {
  public:
-  explicit AdamW(AdamWOptions options) : options_(options) {}
+  explicit AdamW(AdamWOptions options, bool in_place = true) : options_(options), in_place_(in_place) {}
   const AdamWOptions& options() const { return options_; }
 
   std::string_view name() const override { return "adamw"; }
@@ -29,6 +30,7 @@ class AdamW : public Op {
 
  private:
   AdamWOptions options_;
+  bool in_place_;
 };
 
 // Inputs: target (persistent), value (like it), apply []. Output: target, overwritten by value if apply is not 0.
@@ -45,7 +47,7 @@ struct AdamWState {
   Value parameter, first, second;
 };
 AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
-                 Value step, Value apply, const AdamWOptions& options);
+                 Value step, Value apply, const AdamWOptions& options, bool in_place = true);
 Value assign(Value target, Value value, Value apply);
 
 }  // namespace synthesizer

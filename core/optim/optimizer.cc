@@ -17,12 +17,15 @@ Value clip_scale(Value norm, double clip) {
 }
 
 void add_adamw(Value parameter, Value gradient, Value learning_rate, Value scale, Value step, Value apply,
-               const AdamWOptions& options) {
+               const OptimizerConfig& config) {
   Graph& graph = parameter.graph();
   const std::string& name = parameter.node().name;
   const Value first = state(graph, name + ".adam.first", parameter.dtype(), parameter.shape(), {});
   const Value second = state(graph, name + ".adam.second", parameter.dtype(), parameter.shape(), {});
-  adamw(parameter, first, second, gradient, learning_rate, scale, step, apply, options);
+  const ScopedName inner(graph, name);
+  const AdamWState updated =
+      adamw(parameter, first, second, gradient, learning_rate, scale, step, apply, config.adamw, !config.in_parts);
+  if (config.in_parts) assign(parameter, updated.parameter, apply);
 }
 
 }  // namespace
@@ -36,12 +39,13 @@ UpdateResult add_update(Graph& graph, std::span<const Value> parameters, std::sp
   const ScopedName scope(graph, "update");
   std::vector<SquaredSums> sums;
   Value squared_norm;
-  for (const Value& gradient : gradients) {
-    const ScopedName inner(graph, gradient.node().name);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const Value gradient = gradients[i];
+    const ScopedName inner(graph, parameters[i].node().name);
     sums.push_back(adafactor ? squared_sums(gradient, config.adafactor)
                              : SquaredSums{{}, {}, {}, sum_squares(gradient)});
-    squared_norm = squared_norm ? squared_norm + sums.back().total : sums.back().total;
   }
+  for (const SquaredSums& of : sums) squared_norm = squared_norm ? squared_norm + of.total : of.total;
   UpdateResult result;
   result.gradient_norm = sqrt(squared_norm);
   result.finite = is_finite(squared_norm) * is_finite(loss);
@@ -50,7 +54,7 @@ UpdateResult add_update(Graph& graph, std::span<const Value> parameters, std::sp
   if (!adafactor) {
     const Value one = constant(graph, dtype, {}, 1.0);
     for (size_t i = 0; i < parameters.size(); ++i)
-      add_adamw(parameters[i], gradients[i], learning_rate, scale ? scale : one, step, result.finite, config.adamw);
+      add_adamw(parameters[i], gradients[i], learning_rate, scale ? scale : one, step, result.finite, config);
     return result;
   }
   const AdafactorStep shared{learning_rate, input(graph, kSecondMomentDecay, dtype, {}), result.finite, scale};

@@ -28,6 +28,8 @@ struct OptimizerConfig {
   AdamWOptions adamw;
   AdafactorOptions adafactor;
   double clip_norm = 0;  // of all gradients together; 0: no clipping
+  // New parameters are made before they are put in place, so that a rank can make a part of them (ZeRO).
+  bool in_parts = false;
 };
 
 // The dims whose squares are averaged away for the column and for the row factor.
@@ -47,7 +49,8 @@ struct UpdateResult {
   Value finite;         // [], 1 if loss and gradients are finite and the update was made, else 0
 };
 
-// Appends the update of each parameter by its gradient and the optimizer's state leaves ("NAME.adam.first", …).
+// Appends the update of each parameter by its gradient and the optimizer's state leaves ("NAME.adam.first", …). Nodes
+// that are of one parameter alone are named "update.NAME/…".
 // `step` is the i64 scalar input. A step whose loss or gradient is not finite changes nothing.
 UpdateResult add_update(Graph& graph, std::span<const Value> parameters, std::span<const Value> gradients, Value loss,
                         Value step, const OptimizerConfig& config);

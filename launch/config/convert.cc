@@ -147,6 +147,7 @@ OptimizerConfig optimizer_config(const config::Run& run) {
   optimizer.adafactor.clip_threshold = from.clip_threshold();
   optimizer.adafactor.min_factored = from.min_factored_size();
   optimizer.clip_norm = run.clip_norm();
+  optimizer.in_parts = run.parallel().zero() > 0;
   return optimizer;
 }
 

@@ -89,7 +89,7 @@ struct Available {
 
 std::vector<Available> available_values() {
   return {
-      {"parallel.zero", {"0"}},   {"parallel.reduction", {"FAST"}}, {"parallel.microbatches", {"1"}},
+      {"parallel.zero", {"0", "1"}},   {"parallel.reduction", {"FAST"}}, {"parallel.microbatches", {"1"}},
       {"parallel.leaves", {"4"}}, {"precision", {"FP32", "FP64"}},  {"device", {"CPU"}},
   };
 }

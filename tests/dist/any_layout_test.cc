@@ -57,6 +57,12 @@ std::vector<LayoutSetting> settings() {
          model.decoder.scale = true;
          model.relative_bias = false;
        }});
+  for (const OptimizerKind optimizer : {OptimizerKind::kAdafactor, OptimizerKind::kAdamW}) {
+    LayoutSetting zero{optimizer == OptimizerKind::kAdamW ? "zero_adamw" : "zero", "R+V", "D+FR"};
+    zero.optimizer = optimizer;
+    zero.zero = true;
+    add(zero);
+  }
   return all;
 }
 

@@ -64,6 +64,7 @@ StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
   options.shape = {kBatchSize, setting.structure == Structure::kDecoder ? 0 : kSource, classifier ? 0 : kTarget};
   options.loss = {.z_loss = 1e-4, .label_smoothing = 0.1};
   options.optimizer.kind = setting.optimizer;
+  options.optimizer.in_parts = setting.zero;
   options.optimizer.adafactor.min_factored = 4;
   options.optimizer.clip_norm = 0.5;
   options.dtype = dtype;
@@ -89,8 +90,8 @@ void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape
   run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
     const Mesh mesh({.axes = {{"data", shape.data}, {"tensor", shape.tensor}}}, world);
     const CpuKernelTable kernels(1);
-    TrainStep step(training_graph(options, partition_for(mesh, layout)), options.optimizer, kernels,
-                   axis_communicators(mesh));
+    TrainStep step(training_graph(options, partition_for(mesh, layout, {.zero = options.optimizer.in_parts})),
+                   options.optimizer, kernels, axis_communicators(mesh));
     step.state().initialize(options.seed);
     RankRun run{mesh, step, {}};
     visit(run);

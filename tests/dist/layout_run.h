@@ -19,6 +19,7 @@ struct LayoutSetting {
   OptimizerKind optimizer = OptimizerKind::kAdafactor;
   double dropout = 0;
   void (*change)(ModelConfig&) = nullptr;
+  bool zero = false;
 
   friend void PrintTo(const LayoutSetting& setting, std::ostream* out) { *out << setting.name; }
 };

@@ -25,6 +25,7 @@ std::vector<LayoutSetting> settings() {
   for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
   all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
+  all.push_back({"zero", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0, nullptr, /*zero=*/true});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});
   all.push_back({"classifier", "FR", "V", Structure::kEncoderClassifier});
   return all;
@@ -40,8 +41,9 @@ TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
     for (const int rank : {0, shape.data * shape.tensor - 1}) {
       SCOPED_TRACE(fmt::format("data {} x tensor {}, rank {}", shape.data, shape.tensor, rank));
       const Mesh mesh = Mesh::fake(shape_of(shape), rank);
-      TrainStep step(training_graph(options, partition_for(mesh, default_layout())), options.optimizer, kernels,
-                     axis_communicators(mesh));
+      TrainStep step(
+          training_graph(options, partition_for(mesh, default_layout(), {.zero = options.optimizer.in_parts})),
+          options.optimizer, kernels, axis_communicators(mesh));
       const StepPlan plan = plan_step(step.graph(), kernels, mesh.shape());
       EXPECT_EQ(plan.state(), step.state().bytes());
       EXPECT_EQ(plan.arena, step.program().arena_bytes());

@@ -132,6 +132,30 @@ TEST(TensorStep, HoldsHalfOfEveryMatrix) {
   }
 }
 
+// ZeRO, stage 1: of four data ranks each has a quarter of the moments of everything that divides, and all parameters.
+TEST(ZeroStep, HoldsAQuarterOfTheMoments) {
+  const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
+  StepGraphOptions options = options_of("R+V");
+  options.optimizer.in_parts = true;
+  const auto graph = training_graph(options, [&](const Graph& whole) {
+    return eliminate_dead(*partition(whole, layout, {"data", 0, 4}, nullptr, /*zero=*/true));
+  });
+  int64_t quarters = 0;
+  std::map<std::string_view, int> counts;
+  for (const Node& node : graph->nodes()) {
+    if (node.op->collective() && node.name.starts_with("update.")) ++counts[node.op->name()];
+    const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+    if (leaf == nullptr || !leaf->persistent()) continue;
+    const int64_t whole = leaf->block().whole.elements(), own = node.outputs[0].shape.elements();
+    const bool split = leaf->kind() == Leaf::Kind::kState && node.name.find("mixture.alpha") == std::string::npos;
+    EXPECT_EQ(own, split ? whole / 4 : whole) << node.name;
+    quarters += split ? 1 : 0;
+  }
+  EXPECT_GT(quarters, 80);
+  // Each such parameter's new value is gathered once.
+  EXPECT_EQ(counts["all_gather"], quarters / 2);
+}
+
 TEST(TensorStep, ComputesHalfOfTheProducts) {
   for (const std::string& kind : kinds()) {
     const int64_t whole = product_flops(*step_of(kind, 1)), own = product_flops(*step_of(kind, 2));

@@ -87,7 +87,7 @@ const CheckCase kCases[] = {
      "parallel.mesh: data 2 x tensor 3 is 6 rank(s), got 4. Start that many (mpirun -n 6), or change the mesh",
      4},
     {{"parallel.leaves=8"}, "parallel.leaves: got 8, which is not in this version, expected 4"},
-    {{"parallel.zero=1"}, "parallel.zero: got 1, which is not in this version, expected 0"},
+    {{"parallel.zero=2"}, "parallel.zero: got 2, which is not in this version, expected 0 or 1"},
     {{"parallel.reduction=ORDERED"}, "parallel.reduction: got ORDERED, which is not in this version, expected FAST"},
     {{"parallel.microbatches=2"}, "parallel.microbatches: got 2, which is not in this version, expected 1"},
     {{"precision=BF16"}, "precision: got BF16, which is not in this version, expected FP32 or FP64"},
