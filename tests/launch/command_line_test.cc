@@ -38,6 +38,7 @@ TEST(CommandLine, WrongLines) {
       {{"eval", "a.txtpb", "--chekpoint=3"},
        "synthesizer eval: unknown option '--chekpoint'; did you mean --checkpoint?"},
       {{"generate"}, "synthesizer generate: --checkpoint is required."},
+      {{"bench", "com"}, "synthesizer bench: unknown command 'com'; did you mean comm?"},
       {{"inspect", "grpah"}, "synthesizer inspect: unknown command 'grpah'; did you mean graph?"},
   };
   const TemporaryFolder folder;
@@ -57,7 +58,7 @@ TEST(CommandLine, HelpOfEveryCommand) {
   const std::vector<std::string> commands[] = {
       {"data", "vocab"}, {"data", "build"}, {"data", "inspect"}, {"data", "verify"},
       {"train"},         {"eval"},          {"generate"},        {"inspect", "graph"},
-      {"plan"}};
+      {"plan"},          {"bench", "step"}, {"bench", "comm"}};
   for (std::vector<std::string> command : commands) {
     SCOPED_TRACE(testing::PrintToString(command));
     command.push_back("--help");

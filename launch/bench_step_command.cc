@@ -1,0 +1,151 @@
+// `synthesizer bench step`: whole training steps on one repeated batch of random tokens, through the trainer's own
+// graph. The figures and their meaning are those of the usual benchmark of a PyTorch training step, to be raced against
+// it.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/base/philox.h"
+#include "core/graph/agreement.h"
+#include "core/graph/report.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+#include "core/train/memory.h"
+#include "core/train/train_step.h"
+#include "dist/parallel.h"
+#include "launch/commands.h"
+#include "launch/machine.h"
+
+namespace synthesizer {
+namespace {
+
+struct BenchOptions {
+  std::string attention = "V", precision = "fp32";
+  int64_t batch = 8, source = 512, target = 114, layers = 6, d_model = 512, d_ff = 2048, heads = 8, d_head = 64;
+  int64_t vocab = 32128, steps = 5;
+  int threads = 0, tensor = 1;
+  bool json = false;
+};
+
+StepGraphOptions step_options(const BenchOptions& bench) {
+  StepGraphOptions options;
+  ModelConfig& model = options.model;
+  model.structure = bench.source > 0 ? Structure::kEncoderDecoder : Structure::kDecoder;
+  model.vocab = bench.vocab;
+  model.d_model = bench.d_model;
+  model.d_ff = bench.d_ff;
+  model.num_heads = bench.heads;
+  model.d_head = bench.d_head;
+  model.encoder_layers = model.decoder_layers = bench.layers;
+  model.encoder.kind = model.decoder.kind = bench.attention;
+  model.encoder.filter_width = model.decoder.filter_width = 9;
+  model.encoder.max_length = model.decoder.max_length = std::max({int64_t{512}, bench.source, bench.target});
+  options.shape = {bench.batch, bench.source, bench.target};
+  options.optimizer.kind = OptimizerKind::kAdamW;
+  if (bench.precision != "fp32")
+    fail_usage("[bench step] --precision: got {}, expected fp32 (bf16 is not in this version)", bench.precision);
+  return options;
+}
+
+// One rank's rows of a batch that every run draws alike.
+class RandomBatch {
+ public:
+  RandomBatch(const BenchOptions& bench, int rank, int ranks) {
+    const int64_t rows = bench.batch / ranks, first = rows * rank;
+    const auto token = [&](uint32_t stream, int64_t index) {
+      const auto words = philox({static_cast<uint32_t>(index), stream, 0, 0}, philox_key(1));
+      return static_cast<int32_t>(1 + words[0] % static_cast<uint32_t>(bench.vocab - 1));
+    };
+    for (int64_t i = first * bench.source; i < (first + rows) * bench.source; ++i) inputs_.push_back(token(0, i));
+    for (int64_t i = first * bench.target; i < (first + rows) * bench.target; ++i) {
+      decoder_inputs_.push_back(i % bench.target == 0 ? 0 : token(1, i - 1));
+      targets_.push_back(token(1, i));
+    }
+    weights_.assign(targets_.size(), 1.0f);
+    batch_ = {inputs_, decoder_inputs_, targets_, weights_, static_cast<double>(bench.batch * bench.target), {}};
+  }
+  const Batch& batch() const { return batch_; }
+
+ private:
+  std::vector<int32_t> inputs_, decoder_inputs_, targets_;
+  std::vector<float> weights_;
+  Batch batch_;
+};
+
+int bench_step(const BenchOptions& bench, Session& session) {
+  const StepGraphOptions options = step_options(bench);
+  MpiCommunicator& world = session.world();
+  if (world.size() % bench.tensor != 0)
+    fail_usage("[bench step] --tensor: got {}, expected a divisor of the {} rank(s)", bench.tensor, world.size());
+  const int data = world.size() / bench.tensor;
+  if (bench.batch % data != 0)
+    fail_usage("[bench step] --batch {} cannot be shared by {} ranks: expected a multiple", bench.batch, data);
+  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+  const CpuKernelTable kernels(threads);
+  const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
+  const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
+  TrainStep step(training_graph(options, partition_for(mesh, layout)), options.optimizer, kernels,
+                 axis_communicators(mesh));
+  step.state().initialize(1);
+  const RandomBatch random(bench, mesh.coordinate("data"), data);
+  constexpr int kWarmUp = 2;
+  double best = 0, loss = 0;
+  for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
+    world.barrier();
+    const auto start = std::chrono::steady_clock::now();
+    loss = step.run(random.batch(), i, 1e-3).loss;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (i >= kWarmUp && (best == 0 || seconds < best)) best = seconds;
+  }
+  if (world.rank() != 0) return 0;
+  const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
+  const auto flops = product_flops(step.graph()) * world.size();
+  const nlohmann::ordered_json result = {{"attention", bench.attention},
+                                         {"precision", bench.precision},
+                                         {"seconds_per_step", best},
+                                         {"tokens_per_second", tokens / best},
+                                         {"peak_bytes", peak_resident_bytes()},
+                                         {"flops_per_step", flops},
+                                         {"loss", loss}};
+  if (bench.json) {
+    fmt::print("{}\n", result.dump());
+  } else {
+    for (const auto& [key, value] : result.items()) fmt::print("{:<18} {}\n", key, value.dump());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_bench_step_command(CommandLine& line) {
+  const auto options = std::make_shared<BenchOptions>();
+  CLI::App& app = line.add("bench step", "Time whole training steps (AdamW, no dropout) on random tokens",
+                           "synthesizer bench step --attention R+V --batch 8 --steps 5 --json",
+                           [options](Session& session) { return bench_step(*options, session); });
+  app.add_option("--attention", options->attention, "Self-attention of every layer, as V or R+V");
+  app.add_option("--precision", options->precision, "fp32");
+  const auto count = [&](const char* name, int64_t& value, const char* help) {
+    app.add_option(name, value, help)->check(at_least(1))->capture_default_str();
+  };
+  count("--batch", options->batch, "Examples a step, over all ranks");
+  app.add_option("--source", options->source, "Encoder tokens an example; 0: a decoder alone")
+      ->check(at_least(0))
+      ->capture_default_str();
+  count("--target", options->target, "Decoder tokens an example");
+  count("--layers", options->layers, "Layers of each stack");
+  count("--d-model", options->d_model, "Model width");
+  count("--d-ff", options->d_ff, "Feed-forward width");
+  count("--heads", options->heads, "Heads");
+  count("--d-head", options->d_head, "Width of a head");
+  count("--vocab", options->vocab, "Vocabulary");
+  count("--steps", options->steps, "Timed steps, after two that are not");
+  app.add_option("--threads", options->threads, "Threads a rank; 0: its share of the cores")->check(at_least(0));
+  app.add_option("--tensor", options->tensor, "Tensor ranks; the others are data ranks")
+      ->check(at_least(1))
+      ->capture_default_str();
+  app.add_flag("--json", options->json, "One line of JSON");
+}
+
+}  // namespace synthesizer

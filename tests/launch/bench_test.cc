@@ -1,0 +1,62 @@
+// `synthesizer bench`: what it prints. How fast anything is, no test says.
+#include <gmock/gmock.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/launch/program.h"
+#include "tests/support/temporary_folder.h"
+
+namespace synthesizer {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Bench, CommMeasuresEachCollectiveBesideMpis) {
+  const TemporaryFolder folder;
+  const ProgramResult result =
+      run_ranks(3, {"bench", "comm", "--min", "3072", "--max", "12288", "--rounds", "2", "--json"}, folder.path());
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  std::map<std::string, double> bus_factor;  // nccl-tests, doc/PERFORMANCE.md, at three ranks
+  std::map<std::string, std::vector<int64_t>> sizes;
+  std::istringstream lines(result.out);
+  for (std::string text; std::getline(lines, text);) {
+    const nlohmann::json line = nlohmann::json::parse(text);
+    EXPECT_EQ(line.at("ranks"), 3);
+    const double bytes = line.at("bytes"), algorithm = line.at("algorithm_gb_per_second");
+    EXPECT_NEAR(algorithm * line.at("seconds").get<double>() * 1e9, bytes, 1e-6 * bytes);
+    EXPECT_GT(line.at("mpi_seconds"), 0);
+    bus_factor[line.at("collective")] = line.at("bus_gb_per_second").get<double>() / algorithm;
+    sizes[line.at("collective")].push_back(line.at("bytes"));
+  }
+  const std::map<std::string, double> expected = {{"all_reduce", 4.0 / 3},
+                                                  {"reduce_scatter", 2.0 / 3},
+                                                  {"all_gather", 2.0 / 3},
+                                                  {"all_to_all", 2.0 / 3},
+                                                  {"broadcast", 1}};
+  ASSERT_EQ(bus_factor.size(), expected.size());
+  for (const auto& [collective, factor] : expected) {
+    EXPECT_NEAR(bus_factor.at(collective), factor, 1e-9) << collective;
+    EXPECT_THAT(sizes.at(collective), testing::ElementsAre(3072, 12288)) << collective;
+  }
+}
+
+TEST(Bench, WrongLines) {
+  const TemporaryFolder folder;
+  const ProgramResult alone = run_program({"bench", "comm"}, folder.path());
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("[bench comm] got one rank, expected several: mpirun -n 2 synthesizer bench comm"));
+  const ProgramResult sizes = run_ranks(2, {"bench", "comm", "--min", "8192", "--max", "4096"}, folder.path());
+  EXPECT_EQ(sizes.exit_code, 2);
+  EXPECT_THAT(sizes.err, HasSubstr("[bench comm] --min 8192 with --max 4096: expected at most as much"));
+  const ProgramResult rounds = run_ranks(2, {"bench", "comm", "--rounds", "0"}, folder.path());
+  EXPECT_EQ(rounds.exit_code, 2);
+  EXPECT_THAT(rounds.err, HasSubstr("--rounds: got 0, expected at least 1"));
+  const ProgramResult heads = run_ranks(2, {"bench", "step", "--tensor", "2", "--heads", "3"}, folder.path());
+  EXPECT_EQ(heads.exit_code, 2);
+  EXPECT_THAT(heads.err, HasSubstr("heads"));
+}
+
+}  // namespace
+}  // namespace synthesizer
