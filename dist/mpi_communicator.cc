@@ -55,6 +55,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, Adopt) : comm_(comm) {
   check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+  blocks_.resize(static_cast<size_t>(size_));
   if (size_ == 1) return;
   scratch_ = Storage(kPieceBytes + size_ * 8);
   requests_.reserve(2 * static_cast<size_t>(size_));
@@ -114,8 +115,8 @@ void MpiCommunicator::all_reduce_small(void* data, int64_t count, DType dtype, R
                        &requests_.back()),
         "MPI_Iallgather");
   wait_all();
-  std::memcpy(data, scratch(0), static_cast<size_t>(bytes));
-  for (int r = 1; r < size_; ++r) reduce_into(data, scratch(r * bytes), count, dtype, reduction);
+  for (int r = 0; r < size_; ++r) blocks_[static_cast<size_t>(r)] = scratch(r * bytes);
+  reduce_blocks(blocks_, data, count, dtype, reduction);
 }
 
 // Rank r adds the r-th share of the elements; then the shares are exchanged.
@@ -131,12 +132,13 @@ void MpiCommunicator::all_reduce_piece(std::byte* data, int64_t count, DType dty
     send(share(to), share_bytes(to), to);
   }
   wait_all();
-  // Rank order: this rank's own share takes its place among the received ones.
-  if (rank_ > 0) {
+  // The result is made where this rank's own share is, which must not be overwritten before its turn.
+  for (int r = 0; r < size_; ++r) blocks_[static_cast<size_t>(r)] = scratch(r * mine);
+  if (rank_ == 0)
+    blocks_[0] = share(0);
+  else
     std::memcpy(scratch(rank_ * mine), share(rank_), static_cast<size_t>(mine));
-    std::memcpy(share(rank_), scratch(0), static_cast<size_t>(mine));
-  }
-  for (int r = 1; r < size_; ++r) reduce_into(share(rank_), scratch(r * mine), mine / width, dtype, reduction);
+  reduce_blocks(blocks_, share(rank_), mine / width, dtype, reduction);
   for (int step = 1; step < size_; ++step) {
     const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
     receive(share(from), share_bytes(from), from);
@@ -157,10 +159,8 @@ void MpiCommunicator::reduce_scatter(const void* in, void* out, int64_t count, D
       send(part(to), bytes, to);
     }
     wait_all();
-    std::byte* sum = static_cast<std::byte*>(out) + begin * width;
-    std::memcpy(sum, rank_ == 0 ? part(0) : scratch(0), static_cast<size_t>(bytes));
-    for (int r = 1; r < size_; ++r)
-      reduce_into(sum, r == rank_ ? part(r) : scratch(r * bytes), elements, dtype, reduction);
+    for (int r = 0; r < size_; ++r) blocks_[static_cast<size_t>(r)] = r == rank_ ? part(r) : scratch(r * bytes);
+    reduce_blocks(blocks_, static_cast<std::byte*>(out) + begin * width, elements, dtype, reduction);
   }
 }
 

@@ -1,8 +1,8 @@
 // Collectives over an MPI communicator.
 //
-// Reductions are done here, in rank order, on data moved by MPI: every rank sends each other rank its share, adds what
-// it receives, and (all_reduce) sends the sums round. These are a ring's bytes, the bits are those of the thread
-// communicator, and no choice of MPI's algorithms can change them.
+// Reductions are done here, in the tree of dist/reduce.h, on data moved by MPI: every rank sends each other rank its
+// share, adds what it receives, and (all_reduce) sends the sums round. These are a ring's bytes, the bits are those of
+// the thread communicator, and no choice of MPI's algorithms can change them.
 //
 // Calls block, but never inside MPI: requests are polled with growing naps between polls, because MPI's own waiting
 // burns the core that a computing thread needs. A rank that comes late to a collective then
@@ -58,6 +58,7 @@ class MpiCommunicator : public Communicator {
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
+  std::vector<const void*> blocks_;    // of each rank, where they are joined
   Storage scratch_;                    // what the other ranks send, until it is added
   std::vector<MPI_Request> requests_;  // 2 (size - 1) at most
 };

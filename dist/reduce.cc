@@ -1,37 +1,64 @@
 #include "dist/reduce.h"
 
+#include <algorithm>
+#include <bit>
+#include <type_traits>
+
 #include "core/base/error.h"
 
 namespace synthesizer {
 namespace {
 
+constexpr int64_t kPiece = 1024;  // elements joined at once: what lies between the tree's levels stays in the cache
+
 template <typename T>
-void reduce_typed(T* accumulator, const T* in, int64_t count, Reduction reduction) {
+void join(const T* a, const T* b, T* out, int64_t count, Reduction reduction) {
   if (reduction == Reduction::kSum) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) accumulator[i] += in[i];
+    for (int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
   } else {
     // Written so that a NaN on either side wins: it must not vanish in the maximum.
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
-      const bool keep = accumulator[i] >= in[i] || accumulator[i] != accumulator[i];
-      accumulator[i] = keep ? accumulator[i] : in[i];
+      const bool keep = a[i] >= b[i] || a[i] != a[i];
+      out[i] = keep ? a[i] : b[i];
     }
+  }
+}
+
+// Elements [from, from + count) of all blocks joined: in `out`, or where the only block has them.
+template <typename T>
+const T* join_tree(std::span<const void* const> blocks, int64_t from, T* out, int64_t count, Reduction reduction) {
+  if (blocks.size() == 1) return static_cast<const T*>(blocks[0]) + from;
+  const size_t left = std::bit_ceil(blocks.size()) / 2;
+  T buffer[kPiece];
+  const T* a = join_tree(blocks.first(left), from, out, count, reduction);
+  const T* b = join_tree(blocks.subspan(left), from, buffer, count, reduction);
+  join(a, b, out, count, reduction);
+  return out;
+}
+
+template <typename T>
+void reduce_typed(std::span<const void* const> blocks, T* out, int64_t count, Reduction reduction) {
+  for (int64_t from = 0; from < count; from += kPiece) {
+    const int64_t piece = std::min(kPiece, count - from);
+    const T* joined = join_tree(blocks, from, out + from, piece, reduction);
+    if (joined != out + from) std::copy(joined, joined + piece, out + from);
   }
 }
 
 }  // namespace
 
-void reduce_into(void* accumulator, const void* in, int64_t count, DType dtype, Reduction reduction) {
+void reduce_blocks(std::span<const void* const> blocks, void* out, int64_t count, DType dtype, Reduction reduction) {
   switch (dtype) {
     case DType::kFloat32:
-      return reduce_typed(static_cast<float*>(accumulator), static_cast<const float*>(in), count, reduction);
+      return reduce_typed(blocks, static_cast<float*>(out), count, reduction);
     case DType::kFloat64:
-      return reduce_typed(static_cast<double*>(accumulator), static_cast<const double*>(in), count, reduction);
+      return reduce_typed(blocks, static_cast<double*>(out), count, reduction);
     case DType::kInt32:
-      return reduce_typed(static_cast<int32_t*>(accumulator), static_cast<const int32_t*>(in), count, reduction);
+      return reduce_typed(blocks, static_cast<int32_t*>(out), count, reduction);
     case DType::kInt64:
-      return reduce_typed(static_cast<int64_t*>(accumulator), static_cast<const int64_t*>(in), count, reduction);
+      return reduce_typed(blocks, static_cast<int64_t*>(out), count, reduction);
   }
   fail("reduce: unknown dtype {}", static_cast<int>(dtype));
 }

@@ -121,7 +121,7 @@ struct ThreadCommunicator::Group {
 };
 
 ThreadCommunicator::ThreadCommunicator(std::shared_ptr<Group> group, int rank)
-    : group_(std::move(group)), rank_(rank) {}
+    : group_(std::move(group)), rank_(rank), blocks_(group_->members.size()) {}
 
 int ThreadCommunicator::size() const { return group_->size(); }
 
@@ -131,8 +131,8 @@ void ThreadCommunicator::all_reduce(void* data, int64_t count, DType dtype, Redu
   const int64_t begin = count * rank_ / size() * size_of(dtype);
   const int64_t share = count * (rank_ + 1) / size() - count * rank_ / size();
   void* first = bytes_at(group_->calls[0].out, begin);
-  for (size_t r = 1; r < group_->calls.size(); ++r)
-    reduce_into(first, bytes_at(group_->calls[r].out, begin), share, dtype, reduction);
+  for (size_t r = 0; r < blocks_.size(); ++r) blocks_[r] = bytes_at(group_->calls[r].out, begin);
+  reduce_blocks(blocks_, first, share, dtype, reduction);
   for (size_t r = 1; r < group_->calls.size(); ++r)
     copy(bytes_at(group_->calls[r].out, begin), first, share * size_of(dtype));
   group_->leave();
@@ -141,9 +141,8 @@ void ThreadCommunicator::all_reduce(void* data, int64_t count, DType dtype, Redu
 void ThreadCommunicator::reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) {
   group_->enter(rank_, {.name = "reduce_scatter", .count = count, .dtype = dtype, .reduction = reduction, .in = in});
   const int64_t begin = count * rank_ * size_of(dtype);
-  copy(out, bytes_at(group_->calls[0].in, begin), count * size_of(dtype));
-  for (size_t r = 1; r < group_->calls.size(); ++r)
-    reduce_into(out, bytes_at(group_->calls[r].in, begin), count, dtype, reduction);
+  for (size_t r = 0; r < blocks_.size(); ++r) blocks_[r] = bytes_at(group_->calls[r].in, begin);
+  reduce_blocks(blocks_, out, count, dtype, reduction);
   group_->leave();
 }
 

@@ -1,4 +1,4 @@
-// Ranks as threads of one process: what tests run partitioned programs on. Reductions add in rank order.
+// Ranks as threads of one process: what tests run partitioned programs on. Reductions are those of dist/reduce.h.
 // Ranks that disagree on a call (another collective, count, dtype, root) get an Error instead of a hang, and so do
 // ranks that wait for one that has failed or has returned.
 #pragma once
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/graph/communicator.h"
 
@@ -36,6 +37,7 @@ class ThreadCommunicator : public Communicator {
  private:
   std::shared_ptr<Group> group_;
   int rank_;
+  std::vector<const void*> blocks_;  // of each rank, where they are joined
 };
 
 }  // namespace synthesizer

@@ -38,7 +38,7 @@ TEST(MpiCommunicator, EveryCollective) { check_collectives(world()); }
 
 TEST(MpiCommunicator, Split) { check_split(world()); }
 
-// The same bits as ranks that are threads: sums in rank order, by either path of all_reduce and by reduce_scatter.
+// The same bits as ranks that are threads: sums in one tree, by either path of all_reduce and by reduce_scatter.
 template <typename T>
 void check_bits(int64_t count) {
   const int size = world().size();

@@ -31,13 +31,30 @@ TEST_P(ThreadRanks, EveryRankRunsOnce) {
   for (const auto& count : runs) EXPECT_EQ(count, 1);
 }
 
-// Floating-point sums are added in rank order: 1 + 2^-24 + 2^-24 … loses each small term in float32, in this order
-// only.
-TEST_P(ThreadRanks, SumsInRankOrder) {
-  run_ranks(GetParam(), [](Communicator& ranks) {
-    std::vector<float> data(1001, ranks.rank() == 0 ? 1.0f : std::ldexp(1.0f, -24));
-    ranks.all_reduce(data.data(), 1001, DType::kFloat32, Reduction::kSum);
-    EXPECT_EQ(data, std::vector<float>(1001, 1.0f));
+// Sums are made in a binary tree over the ranks, neighbours first: other orders of these values give other bits.
+TEST_P(ThreadRanks, SumsInATree) {
+  const int size = GetParam();
+  constexpr int kCount = 3001;  // several pieces, and a rest
+  const auto value = [](int rank, int i) {
+    return std::ldexp(1.0f + static_cast<float>((i * 31 + rank * 17) % 101) / 128, (i + 5 * rank) % 23 - 11);
+  };
+  std::vector<float> expected(kCount);
+  for (int i = 0; i < kCount; ++i) {
+    std::vector<float> sums;
+    for (int r = 0; r < size; ++r) sums.push_back(value(r, i));
+    for (size_t step = 1; step < sums.size(); step *= 2)
+      for (size_t r = 0; r + step < sums.size(); r += 2 * step) sums[r] += sums[r + step];
+    expected[static_cast<size_t>(i)] = sums[0];
+  }
+  run_ranks(size, [&](Communicator& ranks) {
+    std::vector<float> data(kCount);
+    for (int i = 0; i < kCount; ++i) data[static_cast<size_t>(i)] = value(ranks.rank(), i);
+    std::vector<float> scattered(kCount / size);
+    ranks.reduce_scatter(data.data(), scattered.data(), kCount / size, DType::kFloat32, Reduction::kSum);
+    ranks.all_reduce(data.data(), kCount, DType::kFloat32, Reduction::kSum);
+    EXPECT_EQ(data, expected);
+    const auto begin = expected.begin() + ranks.rank() * static_cast<int64_t>(scattered.size());
+    EXPECT_EQ(scattered, std::vector<float>(begin, begin + static_cast<int64_t>(scattered.size())));
   });
 }
 
