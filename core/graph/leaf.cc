@@ -50,6 +50,8 @@ std::string_view Leaf::name() const {
       return "fixed";
     case Kind::kState:
       return "state";
+    case Kind::kGathered:
+      return "gathered";
     case Kind::kInput:
       return "input";
   }
@@ -104,6 +106,10 @@ Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Ini
 
 Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer) {
   return add_leaf(graph, name, Leaf::Kind::kState, dtype, std::move(shape), initializer);
+}
+
+Value gathered(Graph& graph, const std::string& name, DType dtype, Shape shape) {
+  return add_leaf(graph, name, Leaf::Kind::kGathered, dtype, std::move(shape), {});
 }
 
 Value input(Graph& graph, const std::string& name, DType dtype, Shape shape) {

@@ -1,5 +1,6 @@
-// Leaves of the graph: what a step is given. Parameters, fixed tensors and optimizer state live between steps;
-// inputs are written by the host before each step; constants are made by the step itself.
+// Leaves of the graph: what a step is given. Parameters, fixed tensors and optimizer state live between steps, sums
+// over a step's passes between those; inputs are written by the host before each step; constants are made by the step
+// itself.
 #pragma once
 
 #include <vector>
@@ -29,6 +30,7 @@ class Leaf : public Op {
     kParameter,  // trained
     kFixed,      // drawn once, never trained (the matrices of Fix)
     kState,      // of the optimizer
+    kGathered,   // sums over the passes of one step, which the next step begins anew (core/ops/update.h, Accumulate)
     kInput,      // written by the host before each step
   };
   Leaf(Kind kind, DType dtype, Shape shape, Initializer initializer);
@@ -79,6 +81,7 @@ bool runs_nothing(const Node& node);
 Value parameter(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
+Value gathered(Graph& graph, const std::string& name, DType dtype, Shape shape);
 Value input(Graph& graph, const std::string& name, DType dtype, Shape shape);
 Value constant(Graph& graph, DType dtype, Shape shape, double value);
 

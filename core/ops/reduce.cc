@@ -30,7 +30,10 @@ std::string_view to_string(ReduceFunction function) {
 
 // ---- Reduce
 
-std::string Reduce::attributes() const { return fmt::format("over {}", fmt::join(over_, " ")); }
+std::string Reduce::attributes() const {
+  const std::string parts = parts_.dim.empty() ? "" : fmt::format(", in {} parts of {}", parts_.count, parts_.dim);
+  return fmt::format("over {}{}", fmt::join(over_, " "), parts);
+}
 
 std::vector<ValueType> Reduce::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 1);
@@ -40,6 +43,10 @@ std::vector<ValueType> Reduce::infer(std::span<const ValueType> inputs) const {
     expect_dim(name(), "input", {inputs[0].dtype, shape}, dim);
     shape = shape.without(dim);
   }
+  if (!parts_.dim.empty() && (std::find(over_.begin(), over_.end(), parts_.dim) == over_.end() ||
+                              inputs[0].shape.size(parts_.dim) % parts_.count != 0))
+    fail("[{}] {} parts of {}: got {} over {}, expected a multiple that is reduced", name(), parts_.count, parts_.dim,
+         describe(inputs[0]), fmt::join(over_, " "));
   return {{inputs[0].dtype, shape}};
 }
 
@@ -67,6 +74,13 @@ std::vector<PartitionRule> Reduce::partition(std::span<const ValueType> inputs,
       rule.outputs[0] = partial;
   if (function_ != ReduceFunction::kSumSquares) rules.push_back(partial_rule(partial, 1, {0}, 1, {0}));
   return rules;
+}
+
+std::shared_ptr<const Op> Reduce::localize(const PartitionRule& rule, const AxisIndex& axis, std::span<const ValueType>,
+                                           std::span<const ValueType>) const {
+  if (parts_.dim.empty() || !(rule.inputs[0] == Placement::split(parts_.dim))) return nullptr;
+  CHECK(parts_.count % axis.size == 0, "[{}] {} parts of {} on {} ranks", name(), parts_.count, parts_.dim, axis.size);
+  return std::make_shared<Reduce>(function_, over_, ReduceParts{parts_.dim, parts_.count / axis.size});
 }
 
 Cost Reduce::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {

@@ -8,24 +8,36 @@ namespace synthesizer {
 enum class ReduceFunction { kSum, kMax, kSumSquares };
 std::string_view to_string(ReduceFunction function);
 
+// Fixed parts of one of the reduced dims, each reduced by itself and then joined in a binary tree in the input's dtype:
+// a tensor that is split along that dim over ranks gives the same bits (dist/reduce.h joins them in the same tree).
+struct ReduceParts {
+  std::string dim;  // "": none
+  int64_t count = 1;
+};
+
 // The output has the remaining dims in the input's order; [] if none is left. kMax has no gradient.
 // Sums are accumulated in double, in an order that does not depend on the number of threads.
 class Reduce : public Op {
  public:
-  Reduce(ReduceFunction function, DimNames over) : function_(function), over_(std::move(over)) {}
+  Reduce(ReduceFunction function, DimNames over, ReduceParts parts = {})
+      : function_(function), over_(std::move(over)), parts_(std::move(parts)) {}
   ReduceFunction function() const { return function_; }
   const DimNames& over() const { return over_; }
+  const ReduceParts& parts() const { return parts_; }
 
   std::string_view name() const override { return to_string(function_); }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<Value> gradient(const GradientContext& context) const override;
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
+                                     std::span<const ValueType>) const override;
   Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
 
  private:
   ReduceFunction function_;
   DimNames over_;
+  ReduceParts parts_;
 };
 
 // Copies x along new dims, put in front: the gradient of a sum.

@@ -57,6 +57,32 @@ std::vector<PartitionRule> Assign::partition(std::span<const ValueType> inputs,
   return independent_rules(inputs, outputs);
 }
 
+// ---- Accumulate
+
+std::vector<ValueType> Accumulate::infer(std::span<const ValueType> inputs) const {
+  const size_t least = stores_ ? 2 : 1;
+  if (inputs.size() < least) fail("[accumulate] got {} inputs, expected at least {}", inputs.size(), least);
+  expect_floating(name(), "x", inputs[0]);
+  for (const ValueType& input : inputs) expect_type(name(), "addend", input, inputs[0]);
+  return {inputs[0]};
+}
+
+std::vector<PartitionRule> Accumulate::partition(std::span<const ValueType> inputs,
+                                                 std::span<const ValueType> outputs) const {
+  std::vector<PartitionRule> rules = independent_rules(inputs, outputs);
+  rules.push_back({std::vector(inputs.size(), Placement::partial_sum()), {Placement::partial_sum()}});
+  return rules;
+}
+
+Cost Accumulate::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const auto addends = static_cast<int64_t>(inputs.size()) - (stores_ ? 2 : 1);
+  return {addends * outputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
+}
+
+std::vector<Alias> Accumulate::aliases() const {
+  return {{0, 0, stores_ ? Alias::Kind::kUpdate : Alias::Kind::kInPlace}};
+}
+
 // ---- builders
 
 AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
@@ -68,6 +94,13 @@ AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Val
 
 Value assign(Value target, Value value, Value apply) {
   return target.graph().add_one(std::make_shared<Assign>(), {{target, value, apply}});
+}
+
+Value accumulate(Value into, Value x, std::span<const Value> addends) {
+  std::vector<Value> inputs = {x};
+  if (into) inputs.insert(inputs.begin(), into);
+  inputs.insert(inputs.end(), addends.begin(), addends.end());
+  return x.graph().add_one(std::make_shared<Accumulate>(bool{into}), inputs);
 }
 
 }  // namespace synthesizer

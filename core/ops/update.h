@@ -1,4 +1,4 @@
-// Ops that write the state of a run: the optimizer's last step.
+// Ops that write what lives between steps, or between the passes of one: the optimizer's last step, sums of gradients.
 #pragma once
 
 #include "core/graph/graph.h"
@@ -43,11 +43,33 @@ class Assign : public Op {
   std::vector<Alias> aliases() const override { return {{0, 0, Alias::Kind::kUpdate}}; }
 };
 
+// The sum of x and what earlier passes of the step have left, in this order: ((x + a) + b) + …. With `stores` the first
+// input is where it goes (persistent; it may be one of the addends too), and x the second. It is linear, so sums may
+// be kept partial: they are then reduced once, after the last pass.
+class Accumulate : public Op {
+ public:
+  explicit Accumulate(bool stores) : stores_(stores) {}
+  bool stores() const { return stores_; }
+
+  std::string_view name() const override { return "accumulate"; }
+  std::string attributes() const override { return stores_ ? "into the first" : ""; }
+  bool pure() const override { return false; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
+  std::vector<Alias> aliases() const override;
+
+ private:
+  bool stores_;
+};
+
 struct AdamWState {
   Value parameter, first, second;
 };
 AdamWState adamw(Value parameter, Value first, Value second, Value gradient, Value learning_rate, Value scale,
                  Value step, Value apply, const AdamWOptions& options, bool in_place = true);
 Value assign(Value target, Value value, Value apply);
+// `into`: where the sum goes; no value: it is a new one.
+Value accumulate(Value into, Value x, std::span<const Value> addends);
 
 }  // namespace synthesizer

@@ -52,6 +52,7 @@ class DropoutKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const uint64_t step = static_cast<uint64_t>(*input<int64_t>(inputs, 1));
+    if (micro_batch_stride_ > 0) first_ = begin_ + *input<int64_t>(inputs, 2) * micro_batch_stride_;
     DropoutStream stream = stream_;
     stream.step_low = static_cast<uint32_t>(step);
     stream.step_high = static_cast<uint32_t>(step >> 32);
@@ -74,9 +75,12 @@ class DropoutKernel : public Kernel {
       whole.push_back(op.block().whole.dims()[i]);
       begin.push_back(op.block().begin[i]);
     }
+    const int64_t rows_between = spread_batch(op, mask, whole, begin);
     const Shape whole_mask(whole);
     const std::vector<int64_t> strides = whole_mask.strides();
-    for (size_t i = 0; i < whole.size(); ++i) first_ += begin[i] * strides[i];
+    for (size_t i = 0; i < whole.size(); ++i) begin_ += begin[i] * strides[i];
+    first_ = begin_;
+    micro_batch_stride_ = rows_between * stride_of(whole_mask, kBatch.name);
     const Shape* shapes[1] = {&whole_mask};
     mask_rows_ = Walk(mask.dims(), shapes);
     mask_rows_.merge();
@@ -89,6 +93,20 @@ class DropoutKernel : public Kernel {
       mask_length_ = 1;
     }
     mask_pieces_ = (mask_length_ + kPiece - 1) / kPiece;
+  }
+
+  // The step's whole batch in the place of one micro-batch; gives the rows from one micro-batch to the next, 0 if there
+  // is but one.
+  static int64_t spread_batch(const Dropout& op, const Shape& mask, std::vector<Dim>& whole,
+                              std::vector<int64_t>& begin) {
+    const MicroBatches& parts = op.micro_batches();
+    if (parts.count == 1 || !mask.has(kBatch.name)) return 0;
+    const size_t batch = Shape(whole).index(kBatch.name);
+    const int64_t part_rows = whole[batch].size;
+    whole[batch].size *= parts.count;
+    if (parts.interleaved) return part_rows;
+    begin[batch] *= parts.count;
+    return mask.size(kBatch.name);
   }
 
   void walk_product(const Shape& x, const Shape& mask) {
@@ -144,6 +162,8 @@ class DropoutKernel : public Kernel {
   bool shared_ = false;
   T scale_;
   Walk mask_rows_, rows_;
+  int64_t begin_ = 0;               // of the rank's part in the whole mask, in the first micro-batch
+  int64_t micro_batch_stride_ = 0;  // elements of the whole mask from one to the next
   int64_t first_ = 0, mask_length_, mask_pieces_, length_, pieces_;
   int64_t stride_[Walk::kTensors];
 };

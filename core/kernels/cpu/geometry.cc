@@ -18,11 +18,12 @@ Walk::Walk(const std::vector<Dim>& over, std::span<const Shape* const> shapes) {
   }
 }
 
-void Walk::merge() {
-  int kept = 0;
+void Walk::merge(int apart) {
+  int kept = 0, first = 0;  // dims before `first` are closed
   for (int d = 0; d < rank; ++d) {
+    if (d == apart) first = kept;
     if (size[d] == 1) continue;
-    bool joins = kept > 0;
+    bool joins = kept > first;
     for (int t = 0; joins && t < kTensors; ++t) joins = stride[t][kept - 1] == stride[t][d] * size[d];
     const int at = joins ? kept - 1 : kept++;
     size[at] = joins ? size[at] * size[d] : size[d];

@@ -24,7 +24,8 @@ struct Walk {
   Walk(const std::vector<Dim>& over, std::span<const Shape* const> shapes);
 
   // Makes one dim of neighbours that every tensor walks as one; drops dims of size 1.
-  void merge();
+  // No dim from index `apart` on is joined to one before it.
+  void merge(int apart = -1);
   int64_t count() const;
   // Splits off the last dim: gives its size and strides (1 and 0 if there is none).
   int64_t take_last(int64_t (&strides)[kTensors]);

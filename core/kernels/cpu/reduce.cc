@@ -2,6 +2,7 @@
 // the shape alone, never on the number of threads.
 #include "core/ops/reduce.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,17 +17,32 @@ constexpr int64_t kRun = 4096;       // elements reduced by one call of a loop
 constexpr int64_t kColumns = 512;    // columns of sums on the stack
 constexpr int64_t kEnoughWork = 64;  // pieces of work that any number of threads is content with
 
-// How the reduction is cut. `keep` and `over` walk x; x's last dim is either reduced (by runs) or kept (by columns).
+// How the reduction is cut. `keep` and `over` walk x, or one part of it; x's last dim is either reduced (by runs) or
+// kept (by columns).
 struct ReducePlan {
   explicit ReducePlan(const KernelCase& c) {
-    std::vector<Dim> kept, reduced;
     const Shape& x = c.in(0);
-    for (const Dim& dim : x.dims()) (c.out(0).has(dim.name) ? kept : reduced).push_back(dim);
+    const ReduceParts& of = c.as<Reduce>().parts();
+    parts = of.count;
+    std::vector<Dim> kept, reduced;
+    int apart = -1;
+    for (const Dim& dim : x.dims()) {
+      if (c.out(0).has(dim.name)) {
+        kept.push_back(dim);
+      } else if (dim.name == of.dim) {
+        apart = static_cast<int>(reduced.size());
+        reduced.emplace_back(dim.name, dim.size / parts);
+        part_offset = dim.size / parts * stride_of(x, dim.name);
+      } else {
+        reduced.push_back(dim);
+      }
+    }
     const Shape* shapes[1] = {&x};
     keep = Walk(kept, shapes);
     over = Walk(reduced, shapes);
-    keep.merge();
-    over.merge();
+    // What parts are cut into must not depend on how many of them lie in one tensor.
+    if (apart < 0) keep.merge();
+    over.merge(apart);
     columns = keep.rank > 0 && (over.rank == 0 || keep.stride[0][keep.rank - 1] == 1);
     int64_t ignored[Walk::kTensors];
     length = columns ? keep.take_last(ignored) : over.take_last(ignored);
@@ -41,11 +57,13 @@ struct ReducePlan {
   Walk keep, over;
   bool columns = false;
   int64_t length, runs, pieces, groups, outputs;
+  int64_t parts = 1, part_offset = 0;  // elements of x from one part to the next
 };
 
 int64_t reduce_workspace(const KernelCase& c) {
   const ReducePlan plan(c);
-  return plan.groups == 1 ? 0 : plan.outputs * plan.groups * 8;
+  const int64_t groups = plan.groups == 1 ? 0 : plan.outputs * plan.groups * 8;
+  return groups + (plan.parts == 1 ? 0 : plan.outputs * plan.parts * size_of(c.outputs[0].dtype));
 }
 
 template <typename T>
@@ -58,6 +76,14 @@ class ReduceKernel : public Kernel {
     const T* x = input<T>(inputs, 0);
     T* y = output<T>(outputs, 0);
     double* partial = static_cast<double*>(workspace);  // [groups, outputs]; not used by one group
+    if (plan_.parts == 1) return reduce(x, partial, y);
+    T* parts = reinterpret_cast<T*>(partial + (plan_.groups == 1 ? 0 : plan_.groups * plan_.outputs));
+    for (int64_t p = 0; p < plan_.parts; ++p) reduce(x + p * plan_.part_offset, partial, parts + p * plan_.outputs);
+    join_parts(parts, y);
+  }
+
+ private:
+  void reduce(const T* x, double* partial, T* y) const {
     const int64_t items = plan_.keep.count() * (plan_.columns ? plan_.runs : 1) * plan_.groups;
     const int64_t cost = plan_.pieces * std::min(plan_.length, kRun) / plan_.groups;
     parallel_ranges(threads_, items, cost, [&](int64_t begin, int64_t end) {
@@ -77,7 +103,18 @@ class ReduceKernel : public Kernel {
     if (plan_.groups > 1) combine(partial, y);
   }
 
- private:
+  // Neighbours first, in T, as ranks with a part each do it.
+  void join_parts(T* parts, T* y) const {
+    for (int64_t step = 1; step < plan_.parts; step *= 2)
+      for (int64_t p = 0; p + step < plan_.parts; p += 2 * step) {
+        T* a = parts + p * plan_.outputs;
+        const T* b = parts + (p + step) * plan_.outputs;
+        for (int64_t i = 0; i < plan_.outputs; ++i)
+          a[i] = is_max() ? static_cast<T>(join(a[i], b[i])) : static_cast<T>(a[i] + b[i]);
+      }
+    std::copy(parts, parts + plan_.outputs, y);
+  }
+
   bool is_max() const { return function_ == ReduceFunction::kMax; }
   double start() const { return is_max() ? -std::numeric_limits<double>::infinity() : 0.0; }
   double join(double a, double b) const {

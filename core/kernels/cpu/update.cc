@@ -1,8 +1,10 @@
 // The optimizer's last step: writes the state of a run.
 #include "core/ops/update.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
@@ -86,13 +88,50 @@ class AssignKernel : public Kernel {
   DType apply_;
 };
 
+// Piece by piece, so that what is added up stays in the cache.
+template <typename T>
+class AccumulateKernel : public Kernel {
+ public:
+  explicit AccumulateKernel(const KernelCase& c)
+      : threads_(c.context.threads),
+        count_(c.out(0).elements()),
+        first_(c.as<Accumulate>().stores() ? 1 : 0),
+        add_(c.context.loops.of<T>().binary[0]) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    T* y = output<T>(outputs, 0);
+    parallel_ranges(threads_, count_, static_cast<int64_t>(inputs.size()), [&](int64_t begin, int64_t end) {
+      for (int64_t at = begin; at < end; at += kPiece) piece(inputs, y, at, std::min(kPiece, end - at));
+    });
+  }
+
+ private:
+  void piece(std::span<void* const> inputs, T* y, int64_t at, int64_t n) const {
+    T sum[kPiece];  // y may be one of the addends
+    const T* x = input<T>(inputs, first_) + at;
+    for (size_t i = first_ + 1; i < inputs.size(); ++i) {
+      T* to = i + 1 == inputs.size() ? y + at : sum;
+      add_(x, 1, input<T>(inputs, i) + at, 1, to, n);
+      x = to;
+    }
+    if (x != y + at) std::copy(x, x + n, y + at);
+  }
+
+  static constexpr int64_t kPiece = 1024;
+  int threads_;
+  int64_t count_;
+  size_t first_;
+  std::remove_all_extents_t<decltype(Loops<T>::binary)> add_;
+};
+
 std::unique_ptr<Kernel> make_assign(const KernelCase& c) { return std::make_unique<AssignKernel>(c); }
 
 }  // namespace
 
 std::span<const KernelEntry> update_kernels() {
   static const KernelEntry kEntries[] = {{&typeid(AdamW), make_floating<AdamWKernel>, nullptr},
-                                         {&typeid(Assign), make_assign, nullptr}};
+                                         {&typeid(Assign), make_assign, nullptr},
+                                         {&typeid(Accumulate), make_floating<AccumulateKernel>, nullptr}};
   return kEntries;
 }
 

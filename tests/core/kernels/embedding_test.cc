@@ -146,5 +146,14 @@ TEST(Assign, OverwritesIfAsked) {
   }
 }
 
+TEST(Accumulate, AddsInOrderAndIntoAnAddend) {
+  const Reference reference = [](const Tensors& in, Tensors& out) {
+    for (size_t i = 0; i < out[0].values.size(); ++i) out[0].values[i] = in[1][i] + in[2][i] + in[3][i];
+  };
+  const Shape x{kModel(9001)};
+  check_kernel(Accumulate(true), {random_tensor(x, 1), random_tensor(x, 2), random_tensor(x, 3), random_tensor(x, 4)},
+               reference, {1e-6, 1e-15});
+}
+
 }  // namespace
 }  // namespace synthesizer

@@ -39,6 +39,28 @@ OpCase row(const std::string& label, const Shape& shape, double rate, const DimN
   return c;
 }
 
+// The second of three micro-batches.
+OpCase micro_batch_row(const std::string& label, const Shape& shape, const DimNames& shared, bool interleaved,
+                       bool all_rules = false) {
+  OpCase c = row(label, shape, 0.4, shared, 5, all_rules);
+  c.inputs.push_back({"micro_batch", {}, 1, 1, DType::kInt64});
+  c.build = [=](Graph& g, In in, DType) {
+    const Dropout whole(0.4, kSeed, hash_name("dropout"), shared, {shape, std::vector<int64_t>(shape.rank())});
+    return std::vector{g.add_one(whole.in_micro_batches({3, interleaved}), in)};
+  };
+  c.reference = [=](const auto& in) {
+    Shape mask = shape.with_size("batch", 3 * shape.size("batch"));
+    for (const std::string& dim : shared) mask = mask.without(dim);
+    const uint64_t name = hash_name("dropout");
+    return std::vector{tabulate(shape, [&](const Index& i) {
+      Index at = i;
+      at["batch"] += shape.size("batch");
+      return kept(Tensor(mask).offset(at), 5, name, 0.4) ? in[0](i) / (1 - 0.4) : 0;
+    })};
+  };
+  return c;
+}
+
 }  // namespace
 
 std::vector<OpCase> dropout_cases() {
@@ -52,6 +74,10 @@ std::vector<OpCase> dropout_cases() {
       row("shared_first", odd, 0.3, {"batch"}, 7),
       row("shared_two", odd, 0.3, {"batch", "model"}, 7),
       row("one", {kModel(1)}, 0.9, {}, 1),
+      micro_batch_row("micro_batch", odd, {}, false),
+      micro_batch_row("micro_batch_batch_last", {kLength(5), kBatch(3)}, {}, false),
+      micro_batch_row("micro_batch_shared", odd, {"length"}, true),
+      micro_batch_row("micro_batch_interleaved", even, {}, true, true),
       row("even", even, 0.4, {}, 3, true),
       row("even_shared", even, 0.4, {"length"}, 3, true),
   };

@@ -62,6 +62,7 @@ std::vector<OpCase> leaf_cases() {
       leaf_row("parameter", Leaf::Kind::kParameter),
       leaf_row("fixed", Leaf::Kind::kFixed),
       leaf_row("state", Leaf::Kind::kState),
+      leaf_row("gathered", Leaf::Kind::kGathered),
       leaf_row("input", Leaf::Kind::kInput),
       constant_row("odd", {kLength(31), kModel(33)}, -0.375),
       constant_row("scalar", {}, 2),

@@ -13,13 +13,13 @@ Shape without(Shape shape, const DimNames& over) {
 }
 
 OpCase reduce_row(ReduceFunction function, const std::string& label, const Shape& shape, const DimNames& over,
-                  bool all_rules = false) {
+                  bool all_rules = false, const ReduceParts& parts = {}) {
   OpCase c;
   c.op = to_string(function);
   c.label = label;
   c.inputs = {{"x", shape, -2, 1}};
   c.build = [=](Graph& g, In in, DType) {
-    return std::vector{g.add_one(std::make_shared<Reduce>(function, over), in)};
+    return std::vector{g.add_one(std::make_shared<Reduce>(function, over, parts), in)};
   };
   c.reference = [=](const auto& in) {
     const bool max = function == ReduceFunction::kMax;
@@ -54,6 +54,9 @@ std::vector<OpCase> reduce_cases() {
   std::vector<OpCase> rows;
   for (const ReduceFunction f : {ReduceFunction::kSum, ReduceFunction::kMax, ReduceFunction::kSumSquares}) {
     rows.push_back(reduce_row(f, "last", odd, {"model"}));
+    rows.push_back(reduce_row(f, "parts", {kLength(31), kModel(36)}, {"model"}, false, {"model", 4}));
+    rows.push_back(reduce_row(f, "parts_of_all", {kLength(12), kModel(33)}, {"length", "model"}, false, {"length", 4}));
+    rows.push_back(reduce_row(f, "even_parts", {kLength(8), kModel(16)}, {"length", "model"}, true, {"model", 4}));
     rows.push_back(reduce_row(f, "first", odd, {"batch"}));
     rows.push_back(reduce_row(f, "middle", odd, {"length"}));
     rows.push_back(reduce_row(f, "two_sides", odd, {"model", "batch"}));

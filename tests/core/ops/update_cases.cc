@@ -1,4 +1,5 @@
 #include <cmath>
+#include <string>
 
 #include "core/ops/update.h"
 #include "tests/core/ops/op_case.h"
@@ -59,6 +60,33 @@ OpCase assign_row(const std::string& label, const Shape& shape, double apply, bo
   return c;
 }
 
+// `stores`: into the first input, which is an addend too.
+OpCase accumulate_row(const std::string& label, const Shape& shape, size_t addends, bool stores,
+                      bool all_rules = false) {
+  OpCase c;
+  c.op = "accumulate";
+  c.label = label;
+  if (stores) c.inputs = {kept("sum", shape, -1)};
+  c.inputs.push_back({"x", shape});
+  for (size_t i = 0; i < addends; ++i) c.inputs.push_back({"addend" + std::to_string(i), shape});
+  c.build = [=](Graph&, In in, DType) {
+    std::vector<Value> rest(in.begin() + 1, in.end());
+    if (!stores) return std::vector{accumulate({}, in[0], rest)};
+    rest.erase(rest.begin());
+    return std::vector{accumulate(in[0], in[1], rest)};
+  };
+  c.reference = [=](const auto& in) {
+    Tensor sum = in[stores ? 1 : 0];
+    for (size_t i = stores ? 2 : 1; i < in.size(); ++i)
+      for (size_t e = 0; e < sum.data.size(); ++e) sum.data[e] += in[i].data[e];
+    return std::vector{sum};
+  };
+  c.has_gradient = false;
+  c.flops = static_cast<int64_t>(addends) * shape.elements();
+  c.all_rules = all_rules;
+  return c;
+}
+
 }  // namespace
 
 std::vector<OpCase> update_cases() {
@@ -73,6 +101,14 @@ std::vector<OpCase> update_cases() {
       assign_row("odd", odd, 1),
       assign_row("not_applied", odd, 0),
       assign_row("even", even, 1, true),
+      accumulate_row("alone", odd, 0, false),
+      accumulate_row("pair", odd, 1, false),
+      accumulate_row("three", {kLength(511), kModel(33)}, 3, false),
+      accumulate_row("scalar", {}, 1, false),
+      accumulate_row("kept_first", odd, 0, true),
+      accumulate_row("kept", odd, 2, true),
+      accumulate_row("even", even, 2, false, true),
+      accumulate_row("kept_even", even, 2, true, true),
   };
 }
 
