@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/graph/passes.h"
-#include "dist/partition.h"
+#include "dist/update_parts.h"
 
 namespace synthesizer {
 
@@ -21,11 +21,13 @@ std::function<std::unique_ptr<Graph>(const Graph&)> partition_for(const Mesh& me
     if (size > 1) axes.push_back({axis, mesh.coordinate(axis), size});
   return [axes, layout, options](const Graph& whole) {
     std::unique_ptr<Graph> graph;
+    if (options.update.leaves > 0) graph = sum_in_parts(whole, layout, options.update.leaves);
     for (const AxisIndex& axis : axes) {
-      const bool zero = options.zero && layout.axis("batch") == axis.axis;
-      graph = eliminate_dead(*partition(graph ? *graph : whole, layout, axis, options.placements, zero));
+      const UpdateSharding update = layout.axis("batch") == axis.axis ? options.update : UpdateSharding{};
+      graph = eliminate_dead(*partition(graph ? *graph : whole, layout, axis, options.placements, update));
     }
-    return graph ? bucket_all_reduces(*graph, options.bucket_bytes) : eliminate_dead(whole);
+    if (axes.empty()) return eliminate_dead(graph ? *graph : whole);
+    return bucket_all_reduces(*graph, options.bucket_bytes);
   };
 }
 

@@ -9,6 +9,7 @@
 #include "core/graph/report.h"
 #include "dist/buckets.h"
 #include "dist/mesh.h"
+#include "dist/partition.h"
 
 namespace synthesizer {
 
@@ -18,7 +19,7 @@ AxisCommunicators axis_communicators(const Mesh& mesh);
 struct PartitionOptions {
   PlacementsByName* placements = nullptr;  // gets those of the last axis that moved a node
   int64_t bucket_bytes = kBucketBytes;
-  bool zero = false;  // optimizer state is split over the batch's axis (partition.h)
+  UpdateSharding update;  // along the batch's axis
 };
 
 // Partitions a global graph for this rank along every axis with more than one rank, then joins its all-reduces into

@@ -7,7 +7,9 @@
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/ops/update.h"
 #include "dist/reshard.h"
+#include "dist/update_parts.h"
 
 namespace synthesizer {
 namespace {
@@ -16,11 +18,20 @@ using Kind = Placement::Kind;
 
 class Partitioner {
  public:
-  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis, PlacementsByName* placements, bool zero)
-      : from_(from), layout_(layout), axis_(axis), placements_(placements), to_(std::make_unique<Graph>()) {
-    if (zero) choose_parts();
-    for (const Node& node : from_.nodes())
+  Partitioner(const Graph& from, const Layout& layout, const AxisIndex& axis, PlacementsByName* placements,
+              const UpdateSharding& update)
+      : from_(from),
+        layout_(layout),
+        axis_(axis),
+        placements_(placements),
+        update_(update),
+        to_(std::make_unique<Graph>()) {
+    if (update_.zero > 0) parts_ = UpdateParts(from_, layout_, update_.leaves > 0 ? update_.leaves : axis_.size);
+    for (const Node& node : from_.nodes()) {
       for (const ValueRef& input : node.inputs) ++uses_[input];
+      if (const auto* sum = dynamic_cast<const Accumulate*>(node.op.get()))
+        for (const ValueRef& input : node.inputs) added_to_.emplace(input.node, node.inputs[sum->stores() ? 1 : 0]);
+    }
     for (const auto& [name, ref] : from_.outputs()) ++uses_[ref];
   }
 
@@ -45,32 +56,7 @@ class Partitioner {
 
   bool mapped(const Placement& placement, const Node& node) const {
     if (placement.kind != Kind::kSplit || layout_.axis(placement.dim) == axis_.axis) return true;
-    constexpr std::string_view kUpdate = "update.";  // and the parameter's name: core/optim/optimizer.h
-    if (parts_.empty() || !node.name.starts_with(kUpdate)) return false;
-    const auto part =
-        parts_.find(node.name.substr(kUpdate.size(), node.name.find('/', kUpdate.size()) - kUpdate.size()));
-    return part != parts_.end() && part->second == placement.dim;
-  }
-
-  // By which dim the optimizer's state of each parameter is split.
-  void choose_parts() {
-    for (const Node& node : from_.nodes()) {
-      const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
-      if (leaf == nullptr || leaf->kind() != Leaf::Kind::kParameter) continue;
-      const Dim* part = nullptr;
-      for (const Dim& dim : node.outputs[0].shape.dims())
-        if (layout_.axis(dim.name).empty() && dim.size % axis_.size == 0 && (part == nullptr || dim.size > part->size))
-          part = &dim;
-      if (part == nullptr) continue;
-      parts_[node.name] = part->name;
-    }
-  }
-
-  // Of a state's name, "PARAMETER.adam.first"; "": it is not split.
-  std::string part_of(const std::string& state) const {
-    for (size_t dot = state.rfind('.'); dot != std::string::npos && dot > 0; dot = state.rfind('.', dot - 1))
-      if (const auto found = parts_.find(state.substr(0, dot)); found != parts_.end()) return found->second;
-    return "";
+    return parts_.of_node(node.name) == placement.dim;
   }
 
   // Whether the layout lets the rule be used: split dims are mapped to this axis and divide.
@@ -81,6 +67,10 @@ class Partitioner {
     };
     for (size_t i = 0; i < types.size(); ++i)
       if (!divides(rule.inputs[i], types[i])) return false;
+    if (update_.leaves > 0 && node.name.starts_with("update") &&
+        dynamic_cast<const Accumulate*>(node.op.get()) == nullptr)
+      for (const Placement& input : rule.inputs)
+        if (input.kind == Kind::kPartialSum || input.kind == Kind::kPartialMax) return false;
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (!divides(rule.outputs[i], node.outputs[i])) return false;
     for (const Alias& alias : node.op->aliases())  // an update writes a leaf, which stays where it is
@@ -152,6 +142,7 @@ class Partitioner {
   // The nodes from the cut down to `ref`, if reducing before them is cheaper than reducing `ref` itself.
   std::vector<int> cheaper_cut(ValueRef ref) const {
     std::vector<int> chain, best;
+    if (update_.leaves > 0) return best;  // elsewhere the sums would be others
     int64_t fewest = from_.type(ref).bytes();
     while (true) {
       const Node& node = from_.node(ref.node);
@@ -178,9 +169,10 @@ class Partitioner {
 
   void place(const Node& node) {
     if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get())) {
-      emit(node, {{}, {leaf_placement(*leaf, node)}});
+      if (leaf->kind() != Leaf::Kind::kGathered) emit(node, {{}, {leaf_placement(*leaf, node)}});
       return;
     }
+    if (dynamic_cast<const Accumulate*>(node.op.get()) != nullptr) place_sums(node);
     const std::vector<ValueType> types = types_of(node);
     const PartitionRule* best = nullptr;
     double best_cost = std::numeric_limits<double>::infinity();
@@ -198,6 +190,15 @@ class Partitioner {
     emit(node, *best);
   }
 
+  // The sums that a node adds to, now that it is known where what is added lies.
+  void place_sums(const Node& node) {
+    for (const ValueRef& input : node.inputs) {
+      const Node& from = from_.node(input.node);
+      const auto* leaf = dynamic_cast<const Leaf*>(from.op.get());
+      if (leaf != nullptr && !placed_.contains(input)) emit(from, {{}, {leaf_placement(*leaf, from)}});
+    }
+  }
+
   Placement leaf_placement(const Leaf& leaf, const Node& node) const {
     Placement placement = Placement::whole();
     for (const Dim& dim : node.outputs[0].shape.dims()) {
@@ -210,9 +211,11 @@ class Partitioner {
                    axis_.axis, dim.name, dim.size, axis_.size);
       placement = Placement::split(dim.name);
     }
-    if (leaf.kind() != Leaf::Kind::kState || placement.kind == Kind::kSplit) return placement;
-    const std::string part = part_of(node.name);
-    return part.empty() || !node.outputs[0].shape.has(part) ? placement : Placement::split(part);
+    const bool gathered = leaf.kind() == Leaf::Kind::kGathered;
+    if (placement.kind != Kind::kSplit && (leaf.kind() == Leaf::Kind::kState || (gathered && update_.zero > 1)))
+      if (const std::string part = parts_.of_leaf(node.name); !part.empty() && node.outputs[0].shape.has(part))
+        return Placement::split(part);
+    return gathered ? placed_.at(added_to_.at(node.id)).made : placement;
   }
 
   [[noreturn]] void refuse(const Node& node) const {
@@ -247,8 +250,10 @@ class Partitioner {
   const Layout& layout_;
   const AxisIndex& axis_;
   PlacementsByName* placements_;
+  const UpdateSharding& update_;
   std::unique_ptr<Graph> to_;
-  std::map<std::string, std::string> parts_;  // by parameter
+  UpdateParts parts_;                 // none without ZeRO
+  std::map<int, ValueRef> added_to_;  // of a sum over micro-batches: what is added to it
   std::map<ValueRef, Placed> placed_;
   std::map<ValueRef, int> uses_;
   std::map<int, PartitionRule> rules_;
@@ -257,8 +262,8 @@ class Partitioner {
 }  // namespace
 
 std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis,
-                                 PlacementsByName* placements, bool zero) {
-  return Partitioner(graph, layout, axis, placements, zero).run();
+                                 PlacementsByName* placements, const UpdateSharding& update) {
+  return Partitioner(graph, layout, axis, placements, update).run();
 }
 
 }  // namespace synthesizer

@@ -11,14 +11,23 @@
 
 namespace synthesizer {
 
+// What becomes of the optimizer's update along the batch's axis.
+struct UpdateSharding {
+  // 1: each parameter's optimizer state is split, by the dim that dist/update_parts.h chooses, and so is what the
+  // update computes of it. Gradients are then reduced and scattered, new parameters gathered. 2: sums of gradients over
+  // micro-batches are split too, so each micro-batch's are scattered (ZeRO, Rajbhandari et al. 2020).
+  int zero = 0;
+  // Of a step with `reduction: ORDERED`, whose sums over ranks are parts of one tree over so many leaves: gradients are
+  // reduced as they leave the backward pass, and nothing of the update is computed on partial values. 0: not so.
+  int leaves = 0;
+};
+
 // `graph` is whole along `axis`; in the result every tensor has this rank's size. Leaves are split along the dim that
 // the layout maps to the axis; marked outputs are whole. Throws UsageError if two dims of one tensor are mapped to the
 // axis, if a dim does not divide by its size, or if an op cannot be run on what it is given.
-// With `zero` each parameter's optimizer state is split along the axis too, by the largest of its dims that the layout
-// maps to no axis and that divides (else it stays whole), and so is what the update computes of it: ZeRO, stage 1
-// (Rajbhandari et al. 2020). Gradients are then reduced and scattered, new parameters gathered.
+// Sums over micro-batches (Leaf::Kind::kGathered) lie as what is added to them is made, partial ones included.
 // `placements`, if given, gets the placement of every node of the result.
 std::unique_ptr<Graph> partition(const Graph& graph, const Layout& layout, const AxisIndex& axis,
-                                 PlacementsByName* placements = nullptr, bool zero = false);
+                                 PlacementsByName* placements = nullptr, const UpdateSharding& update = {});
 
 }  // namespace synthesizer

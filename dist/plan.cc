@@ -1,6 +1,7 @@
 #include "dist/plan.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
@@ -18,14 +19,16 @@ std::vector<ValueType> input_types(const Graph& graph, const Node& node) {
   return types;
 }
 
-void add_state(const Graph& graph, StepPlan& plan) {
+// Of leaves that are not in `counted` yet.
+void add_state(const Graph& graph, std::set<std::string>& counted, StepPlan& plan) {
   for (const Node& node : graph.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
-    if (leaf == nullptr || !leaf->persistent()) continue;
+    if (leaf == nullptr || !leaf->persistent() || !counted.insert(node.name).second) continue;
     const int64_t bytes = align_up(node.outputs[0].bytes());
     if (leaf->kind() == Leaf::Kind::kParameter) plan.parameters += bytes;
     if (leaf->kind() == Leaf::Kind::kFixed) plan.fixed += bytes;
     if (leaf->kind() == Leaf::Kind::kState) plan.optimizer += bytes;
+    if (leaf->kind() == Leaf::Kind::kGathered) plan.sums += bytes;
   }
 }
 
@@ -62,14 +65,16 @@ int64_t& part_of(const Graph& graph, const PlannedBlock& block, ArenaPeak& peak)
 void add_arena(const Graph& graph, const KernelTable& kernels, StepPlan& plan) {
   const Schedule order = schedule(graph);
   const MemoryPlan memory = plan_memory(graph, order, kernels);
-  plan.arena = memory.arena_bytes;
+  plan.arena = std::max(plan.arena, memory.arena_bytes);  // of several graphs the one with the highest peak
   if (order.order.empty()) return;
   const int position = peak_position(memory, order.order.size());
   const Node& node = graph.node(order.order[static_cast<size_t>(position)]);
-  plan.peak.op = node.op->name();
-  plan.peak.node = node.name;
+  ArenaPeak peak;
+  peak.op = node.op->name();
+  peak.node = node.name;
   for (const PlannedBlock& block : memory.blocks)
-    if (block.first <= position && position <= block.last) part_of(graph, block, plan.peak) += block.bytes;
+    if (block.first <= position && position <= block.last) part_of(graph, block, peak) += block.bytes;
+  if (peak.total() > plan.peak.total()) plan.peak = peak;
 }
 
 // As the collectives' kernels call it: bytes of the call's block.
@@ -94,7 +99,7 @@ Call call_of(const Node& node, std::span<const ValueType> inputs) {
   fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
 }
 
-void add_call(const Call& call, const MeshShape& mesh, StepPlan& plan) {
+void add_calls(const Call& call, int64_t times, const MeshShape& mesh, StepPlan& plan) {
   auto total = std::find_if(plan.collectives.begin(), plan.collectives.end(),
                             [&](const CollectiveTotal& of) { return of.kind == call.kind && of.axis == call.axis; });
   if (total == plan.collectives.end()) {
@@ -104,8 +109,18 @@ void add_call(const Call& call, const MeshShape& mesh, StepPlan& plan) {
     CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
     total = plan.collectives.insert(total, {call.kind, call.axis, ranks, {}});
   }
-  ++total->traffic.calls;
-  total->traffic.bytes += sent_bytes(call.kind, call.block_bytes, total->ranks);
+  total->traffic.calls += times;
+  total->traffic.bytes += times * sent_bytes(call.kind, call.block_bytes, total->ranks);
+}
+
+// What a graph does, as often as a step runs it.
+void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan& plan) {
+  for (const Node& node : graph.nodes()) {
+    const std::vector<ValueType> inputs = input_types(graph, node);
+    if (node.op->collective()) add_calls(call_of(node, inputs), times, mesh, plan);
+    if (const int64_t flops = node.op->cost(inputs, node.outputs).flops; flops > 0)
+      plan.flops[std::string(node.op->name())] += times * flops;
+  }
 }
 
 }  // namespace
@@ -128,16 +143,24 @@ std::string_view to_string(Collective collective) {
   fail("unknown collective {}", static_cast<int>(collective));
 }
 
+StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh) {
+  StepPlan plan;
+  std::set<std::string> counted;
+  for (size_t i = 0; i < graphs.graphs.size(); ++i) {
+    const Graph& graph = *graphs.graphs[i];
+    add_state(graph, counted, plan);
+    add_arena(graph, kernels, plan);
+    add_work(graph, std::count(graphs.order.begin(), graphs.order.end(), i), mesh, plan);
+  }
+  return plan;
+}
+
 StepPlan plan_step(const Graph& graph, const KernelTable& kernels, const MeshShape& mesh) {
   StepPlan plan;
-  add_state(graph, plan);
+  std::set<std::string> counted;
+  add_state(graph, counted, plan);
   add_arena(graph, kernels, plan);
-  for (const Node& node : graph.nodes()) {
-    const std::vector<ValueType> inputs = input_types(graph, node);
-    if (node.op->collective()) add_call(call_of(node, inputs), mesh, plan);
-    if (const int64_t flops = node.op->cost(inputs, node.outputs).flops; flops > 0)
-      plan.flops[std::string(node.op->name())] += flops;
-  }
+  add_work(graph, 1, mesh, plan);
   return plan;
 }
 

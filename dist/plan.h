@@ -11,6 +11,7 @@
 #include "core/graph/graph.h"
 #include "core/graph/kernel.h"
 #include "core/graph/layout.h"
+#include "core/train/step_graph.h"
 #include "dist/fake_communicator.h"
 
 namespace synthesizer {
@@ -38,7 +39,8 @@ struct StepPlan {
   int64_t parameters = 0;
   int64_t fixed = 0;  // the matrices of Fix
   int64_t optimizer = 0;
-  int64_t state() const { return parameters + fixed + optimizer; }
+  int64_t sums = 0;  // of gradients, over micro-batches
+  int64_t state() const { return parameters + fixed + optimizer + sums; }
   int64_t arena = 0;  // all of a step's transient memory: peak.total() and what lies unused between blocks
   ArenaPeak peak;
   std::vector<CollectiveTotal> collectives;
@@ -47,7 +49,9 @@ struct StepPlan {
 
 std::string_view to_string(Collective collective);
 
-// `graph` is one rank's, partitioned for a mesh of this shape; `kernels` are those it will run with.
+// `graphs` are one rank's, partitioned for a mesh of this shape; `kernels` are those they will run with.
+StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh);
+// Of a step of this one graph.
 StepPlan plan_step(const Graph& graph, const KernelTable& kernels, const MeshShape& mesh);
 
 }  // namespace synthesizer

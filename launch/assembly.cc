@@ -59,7 +59,10 @@ Communicator* row_ranks(const config::Run& run, const Mesh& mesh) {
 }
 
 Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByName* placements) {
-  return partition_for(mesh, run_layout(run), {.placements = placements, .zero = run.parallel().zero() > 0});
+  PartitionOptions options{.placements = placements};
+  options.update.zero = run.parallel().zero();
+  if (run.parallel().reduction() == config::Parallel::ORDERED) options.update.leaves = run.parallel().leaves();
+  return partition_for(mesh, run_layout(run), options);
 }
 
 }  // namespace synthesizer

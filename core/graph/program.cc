@@ -16,12 +16,16 @@ struct Program::Step {
   std::vector<size_t> wait_for;  // jobs that must have ended before this step
 };
 
-Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store)
+Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store,
+                 Storage* arena)
     : graph_(graph),
       store_(store),
       schedule_(schedule(graph)),
       memory_(plan_memory(graph, schedule_, kernels)),
-      arena_(memory_.arena_bytes) {
+      own_arena_(arena == nullptr ? memory_.arena_bytes : 0),
+      arena_(arena == nullptr ? &own_arena_ : arena) {
+  CHECK(arena_->bytes() >= memory_.arena_bytes, "an arena of {} bytes for a program of {}", arena_->bytes(),
+        memory_.arena_bytes);
   for (const Node& node : graph_.nodes())
     if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf != nullptr && !leaf->persistent())
       inputs_[node.name] = {node.id, 0};
@@ -31,6 +35,10 @@ Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicato
 
 Program::~Program() = default;
 
+int64_t Program::arena_needed(const Graph& graph, const KernelTable& kernels) {
+  return plan_memory(graph, schedule(graph), kernels).arena_bytes;
+}
+
 std::byte* Program::address(ValueRef ref) const {
   if (const auto it = memory_.persistent.find(ref); it != memory_.persistent.end()) {
     const StateTensor& tensor = store_.at(it->second);
@@ -38,7 +46,7 @@ std::byte* Program::address(ValueRef ref) const {
           tensor.type.shape.to_string(), graph_.type(ref).shape.to_string());
     return tensor.data;
   }
-  return arena_.data() + memory_.offsets.at(ref);
+  return arena_->data() + memory_.offsets.at(ref);
 }
 
 void Program::prepare(const KernelTable& kernels, const AxisCommunicators& communicators) {
@@ -56,7 +64,7 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
         step.inputs.push_back(address(ref));
       }
       for (size_t i = 0; i < node.outputs.size(); ++i) step.outputs.push_back(address({node.id, static_cast<int>(i)}));
-      if (memory_.workspace_offsets[p] >= 0) step.workspace = arena_.data() + memory_.workspace_offsets[p];
+      if (memory_.workspace_offsets[p] >= 0) step.workspace = arena_->data() + memory_.workspace_offsets[p];
       step.kernel = kernels.make(*node.op, types, node.outputs, communicators);
       if (node.op->collective()) {
         step.job = static_cast<int>(jobs.size());
@@ -84,7 +92,8 @@ void Program::run() {
 
 void Program::run_visited(const Visitor& visit) {
   for (const Node& node : graph_.nodes()) {
-    if (dynamic_cast<const Leaf*>(node.op.get()) == nullptr) continue;
+    const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+    if (leaf == nullptr || leaf->kind() == Leaf::Kind::kGathered) continue;
     void* const data = address({node.id, 0});
     visit(node, {&data, 1});
   }

@@ -23,13 +23,18 @@ class CommunicationLane;
 // The graph must outlive the program. run() allocates no memory.
 class Program {
  public:
-  // `store` has every persistent leaf of the graph. Several programs may share one store; they run one at a time.
-  Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store);
+  // `store` has every persistent leaf of the graph. Several programs may share one store; they run one at a time. They
+  // may share an `arena` too, of at least arena_needed() of each: a program's inputs and outputs are
+  // then those of the one that was written or run last. Without one the program has its own.
+  Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store,
+          Storage* arena = nullptr);
   ~Program();
+  static int64_t arena_needed(const Graph& graph, const KernelTable& kernels);
 
   // Runs the step once: inputs as they are now, outputs valid until the next run.
   void run();
-  // The same, node after node, collectives too, so slower: `visit` sees every leaf as the step finds it, then every
+  // The same, node after node, collectives too, so slower: `visit` sees every leaf as the step finds it (but sums that
+  // are still of the step before), then every
   // node right after it ran, with the addresses of its outputs. Views are left out. `visit` must not be collective.
   using Visitor = std::function<void(const Node& node, std::span<void* const> outputs)>;
   void run_visited(const Visitor& visit);
@@ -51,7 +56,7 @@ class Program {
   const MemoryPlan& memory() const { return memory_; }
   const Schedule& order() const { return schedule_; }
   // Bytes of the arena really allocated.
-  int64_t arena_bytes() const { return arena_.bytes(); }
+  int64_t arena_bytes() const { return arena_->bytes(); }
 
  private:
   struct Step;
@@ -73,7 +78,8 @@ class Program {
   std::map<std::string, ValueRef, std::less<>> inputs_, outputs_;
   Schedule schedule_;
   MemoryPlan memory_;
-  Storage arena_;
+  Storage own_arena_;
+  Storage* arena_;
   std::vector<Step> steps_;
   std::unique_ptr<CommunicationLane> lane_;
 };

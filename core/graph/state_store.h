@@ -1,7 +1,9 @@
-// The tensors that live between steps: parameters, fixed tensors and optimizer state of one rank, in one allocation.
+// The tensors that live between steps: parameters, fixed tensors and optimizer state of one rank; and those that live
+// between the passes of one. In one allocation.
 #pragma once
 
-#include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,9 +28,11 @@ class StateStore {
  public:
   // One tensor for each persistent leaf of the (partitioned) training graph, allocated and zeroed.
   explicit StateStore(const Graph& graph);
+  // Of the graphs of one step; a leaf that several have is one tensor.
+  explicit StateStore(std::span<const std::unique_ptr<Graph>> graphs);
 
-  // In name order.
-  const std::vector<StateTensor>& tensors() const { return tensors_; }
+  // A run's state, in name order: without sums over a step's passes, which begin anew with each.
+  std::span<const StateTensor> tensors() const { return {tensors_.data(), state_}; }
   // Throws Error if there is none of this name.
   const StateTensor& at(std::string_view name) const;
   const StateTensor* find(std::string_view name) const;
@@ -37,7 +41,11 @@ class StateStore {
   int64_t bytes() const { return storage_.bytes(); }
 
  private:
-  std::vector<StateTensor> tensors_;
+  void add(const Graph& graph);
+  void allocate();
+
+  std::vector<StateTensor> tensors_;  // those of the run in name order, then sums in name order
+  size_t state_ = 0;                  // of the run
   Storage storage_;
 };
 

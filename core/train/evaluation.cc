@@ -42,12 +42,20 @@ Evaluation::Evaluation(std::unique_ptr<Graph> graph, const KernelTable& kernels,
       counts_(static_cast<size_t>(options.vocab)) {}
 
 void Evaluation::add(const Batch& batch) {
-  feed(program_, batch);
-  program_.run();
+  const auto part = static_cast<size_t>(program_.input_type("targets").shape.elements());
+  const int64_t rows = program_.input_type("targets").shape.size(kBatch.name);
+  for (size_t first = 0; first < batch.targets.size(); first += part) {
+    feed(program_, batch, static_cast<int64_t>(first / part) * rows);
+    program_.run();
+    add_part(batch, first, part);
+  }
+}
+
+void Evaluation::add_part(const Batch& batch, size_t first, size_t count) {
   const bool wide = program_.output_type("nll").dtype == DType::kFloat64;
   const int64_t length = program_.output_type("nll").shape.size("length");
-  const auto begin = static_cast<size_t>(options_.first_row * length);
-  for (size_t i = 0; i < batch.targets.size(); ++i) {
+  const size_t begin = static_cast<size_t>(options_.first_row * length) - first;
+  for (size_t i = first; i < first + count; ++i) {
     if (batch.weights[i] == 0) continue;
     const double nll = wide ? program_.output<double>("nll")[begin + i] : program_.output<float>("nll")[begin + i];
     const int32_t target = batch.targets[i];

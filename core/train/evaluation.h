@@ -25,13 +25,14 @@ NamedValues named_values(const EvaluationResult& result);
 struct EvaluationOptions {
   int32_t first_sentinel = 0;  // ids from here on are sentinels
   int64_t vocab = 0;
-  int64_t first_row = 0;  // of this rank in the global batch
+  int64_t first_row = 0;  // of this rank in what the graph evaluates at once
 };
 
 class Evaluation {
  public:
-  // `graph` is a partitioned evaluation graph, `state` that of the training, `source` a pass over the validation data.
-  // `row_ranks`: the ranks among which the rows of a batch are shared out; null: each has all.
+  // `graph` is a partitioned evaluation graph, of a whole batch or an equal part of one; `state` that of the training,
+  // `source` a pass over the validation data. `row_ranks`: the ranks among which the rows of a batch are shared out;
+  // null: each has all.
   Evaluation(std::unique_ptr<Graph> graph, const KernelTable& kernels, const AxisCommunicators& communicators,
              StateStore& state, std::unique_ptr<BatchSource> source, Communicator* row_ranks,
              EvaluationOptions options);
@@ -41,6 +42,8 @@ class Evaluation {
 
  private:
   void add(const Batch& batch);
+  // The targets [first, first + count) of the batch, whose nll the program has just given.
+  void add_part(const Batch& batch, size_t first, size_t count);
 
   std::unique_ptr<Graph> graph_;
   Program program_;

@@ -46,8 +46,10 @@ std::vector<Value> trained(Graph& graph, const std::vector<std::string>& freeze)
   return parameters;
 }
 
-std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const Partition& partition) {
+std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const Partition& partition,
+                              const MicroBatches& micro_batches = {}) {
   graph = eliminate_dead(*graph);
+  if (micro_batches.count > 1) graph = number_micro_batches(*graph, micro_batches);
   if (passes) graph = fuse(*merge_common(*graph));
   if (partition) graph = eliminate_dead(*partition(*graph));
   return graph;
@@ -61,37 +63,80 @@ Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   build.input_mask = options.input_mask;
   build.packed = options.packed;
   build.logits = options.logits;
-  return build_model(graph, options.model, options.shape, options.loss, build);
+  BatchShape shape = options.shape;
+  const int64_t parts = options.accumulation.micro_batches.count;
+  CHECK(shape.batch % parts == 0, "a batch of {} in {} micro-batches", shape.batch, parts);
+  shape.batch /= parts;
+  return build_model(graph, options.model, shape, options.loss, build);
+}
+
+// What a micro-batch gives, added to what earlier ones have given: no values where it is kept for later ones.
+struct Sums {
+  Value loss, nll_sum, weight_sum;
+  std::vector<Value> parameters, gradients;
+};
+
+Sums sums_of(Graph& graph, const ModelOutputs& outputs, const StepGraphOptions& options, const AccumulationPass& pass) {
+  const std::vector<Value> candidates = trained(graph, options.freeze);
+  const std::vector<Value> found = differentiate(outputs.loss, candidates, [](Value a, Value b) { return a + b; });
+  const ScopedName scope(graph, "update");
+  Sums sums;
+  sums.loss = add_up(outputs.loss, "loss", pass);
+  sums.nll_sum = add_up(outputs.nll_sum, "nll_sum", pass);
+  sums.weight_sum = add_up(outputs.weight_sum, "weight_sum", pass);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (!found[i]) continue;  // the loss does not depend on it
+    const std::string& name = candidates[i].node().name;
+    const ScopedName inner(graph, name);
+    sums.parameters.push_back(candidates[i]);
+    sums.gradients.push_back(add_up(found[i], name, pass));
+  }
+  return sums;
+}
+
+std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const AccumulationPass& pass,
+                                const Partition& partition) {
+  auto graph = std::make_unique<Graph>();
+  const Model model = build(*graph, options, Mode::kTrain);
+  if (options.logits) graph->mark_output("logits", model.outputs.logits);
+  const Sums sums = sums_of(*graph, model.outputs, options, pass);
+  if (pass.into < 0) {
+    graph->mark_output("loss", sums.loss);
+    graph->mark_output("nll_sum", sums.nll_sum);
+    graph->mark_output("weight_sum", sums.weight_sum);
+    for (size_t i = 0; options.gradient_outputs && i < sums.gradients.size(); ++i)
+      graph->mark_output("gradient." + sums.parameters[i].node().name, sums.gradients[i]);
+  }
+  if (pass.into < 0 && options.update) {
+    const Value known = graph->leaf("step");
+    const Value step = known ? known : input(*graph, "step", DType::kInt64, {});
+    const UpdateResult update = add_update(*graph, sums.parameters, sums.gradients, sums.loss, step, options.optimizer);
+    graph->mark_output("gradient_norm", update.gradient_norm);
+    graph->mark_output("finite", update.finite);
+  }
+  return finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
 }
 
 }  // namespace
 
-std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition) {
-  auto graph = std::make_unique<Graph>();
-  const Model model = build(*graph, options, Mode::kTrain);
-  const ModelOutputs& outputs = model.outputs;
-  graph->mark_output("loss", outputs.loss);
-  graph->mark_output("nll_sum", outputs.nll_sum);
-  graph->mark_output("weight_sum", outputs.weight_sum);
-  if (options.logits) graph->mark_output("logits", outputs.logits);
+StepGraphs::StepGraphs(std::unique_ptr<Graph> only) : order{0} { graphs.push_back(std::move(only)); }
 
-  std::vector<Value> parameters, gradients;
-  const std::vector<Value> candidates = trained(*graph, options.freeze);
-  const std::vector<Value> found = differentiate(outputs.loss, candidates, [](Value a, Value b) { return a + b; });
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    if (!found[i]) continue;  // the loss does not depend on it
-    parameters.push_back(candidates[i]);
-    gradients.push_back(found[i]);
-    if (options.gradient_outputs) graph->mark_output("gradient." + candidates[i].node().name, found[i]);
+StepGraphs training_graphs(const StepGraphOptions& options, const Partition& partition) {
+  StepGraphs step;
+  std::vector<AccumulationPass> kinds;
+  for (const AccumulationPass& pass : options.accumulation.passes()) {
+    auto kind = std::find(kinds.begin(), kinds.end(), pass);
+    if (kind == kinds.end()) {
+      kind = kinds.insert(kind, pass);
+      step.graphs.push_back(graph_of(options, pass, partition));
+    }
+    step.order.push_back(static_cast<size_t>(kind - kinds.begin()));
   }
-  if (options.update) {
-    const Value known = graph->leaf("step");
-    const Value step = known ? known : input(*graph, "step", DType::kInt64, {});
-    const UpdateResult update = add_update(*graph, parameters, gradients, outputs.loss, step, options.optimizer);
-    graph->mark_output("gradient_norm", update.gradient_norm);
-    graph->mark_output("finite", update.finite);
-  }
-  return finish(std::move(graph), options.passes, partition);
+  return step;
+}
+
+std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition) {
+  return graph_of(options, options.accumulation.passes().back(), partition);
 }
 
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition) {

@@ -10,6 +10,7 @@
 #include "core/graph/graph.h"
 #include "core/model/model.h"
 #include "core/optim/optimizer.h"
+#include "core/train/accumulation.h"
 
 namespace synthesizer {
 
@@ -18,7 +19,8 @@ using Partition = std::function<std::unique_ptr<Graph>(const Graph&)>;
 
 struct StepGraphOptions {
   ModelConfig model;
-  BatchShape shape;
+  BatchShape shape;  // of the whole batch of a step
+  Accumulation accumulation;
   LossConfig loss;
   OptimizerConfig optimizer;
   DType dtype = DType::kFloat32;
@@ -32,10 +34,22 @@ struct StepGraphOptions {
   bool logits = false;              // mark the logits as output "logits" (tests)
 };
 
-// Outputs: loss, nll_sum, weight_sum; with an update also gradient_norm and finite. Throws UsageError for a name in
-// `freeze` that is no parameter.
+// A step's graphs. Micro-batch i runs graphs[order[i]], the last of which updates.
+struct StepGraphs {
+  StepGraphs() = default;
+  StepGraphs(std::unique_ptr<Graph> only);  // of a step in one piece
+  const Graph& update() const { return *graphs[order.back()]; }
+
+  std::vector<std::unique_ptr<Graph>> graphs;
+  std::vector<size_t> order;
+};
+
+// Of the last graph (StepGraphs::update) the outputs are loss, nll_sum, weight_sum, of the whole batch, and with an
+// update also gradient_norm and finite. Throws UsageError for a name in `freeze` that is no parameter.
+StepGraphs training_graphs(const StepGraphOptions& options, const Partition& partition);
+// The last of them.
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);
-// Outputs: nll [batch, length].
+// Of one micro-batch. Outputs: nll [batch, length].
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition);
 // Outputs: the alignments of these layers (0: the first) of each stack, as ModelOptions has them. On one rank.
 std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers);

@@ -3,28 +3,36 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/graph/report.h"
 
 namespace synthesizer {
 namespace {
 
-template <typename T>
-void copy(std::span<const T> from, std::span<T> to, const char* name) {
-  CHECK(from.size() == to.size(), "{}: the batch has {} values, the program takes {}", name, from.size(), to.size());
-  std::copy(from.begin(), from.end(), to.begin());
+// The rows of `from` that `to` has, from `first_row` of as many as fit on.
+template <typename From, typename To>
+void copy(std::span<const From> from, std::span<To> to, int64_t first_row, const Shape& shape, const char* name) {
+  const auto row =
+      shape.rank() == 0 || shape.dims()[0].size == 0 ? 0 : to.size() / static_cast<size_t>(shape.dims()[0].size);
+  const size_t begin = static_cast<size_t>(first_row) * row;
+  CHECK(begin + to.size() <= from.size() && (row == 0 || from.size() % to.size() == 0),
+        "{}: the batch has {} values, the program takes {} from row {} on", name, from.size(), to.size(), first_row);
+  std::copy(from.begin() + static_cast<std::ptrdiff_t>(begin),
+            from.begin() + static_cast<std::ptrdiff_t>(begin + to.size()), to.begin());
 }
 
-void feed_tokens(Program& program, const char* name, std::span<const int32_t> values) {
-  if (program.has_input(name)) copy(values, program.input<int32_t>(name), name);
+template <typename To, typename From>
+void feed_input(Program& program, const char* name, std::span<const From> values, int64_t first_row) {
+  if (program.has_input(name)) copy(values, program.input<To>(name), first_row, program.input_type(name).shape, name);
 }
 
 // Documents of the targets and the place of each target in its own.
-void feed_documents(Program& program, std::span<const int32_t> segments) {
+void feed_documents(Program& program, std::span<const int32_t> segments, int64_t first_row) {
   if (!program.has_input("target_segments")) return;
   const std::span<int32_t> numbers = program.input<int32_t>("target_segments");
   if (segments.empty())
     std::fill(numbers.begin(), numbers.end(), 1);
   else
-    copy(segments, numbers, "target_segments");
+    feed_input<int32_t>(program, "target_segments", segments, first_row);
   if (!program.has_input("target_positions")) return;
   const auto length = static_cast<size_t>(program.input_type("target_positions").shape.size("length"));
   const std::span<int32_t> positions = program.input<int32_t>("target_positions");
@@ -47,56 +55,94 @@ double scalar(Program& program, const char* name) {
   return program.output<float>(name)[0];
 }
 
-void feed(Program& program, const Batch& batch) {
-  feed_tokens(program, "inputs", batch.inputs);
-  feed_tokens(program, "decoder_inputs", batch.decoder_inputs);
-  feed_tokens(program, "targets", batch.targets);
-  if (program.has_input("input_mask"))
-    std::transform(batch.inputs.begin(), batch.inputs.end(), program.input<int32_t>("input_mask").begin(),
-                   [](int32_t id) { return id == 0 ? 0 : 1; });
-  if (program.has_input("weights")) {
-    if (program.input_type("weights").dtype == DType::kFloat64)
-      std::copy(batch.weights.begin(), batch.weights.end(), program.input<double>("weights").begin());
-    else
-      copy(batch.weights, program.input<float>("weights"), "weights");
+void feed(Program& program, const Batch& batch, int64_t first_row) {
+  feed_input<int32_t>(program, "inputs", batch.inputs, first_row);
+  feed_input<int32_t>(program, "decoder_inputs", batch.decoder_inputs, first_row);
+  feed_input<int32_t>(program, "targets", batch.targets, first_row);
+  if (program.has_input("input_mask")) {
+    feed_input<int32_t>(program, "input_mask", batch.inputs, first_row);
+    for (int32_t& live : program.input<int32_t>("input_mask")) live = live == 0 ? 0 : 1;
   }
+  if (program.has_input("weights") && program.input_type("weights").dtype == DType::kFloat64)
+    feed_input<double>(program, "weights", batch.weights, first_row);
+  else
+    feed_input<float>(program, "weights", batch.weights, first_row);
   feed_scalar(program, "denominator", batch.denominator);
-  feed_documents(program, batch.segments);
+  feed_documents(program, batch.segments, first_row);
 }
 
-TrainStep::TrainStep(std::unique_ptr<Graph> graph, const OptimizerConfig& optimizer, const KernelTable& kernels,
+namespace {
+
+int64_t largest_arena(const StepGraphs& graphs, const KernelTable& kernels) {
+  int64_t most = 0;
+  for (const auto& graph : graphs.graphs) most = std::max(most, Program::arena_needed(*graph, kernels));
+  return most;
+}
+
+}  // namespace
+
+TrainStep::TrainStep(StepGraphs graphs, const OptimizerConfig& optimizer, const KernelTable& kernels,
                      const AxisCommunicators& communicators)
-    : graph_(std::move(graph)),
+    : graphs_(std::move(graphs)),
       optimizer_(optimizer),
-      store_(*graph_),
-      program_(*graph_, kernels, communicators, store_) {}
-
-void TrainStep::feed_step(int64_t step, double learning_rate) {
-  if (program_.has_input("step")) program_.input<int64_t>("step")[0] = step;
-  feed_scalar(program_, kLearningRate, learning_rate);
-  feed_scalar(program_, kSecondMomentDecay, second_moment_decay(optimizer_.adafactor, step));
+      store_(graphs_.graphs),
+      arena_(largest_arena(graphs_, kernels)) {
+  for (const auto& graph : graphs_.graphs)
+    programs_.push_back(std::make_unique<Program>(*graph, kernels, communicators, store_, &arena_));
 }
+
+int64_t TrainStep::product_flops() const {
+  int64_t flops = 0;
+  for (const size_t graph : graphs_.order) flops += synthesizer::product_flops(*graphs_.graphs[graph]);
+  return flops;
+}
+
+Program& TrainStep::prepare(size_t micro_batch, const Feed& write, int64_t step, double learning_rate) {
+  Program& program = *programs_[graphs_.order[micro_batch]];
+  write(program, static_cast<int64_t>(micro_batch));
+  if (program.has_input("step")) program.input<int64_t>("step")[0] = step;
+  if (program.has_input(kMicroBatch)) program.input<int64_t>(kMicroBatch)[0] = static_cast<int64_t>(micro_batch);
+  feed_scalar(program, kLearningRate, learning_rate);
+  feed_scalar(program, kSecondMomentDecay, second_moment_decay(optimizer_.adafactor, step));
+  return program;
+}
+
+namespace {
+
+// The rows of each micro-batch lie one after the other in the rank's batch.
+TrainStep::Feed feed_from(const Batch& batch) {
+  return [&batch](Program& program, int64_t micro_batch) {
+    const int64_t rows = program.input_type("targets").shape.size(kBatch.name);
+    feed(program, batch, micro_batch * rows);
+  };
+}
+
+}  // namespace
 
 std::optional<NonFinite> TrainStep::explain(const Batch& batch, int64_t step, double learning_rate,
                                             Communicator& world) {
-  feed(program_, batch);
-  feed_step(step, learning_rate);
-  return find_nonfinite(program_, world);
+  for (size_t i = 0; i < graphs_.order.size(); ++i) {
+    std::optional<NonFinite> found = find_nonfinite(prepare(i, feed_from(batch), step, learning_rate), world);
+    if (!found) continue;
+    if (graphs_.order.size() > 1 && !found->persistent)
+      found->text += fmt::format(" in micro-batch {} of {}", i + 1, graphs_.order.size());
+    return found;
+  }
+  return std::nullopt;
 }
 
 StepResult TrainStep::run(const Batch& batch, int64_t step, double learning_rate) {
-  feed(program_, batch);
-  return run_fed(step, learning_rate);
+  return run(feed_from(batch), step, learning_rate);
 }
 
-StepResult TrainStep::run_fed(int64_t step, double learning_rate) {
-  feed_step(step, learning_rate);
-  program_.run();
+StepResult TrainStep::run(const Feed& write, int64_t step, double learning_rate) {
+  for (size_t i = 0; i < graphs_.order.size(); ++i) prepare(i, write, step, learning_rate).run();
+  Program& last = program();
   StepResult result;
-  result.loss = scalar(program_, "loss");
-  result.log_perplexity = scalar(program_, "nll_sum") / scalar(program_, "weight_sum");
-  result.gradient_norm = scalar(program_, "gradient_norm");
-  result.finite = scalar(program_, "finite") != 0;
+  result.loss = scalar(last, "loss");
+  result.log_perplexity = scalar(last, "nll_sum") / scalar(last, "weight_sum");
+  result.gradient_norm = scalar(last, "gradient_norm");
+  result.finite = scalar(last, "finite") != 0;
   return result;
 }
 

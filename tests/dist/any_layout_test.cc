@@ -1,6 +1,5 @@
 // Training steps on meshes of data and tensor ranks give what one rank gives: loss, norm, every parameter, all
 // optimizer state. Model code does not know; the partition pass inserts what makes it so.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -57,12 +56,6 @@ std::vector<LayoutSetting> settings() {
          model.decoder.scale = true;
          model.relative_bias = false;
        }});
-  for (const OptimizerKind optimizer : {OptimizerKind::kAdafactor, OptimizerKind::kAdamW}) {
-    LayoutSetting zero{optimizer == OptimizerKind::kAdamW ? "zero_adamw" : "zero", "R+V", "D+FR"};
-    zero.optimizer = optimizer;
-    zero.zero = true;
-    add(zero);
-  }
   return all;
 }
 
@@ -70,7 +63,7 @@ void expect_any_mesh(const StepGraphOptions& options, const std::vector<Mesh2d>&
   const WholeRun whole = train_whole(options, steps);
   for (const Mesh2d shape : meshes)
     on_mesh(options, default_layout(), shape, [&](RankRun& run) {
-      SCOPED_TRACE(fmt::format("data {} x tensor {} {}", shape.data, shape.tensor, run.mesh.describe()));
+      SCOPED_TRACE(text(shape) + " " + run.mesh.describe());
       run.train(0, steps);
       expect_near(whole, run, tolerance);
     });
@@ -80,6 +73,11 @@ class AnyLayout : public testing::TestWithParam<LayoutSetting> {};
 
 TEST_P(AnyLayout, GivesWhatOneRankGives) {
   expect_any_mesh(layout_options(GetParam(), DType::kFloat64), {{2, 1}, {1, 2}, {2, 2}, {1, 4}, {4, 2}}, 3, 1e-12);
+}
+
+TEST_P(AnyLayout, InAnyMicroBatchesAndZeroStage) {
+  expect_any_mesh(layout_options(GetParam(), DType::kFloat64),
+                  {{1, 1, 4}, {2, 1, 2}, {2, 2, 2, 1}, {4, 1, 1, 2}, {2, 1, 2, 2}, {2, 2, 1, 2}}, 3, 1e-12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, AnyLayout, testing::ValuesIn(settings()),

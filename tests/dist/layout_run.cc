@@ -1,5 +1,7 @@
 #include "tests/dist/layout_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -13,13 +15,16 @@ namespace {
 
 constexpr int64_t kBatchSize = 4, kSource = 13, kTarget = 9, kVocabulary = 61, kClassCount = 4;
 
-// This rank's rows of every integer input, and of the weights: a number depends on its place in the whole batch alone.
-void feed_rows(Program& program, int rank, int ranks) {
+// The rows of every integer input, and of the weights, from `first_row` of the whole batch on: a number depends on its
+// place in that alone.
+void feed_rows(Program& program, int64_t first_row, int64_t batch) {
+  const auto place = [&](const char* name) {
+    return first_row * program.input_type(name).shape.elements() / program.input_type(name).shape.size(kBatch.name);
+  };
   const auto each = [&](const char* name, const auto& value) {
     if (!program.has_input(name)) return;
     const auto to = program.input<int32_t>(name);
-    for (size_t i = 0; i < to.size(); ++i)
-      to[i] = value(static_cast<int64_t>(static_cast<size_t>(rank) * to.size() + i));
+    for (size_t i = 0; i < to.size(); ++i) to[i] = value(place(name) + static_cast<int64_t>(i));
   };
   const auto draw = [](uint32_t stream, int64_t below) {
     return [=](int64_t i) {
@@ -32,9 +37,11 @@ void feed_rows(Program& program, int rank, int ranks) {
   each("input_mask", [](int64_t i) { return i % kSource < kSource - 2 * (i / kSource) ? 1 : 0; });
   each("decoder_inputs", draw(2, kVocabulary));
   each("targets", draw(3, classes ? kClassCount : kVocabulary));
+  const int64_t all =
+      program.input_type("weights").shape.elements() * batch / program.input_type("weights").shape.size(kBatch.name);
   const auto weights = [&](auto to) {
-    for (size_t i = 0; i < to.size(); ++i) to[i] = rank == ranks - 1 && i + 1 == to.size() ? 0 : 1;
-    feed_scalar(program, "denominator", static_cast<double>(static_cast<int>(to.size()) * ranks - 1));
+    for (size_t i = 0; i < to.size(); ++i) to[i] = place("weights") + static_cast<int64_t>(i) + 1 == all ? 0 : 1;
+    feed_scalar(program, "denominator", static_cast<double>(all - 1));
   };
   if (program.input_type("weights").dtype == DType::kFloat64)
     weights(program.input<double>("weights"));
@@ -64,12 +71,34 @@ StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
   options.shape = {kBatchSize, setting.structure == Structure::kDecoder ? 0 : kSource, classifier ? 0 : kTarget};
   options.loss = {.z_loss = 1e-4, .label_smoothing = 0.1};
   options.optimizer.kind = setting.optimizer;
-  options.optimizer.in_parts = setting.zero;
   options.optimizer.adafactor.min_factored = 4;
   options.optimizer.clip_norm = 0.5;
   options.dtype = dtype;
   options.seed = 7;
   options.input_mask = true;
+  return options;
+}
+
+std::string text(const Mesh2d& mesh) {
+  std::string text = fmt::format("{}x{}", mesh.data, mesh.tensor);
+  if (mesh.micro_batches > 1) text += fmt::format(", {} micro-batches", mesh.micro_batches);
+  if (mesh.zero > 0) text += fmt::format(", zero {}", mesh.zero);
+  if (mesh.leaves > 0) text += fmt::format(", {} leaves", mesh.leaves);
+  if (mesh.threads > 1) text += fmt::format(", {} threads", mesh.threads);
+  return text;
+}
+
+StepGraphOptions options_on(const Mesh2d& mesh, StepGraphOptions options) {
+  options.optimizer.in_parts = mesh.zero > 0;
+  options.accumulation.tree = mesh.leaves > 0;
+  options.accumulation.micro_batches.count = mesh.leaves > 0 ? mesh.leaves / mesh.data : mesh.micro_batches;
+  options.accumulation.micro_batches.interleaved = mesh.leaves > 0 && mesh.zero > 1;
+  return options;
+}
+
+PartitionOptions partition_on(const Mesh2d& mesh) {
+  PartitionOptions options;
+  options.update = {mesh.zero, mesh.leaves};
   return options;
 }
 
@@ -79,21 +108,27 @@ const Layout& default_layout() {
 }
 
 void RankRun::train(int from, int count) {
-  for (int i = from; i < from + count; ++i) {
-    feed_rows(step.program(), mesh.coordinate("data"), mesh.axis("data").size());
-    results.push_back(step.run_fed(i, 0.05));
-  }
+  const int64_t rank = mesh.coordinate("data"), ranks = mesh.axis("data").size();
+  const int64_t rows = options.shape.batch / ranks / options.accumulation.micro_batches.count;
+  const bool interleaved = options.accumulation.micro_batches.interleaved;
+  const auto write = [&](Program& program, int64_t micro_batch) {
+    const int64_t first =
+        interleaved ? (micro_batch * ranks + rank) * rows : rank * (options.shape.batch / ranks) + micro_batch * rows;
+    feed_rows(program, first, options.shape.batch);
+  };
+  for (int i = from; i < from + count; ++i) results.push_back(step.run(write, i, 0.05));
 }
 
-void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape,
+void on_mesh(const StepGraphOptions& whole, const Layout& layout, Mesh2d shape,
              const std::function<void(RankRun&)>& visit) {
+  const StepGraphOptions options = options_on(shape, whole);
   run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
     const Mesh mesh({.axes = {{"data", shape.data}, {"tensor", shape.tensor}}}, world);
-    const CpuKernelTable kernels(1);
-    TrainStep step(training_graph(options, partition_for(mesh, layout, {.zero = options.optimizer.in_parts})),
-                   options.optimizer, kernels, axis_communicators(mesh));
+    const CpuKernelTable kernels(shape.threads);
+    TrainStep step(training_graphs(options, partition_for(mesh, layout, partition_on(shape))), options.optimizer,
+                   kernels, axis_communicators(mesh));
     step.state().initialize(options.seed);
-    RankRun run{mesh, step, {}};
+    RankRun run{mesh, options, step, {}};
     visit(run);
   });
 }

@@ -9,6 +9,7 @@
 
 #include "core/train/train_step.h"
 #include "dist/mesh.h"
+#include "dist/parallel.h"
 
 namespace synthesizer {
 
@@ -19,17 +20,27 @@ struct LayoutSetting {
   OptimizerKind optimizer = OptimizerKind::kAdafactor;
   double dropout = 0;
   void (*change)(ModelConfig&) = nullptr;
-  bool zero = false;
-
   friend void PrintTo(const LayoutSetting& setting, std::ostream* out) { *out << setting.name; }
 };
 
 // Small sizes that divide by four ranks: a batch of 4, a vocabulary of 61 in 64 rows.
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype);
 
+// A mesh, and what belongs to it alone of how a step is run: no result may depend on it.
 struct Mesh2d {
   int data, tensor;
+  int micro_batches = 1;  // of `reduction: FAST`
+  int zero = 0;
+  int leaves = 0;  // of `reduction: ORDERED`; 0: FAST
+  int threads = 1;
 };
+
+// The mesh and whatever of the rest is not as usual: "2x1, 2 micro-batches".
+std::string text(const Mesh2d& mesh);
+
+// What belongs to the mesh, written into the options; and into the partition's.
+StepGraphOptions options_on(const Mesh2d& mesh, StepGraphOptions options);
+PartitionOptions partition_on(const Mesh2d& mesh);
 
 // "batch:data heads:tensor ff:tensor vocab:tensor", the configuration's default.
 const Layout& default_layout();
@@ -37,6 +48,7 @@ const Layout& default_layout();
 // One rank's training.
 struct RankRun {
   const Mesh& mesh;
+  const StepGraphOptions& options;
   TrainStep& step;
   std::vector<StepResult> results;
 
@@ -45,7 +57,7 @@ struct RankRun {
 };
 
 // Calls visit on every rank of the mesh, with freshly drawn parameters. Rethrows what a rank throws.
-void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape,
+void on_mesh(const StepGraphOptions& whole, const Layout& layout, Mesh2d shape,
              const std::function<void(RankRun&)>& visit);
 
 // What one rank ends with, whole.

@@ -16,7 +16,14 @@ namespace {
 
 constexpr Collective kMoving[] = {Collective::kAllReduce, Collective::kReduceScatter, Collective::kAllGather,
                                   Collective::kAllToAll};
-constexpr Mesh2d kMeshes[] = {{1, 2}, {2, 2}, {4, 2}};
+constexpr Mesh2d kMeshes[] = {{1, 2},
+                              {2, 2},
+                              {4, 2},
+                              {2, 1, /*micro_batches=*/2},
+                              {4, 2, 1, /*zero=*/1},
+                              {2, 2, 2, /*zero=*/2},
+                              {1, 2, 1, 0, /*leaves=*/4},
+                              {2, 1, 1, 2, /*leaves=*/4}};
 
 MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
 
@@ -25,7 +32,6 @@ std::vector<LayoutSetting> settings() {
   for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
   all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
-  all.push_back({"zero", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0, nullptr, /*zero=*/true});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});
   all.push_back({"classifier", "FR", "V", Structure::kEncoderClassifier});
   return all;
@@ -35,23 +41,23 @@ class Plan : public testing::TestWithParam<LayoutSetting> {};
 
 // Each rank of each mesh, on communicators that count what is asked of them.
 TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
-  const StepGraphOptions options = layout_options(GetParam(), DType::kFloat32);
+  const StepGraphOptions whole = layout_options(GetParam(), DType::kFloat32);
   const CpuKernelTable kernels(1);
   for (const Mesh2d shape : kMeshes)
     for (const int rank : {0, shape.data * shape.tensor - 1}) {
-      SCOPED_TRACE(fmt::format("data {} x tensor {}, rank {}", shape.data, shape.tensor, rank));
+      SCOPED_TRACE(fmt::format("{}, rank {}", text(shape), rank));
       const Mesh mesh = Mesh::fake(shape_of(shape), rank);
-      TrainStep step(
-          training_graph(options, partition_for(mesh, default_layout(), {.zero = options.optimizer.in_parts})),
-          options.optimizer, kernels, axis_communicators(mesh));
-      const StepPlan plan = plan_step(step.graph(), kernels, mesh.shape());
+      const StepGraphOptions options = options_on(shape, whole);
+      TrainStep step(training_graphs(options, partition_for(mesh, default_layout(), partition_on(shape))),
+                     options.optimizer, kernels, axis_communicators(mesh));
+      const StepPlan plan = plan_step(step.graphs(), kernels, mesh.shape());
       EXPECT_EQ(plan.state(), step.state().bytes());
       EXPECT_EQ(plan.arena, step.program().arena_bytes());
       EXPECT_LE(plan.peak.total(), plan.arena);
       EXPECT_GT(plan.peak.total(), plan.arena / 2);
 
       step.state().initialize(1);
-      RankRun run{mesh, step, {}};
+      RankRun run{mesh, options, step, {}};
       run.train(0, 1);
       for (const auto& [axis, size] : mesh.shape().axes)
         for (const Collective kind : kMoving) {

@@ -138,7 +138,7 @@ TEST(ZeroStep, HoldsAQuarterOfTheMoments) {
   StepGraphOptions options = options_of("R+V");
   options.optimizer.in_parts = true;
   const auto graph = training_graph(options, [&](const Graph& whole) {
-    return eliminate_dead(*partition(whole, layout, {"data", 0, 4}, nullptr, /*zero=*/true));
+    return eliminate_dead(*partition(whole, layout, {"data", 0, 4}, nullptr, {.zero = 1}));
   });
   int64_t quarters = 0;
   std::map<std::string_view, int> counts;
