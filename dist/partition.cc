@@ -59,6 +59,12 @@ class Partitioner {
     return parts_.of_node(node.name) == placement.dim;
   }
 
+  // Of an ordered update: a rank adds up its own leaves where these are neighbours in the tree. With stage 2 each
+  // micro-batch's are reduced between ranks first (and the ranks' leaves, not a rank's, are neighbours).
+  bool keeps_partial(const Node& node) const {
+    return update_.zero < 2 && dynamic_cast<const Accumulate*>(node.op.get()) != nullptr;
+  }
+
   // Whether the layout lets the rule be used: split dims are mapped to this axis and divide.
   bool allowed(const PartitionRule& rule, const Node& node, const std::vector<ValueType>& types) const {
     const auto divides = [&](const Placement& placement, const ValueType& type) {
@@ -67,8 +73,7 @@ class Partitioner {
     };
     for (size_t i = 0; i < types.size(); ++i)
       if (!divides(rule.inputs[i], types[i])) return false;
-    if (update_.leaves > 0 && node.name.starts_with("update") &&
-        dynamic_cast<const Accumulate*>(node.op.get()) == nullptr)
+    if (update_.leaves > 0 && node.name.starts_with("update") && !keeps_partial(node))
       for (const Placement& input : rule.inputs)
         if (input.kind == Kind::kPartialSum || input.kind == Kind::kPartialMax) return false;
     for (size_t i = 0; i < node.outputs.size(); ++i)
@@ -215,7 +220,8 @@ class Partitioner {
     if (placement.kind != Kind::kSplit && (leaf.kind() == Leaf::Kind::kState || (gathered && update_.zero > 1)))
       if (const std::string part = parts_.of_leaf(node.name); !part.empty() && node.outputs[0].shape.has(part))
         return Placement::split(part);
-    return gathered ? placed_.at(added_to_.at(node.id)).made : placement;
+    if (!gathered || (update_.zero > 1 && update_.leaves > 0)) return placement;
+    return placed_.at(added_to_.at(node.id)).made;
   }
 
   [[noreturn]] void refuse(const Node& node) const {

@@ -22,7 +22,7 @@ void Walk::merge(int apart) {
   int kept = 0, first = 0;  // dims before `first` are closed
   for (int d = 0; d < rank; ++d) {
     if (d == apart) first = kept;
-    if (size[d] == 1) continue;
+    if (size[d] == 1 && d != apart) continue;
     bool joins = kept > first;
     for (int t = 0; joins && t < kTensors; ++t) joins = stride[t][kept - 1] == stride[t][d] * size[d];
     const int at = joins ? kept - 1 : kept++;

@@ -24,7 +24,7 @@ struct Walk {
   Walk(const std::vector<Dim>& over, std::span<const Shape* const> shapes);
 
   // Makes one dim of neighbours that every tensor walks as one; drops dims of size 1.
-  // No dim from index `apart` on is joined to one before it.
+  // The dim at index `apart`, if any, stays even with size 1, and joins none before it.
   void merge(int apart = -1);
   int64_t count() const;
   // Splits off the last dim: gives its size and strides (1 and 0 if there is none).

@@ -55,6 +55,7 @@ std::vector<OpCase> reduce_cases() {
   for (const ReduceFunction f : {ReduceFunction::kSum, ReduceFunction::kMax, ReduceFunction::kSumSquares}) {
     rows.push_back(reduce_row(f, "last", odd, {"model"}));
     rows.push_back(reduce_row(f, "parts", {kLength(31), kModel(36)}, {"model"}, false, {"model", 4}));
+    rows.push_back(reduce_row(f, "parts_of_one", {kLength(31), kModel(4)}, {"length", "model"}, false, {"model", 4}));
     rows.push_back(reduce_row(f, "parts_of_all", {kLength(12), kModel(33)}, {"length", "model"}, false, {"length", 4}));
     rows.push_back(reduce_row(f, "even_parts", {kLength(8), kModel(16)}, {"length", "model"}, true, {"model", 4}));
     rows.push_back(reduce_row(f, "first", odd, {"batch"}));
