@@ -83,8 +83,10 @@ Loader::Worker::Worker(Corpus corpus, const CorpusRange& range, const Objective&
       options_(options),
       windows_(range.tokens() / objective.raw_length()),
       window_(static_cast<size_t>(objective.raw_length())) {
-  if (options.batch < 1 || options.begin < 0 || options.end <= options.begin || options.end > options.batch) {
-    fail_usage("batch: got rows {} to {} of {}", options.begin, options.end, options.batch);
+  const int64_t last = options.end + (options.pieces - 1) * options.stride;
+  if (options.batch < 1 || options.begin < 0 || options.end <= options.begin || options.pieces < 1 ||
+      options.stride < 0 || last > options.batch) {
+    fail_usage("batch: got rows {} to {} of {}", options.begin, last, options.batch);
   }
   if (windows_ < 1) {
     fail_usage(
@@ -92,7 +94,7 @@ Loader::Worker::Worker(Corpus corpus, const CorpusRange& range, const Objective&
         corpus_.folder().string(), range.documents, range.tokens(), objective.raw_length());
   }
   CHECK(options.prefetch >= 1, "prefetch {}", options.prefetch);
-  const int64_t rows = options.end - options.begin;
+  const int64_t rows = (options.end - options.begin) * options.pieces;
   slots_.resize(static_cast<size_t>(options.prefetch) + 1);
   for (Slot& slot : slots_) {
     const auto target_size = static_cast<size_t>(rows * objective.target_length());
@@ -187,19 +189,21 @@ ExamplePosition Loader::Worker::fill(Slot& slot, ExamplePosition position) {
   batch.position = position;
   batch.next = shuffled ? advance_position(position, global_rows, windows_)
                         : ExamplePosition{position.epoch, position.example + global_rows};
-  const int64_t live_rows = std::clamp<int64_t>(global_rows - options_.begin, 0, batch.rows);
-  batch.live_targets = live_rows * objective_.live_targets();
   batch.global_live_targets = global_rows * objective_.live_targets();
+  const int64_t piece = options_.end - options_.begin;
+  int64_t live_rows = 0;
   for (int64_t row = 0; row < batch.rows; ++row) {
-    const int64_t ahead = options_.begin + row;
+    const int64_t ahead = options_.begin + row / piece * options_.stride + row % piece;
     if (ahead >= global_rows) {
       fill_row(slot, row, {position.epoch, windows_});
     } else {
+      ++live_rows;
       fill_row(slot, row,
                shuffled ? advance_position(position, ahead, windows_)
                         : ExamplePosition{position.epoch, position.example + ahead});
     }
   }
+  batch.live_targets = live_rows * objective_.live_targets();
   return batch.next;
 }
 

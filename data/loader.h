@@ -20,8 +20,11 @@ enum class ExampleOrder {
 
 struct LoaderOptions {
   int64_t batch = 128;  // examples of the global batch
-  int64_t begin = 0;    // the rows [begin, end) of it are this rank's
+  // This rank's rows of it: [begin, end), then [begin + stride, end + stride) and so on, in `pieces` pieces.
+  int64_t begin = 0;
   int64_t end = 128;
+  int64_t pieces = 1;
+  int64_t stride = 0;
   uint64_t seed = 1;
   ExampleOrder order = ExampleOrder::kShuffled;
   ExamplePosition start;

@@ -45,12 +45,50 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   return options;
 }
 
-BatchRows batch_rows(const config::Run& run, const Mesh& mesh) {
+namespace {
+
+// This rank's place among those that the rows of a batch are shared out to.
+struct RowRank {
+  int64_t index = 0, count = 1;
+};
+
+RowRank row_rank(const config::Run& run, const Mesh& mesh) {
   const std::string axis(run_layout(run).axis("batch"));
-  const int64_t batch = run.data().batch();
-  if (axis.empty()) return {0, batch};
-  const int64_t rows = batch / mesh.shape().size(axis);
-  return {mesh.coordinate(axis) * rows, (mesh.coordinate(axis) + 1) * rows};
+  if (axis.empty()) return {};
+  return {mesh.coordinate(axis), mesh.shape().size(axis)};
+}
+
+// What parallel.microbatches, reduction and leaves make of a step.
+Accumulation accumulation_of(const config::Run& run, const Mesh& mesh) {
+  Accumulation accumulation;
+  accumulation.tree = run.parallel().reduction() == config::Parallel::ORDERED;
+  accumulation.micro_batches.count = run.parallel().microbatches();
+  if (!accumulation.tree) return accumulation;
+  // Each leaf by itself, whatever microbatches says: they only keep its leaves from lying in memory at once.
+  accumulation.micro_batches.count = run.parallel().leaves() / row_rank(run, mesh).count;
+  accumulation.micro_batches.interleaved = run.parallel().zero() > 1;
+  return accumulation;
+}
+
+}  // namespace
+
+StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary, const Mesh& mesh) {
+  StepGraphOptions options = graph_options(run, vocabulary);
+  options.accumulation = accumulation_of(run, mesh);
+  return options;
+}
+
+BatchRows batch_rows(const config::Run& run, const Mesh& mesh) {
+  const RowRank rank = row_rank(run, mesh);
+  const MicroBatches parts = accumulation_of(run, mesh).micro_batches;
+  const int64_t rows = run.data().batch() / rank.count;
+  if (!parts.interleaved) return {rank.index * rows, (rank.index + 1) * rows};
+  const int64_t piece = rows / parts.count;
+  return {rank.index * piece, (rank.index + 1) * piece, parts.count, piece * rank.count};
+}
+
+int64_t first_row(const config::Run& run, const Mesh& mesh) {
+  return row_rank(run, mesh).index * (batch_rows(run, mesh).count() / accumulation_of(run, mesh).micro_batches.count);
 }
 
 Communicator* row_ranks(const config::Run& run, const Mesh& mesh) {

@@ -20,11 +20,15 @@ MeshShape mesh_shape(const config::Run& run, int world);
 // model.vocab_size. UsageError where neither is given.
 Vocabulary planned_vocabulary(const config::Run& run);
 
-// Options of all graphs of the run, at the shape of its batches.
+// Options of all graphs of the run, at the shape of its batches, whole.
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary);
+// The same, in the micro-batches (or ORDERED's leaves) that a rank of this mesh takes them in.
+StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary, const Mesh& mesh);
 
-// The rows of a global batch that belong to this rank of the mesh.
+// The rows of a global batch that belong to this rank of the mesh, micro-batch after micro-batch.
 BatchRows batch_rows(const config::Run& run, const Mesh& mesh);
+// The first of this rank's rows among those that all ranks have in one micro-batch.
+int64_t first_row(const config::Run& run, const Mesh& mesh);
 
 // The ranks among which the rows of a batch are shared out; null: every rank has all of them.
 Communicator* row_ranks(const config::Run& run, const Mesh& mesh);

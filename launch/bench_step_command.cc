@@ -3,6 +3,7 @@
 // it.
 #include <fmt/format.h>
 
+#include <bit>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -25,7 +26,8 @@ struct BenchOptions {
   std::string attention = "V", precision = "fp32";
   int64_t batch = 8, source = 512, target = 114, layers = 6, d_model = 512, d_ff = 2048, heads = 8, d_head = 64;
   int64_t vocab = 32128, steps = 5;
-  int threads = 0, tensor = 1;
+  int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
+  int threads = 0, tensor = 1, zero = 0;
   bool json = false;
 };
 
@@ -75,18 +77,27 @@ class RandomBatch {
 };
 
 int bench_step(const BenchOptions& bench, Session& session) {
-  const StepGraphOptions options = step_options(bench);
+  StepGraphOptions options = step_options(bench);
   MpiCommunicator& world = session.world();
   if (world.size() % bench.tensor != 0)
     fail_usage("[bench step] --tensor: got {}, expected a divisor of the {} rank(s)", bench.tensor, world.size());
   const int data = world.size() / bench.tensor;
-  if (bench.batch % data != 0)
-    fail_usage("[bench step] --batch {} cannot be shared by {} ranks: expected a multiple", bench.batch, data);
+  if (bench.leaves > 0 && (!std::has_single_bit(static_cast<uint64_t>(bench.leaves)) || bench.leaves % data != 0))
+    fail_usage("[bench step] --leaves: got {}, expected a power of two and a multiple of {} data rank(s)", bench.leaves,
+               data);
+  const int64_t parts = bench.leaves > 0 ? bench.leaves : data * bench.micro_batches;
+  if (bench.batch % parts != 0)
+    fail_usage("[bench step] --batch: got {}, expected a multiple of {}, the parts it is cut into", bench.batch, parts);
+  options.accumulation.tree = bench.leaves > 0;
+  options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
+  options.optimizer.in_parts = bench.zero > 0;
   const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
   const CpuKernelTable kernels(threads);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
-  TrainStep step(training_graph(options, partition_for(mesh, layout)), options.optimizer, kernels,
+  PartitionOptions partition;
+  partition.update = {bench.zero, static_cast<int>(bench.leaves)};
+  TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels,
                  axis_communicators(mesh));
   step.state().initialize(1);
   const RandomBatch random(bench, mesh.coordinate("data"), data);
@@ -101,7 +112,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
   }
   if (world.rank() != 0) return 0;
   const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
-  const auto flops = product_flops(step.graph()) * world.size();
+  const auto flops = step.product_flops() * world.size();
   const nlohmann::ordered_json result = {{"attention", bench.attention},
                                          {"precision", bench.precision},
                                          {"seconds_per_step", best},
@@ -145,6 +156,11 @@ void add_bench_step_command(CommandLine& line) {
   app.add_option("--tensor", options->tensor, "Tensor ranks; the others are data ranks")
       ->check(at_least(1))
       ->capture_default_str();
+  count("--microbatches", options->micro_batches, "Parts of a rank's batch, one after the other");
+  app.add_option("--leaves", options->leaves, "Of reduction ORDERED; 0: FAST")
+      ->check(at_least(0))
+      ->capture_default_str();
+  app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
   app.add_flag("--json", options->json, "One line of JSON");
 }
 

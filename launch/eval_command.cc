@@ -78,7 +78,7 @@ int evaluate(const EvalCommand& options, Session& session) {
 
   const Mesh mesh(mesh_shape(run, world.size()), world);
   const CpuKernelTable kernels(threads_of_rank(session.ranks_on_host()));
-  const StepGraphOptions graphs = graph_options(run, data->objective().vocabulary());
+  const StepGraphOptions graphs = graph_options(run, data->objective().vocabulary(), mesh);
   const BatchRows rows = batch_rows(run, mesh);
   const Vocabulary& vocabulary = data->objective().vocabulary();
   std::unique_ptr<Graph> graph = evaluation_graph(graphs, partition_of(run, mesh));
@@ -86,7 +86,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
   Evaluation evaluation(std::move(graph), kernels, axis_communicators(mesh), state,
                         data->validation(rows, run.eval().batches()), row_ranks(run, mesh),
-                        {vocabulary.pieces, vocabulary.size(), rows.begin});
+                        {vocabulary.pieces, vocabulary.size(), first_row(run, mesh)});
   const EvaluationResult result = evaluation.run();
   if (world.rank() == 0) print(checkpoint, reader->state().step, result, options.json);
   return 0;

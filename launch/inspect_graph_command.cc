@@ -47,7 +47,7 @@ int inspect_graph(const InspectGraph& options) {
   const Mesh mesh = Mesh::fake(mesh_shape(run, options.ranks), options.rank);
   PlacementsByName placements;
   const std::unique_ptr<Graph> graph =
-      training_graph(graph_options(run, planned_vocabulary(run)), partition_of(run, mesh, &placements));
+      training_graph(graph_options(run, planned_vocabulary(run), mesh), partition_of(run, mesh, &placements));
   if (options.dot)
     fmt::print("{}", graph_dot(*graph));
   else if (options.json)

@@ -72,19 +72,19 @@ struct Planned {
 
 Planned plan(const config::Run& run, const MeshShape& shape) {
   const Mesh mesh = Mesh::fake(shape, 0);
-  const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run));
+  const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
   const Partition partition = partition_of(run, mesh);
   const CpuKernelTable kernels(1);
   Planned planned;
   planned.mesh = shape;
   for (const auto& [axis, size] : shape.axes) planned.ranks *= size;
   planned.batch = run.data().batch();
-  planned.rows = batch_rows(run, mesh).end - batch_rows(run, mesh).begin;
-  const auto graph = training_graph(graphs, partition);
-  planned.parameters = count_parameters(*graph);
+  planned.rows = batch_rows(run, mesh).count();
+  const StepGraphs step = training_graphs(graphs, partition);
+  planned.parameters = count_parameters(step.update());
   planned.tokens = run.data().batch() * (run.data().input_length() + run.data().target_length());
-  planned.step = plan_step(*graph, kernels, shape);
-  planned.product_flops = product_flops(*graph);
+  planned.step = plan_step(step, kernels, shape);
+  for (const size_t graph : step.order) planned.product_flops += product_flops(*step.graphs[graph]);
   planned.evaluation = plan_step(*evaluation_graph(graphs, partition), kernels, shape).arena;
   return planned;
 }
@@ -109,6 +109,7 @@ Json to_json(const Planned& p) {
            {{"parameters", p.step.parameters},
             {"fixed", p.step.fixed},
             {"optimizer", p.step.optimizer},
+            {"sums", p.step.sums},
             {"step", p.step.arena},
             {"evaluation", p.evaluation},
             {"all", p.bytes()}}},
@@ -131,6 +132,7 @@ void print_memory(const Planned& p) {
   line("parameters", p.step.parameters);
   line("fixed matrices", p.step.fixed);
   line("optimizer", p.step.optimizer);
+  line("sums over micro-batches", p.step.sums);
   line("step", p.step.arena);
   fmt::print("    at its peak, in {} {}:\n", peak.op, peak.node);
   line("    gradients", peak.gradients);

@@ -95,6 +95,8 @@ std::unique_ptr<BatchSource> RunData::training(BatchRows rows) const {
   options.batch = config_.batch();
   options.begin = rows.begin;
   options.end = rows.end;
+  options.pieces = rows.pieces;
+  options.stride = rows.stride;
   options.seed = seed_;
   return source(config_.shards(), training_, options);
 }
@@ -104,6 +106,8 @@ std::unique_ptr<BatchSource> RunData::validation(BatchRows rows, int64_t batches
   options.batch = config_.batch();
   options.begin = rows.begin;
   options.end = rows.end;
+  options.pieces = rows.pieces;
+  options.stride = rows.stride;
   options.seed = seed_;
   options.order = ExampleOrder::kSequential;
   options.max_batches = batches;

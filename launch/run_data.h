@@ -12,10 +12,14 @@
 
 namespace synthesizer {
 
-// This rank's rows [begin, end) of a global batch.
+// This rank's rows of a global batch: [begin, end), and `pieces - 1` further ranges of as many, each `stride` rows on.
 struct BatchRows {
   int64_t begin = 0;
   int64_t end = 0;
+  int64_t pieces = 1;
+  int64_t stride = 0;
+
+  int64_t count() const { return (end - begin) * pieces; }
 };
 
 class RunData {

@@ -121,24 +121,24 @@ class Job {
     check_files(run_);
     require_writable("--run", run_folder(options_));
     data_.emplace(run_);
-    graphs_ = graph_options(run_, data_->objective().vocabulary());
+    graphs_ = graph_options(run_, data_->objective().vocabulary(), mesh_);
     check_model(graphs_.model);
     const Partition partition = partition_of(run_, mesh_);
     const AxisCommunicators communicators = axis_communicators(mesh_);
     const BatchRows rows = batch_rows(run_, mesh_);
-    step_ = std::make_unique<TrainStep>(training_graph(graphs_, partition), graphs_.optimizer, kernels_, communicators);
+    step_ =
+        std::make_unique<TrainStep>(training_graphs(graphs_, partition), graphs_.optimizer, kernels_, communicators);
     const Vocabulary& vocabulary = data_->objective().vocabulary();
     evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_, communicators, step_->state(),
                         data_->validation(rows, run_.eval().batches()), row_ranks(run_, mesh_),
-                        EvaluationOptions{vocabulary.pieces, vocabulary.size(), rows.begin});
+                        EvaluationOptions{vocabulary.pieces, vocabulary.size(), first_row(run_, mesh_)});
     source_ = data_->training(rows);
   }
 
   // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.
   TrainerOptions finish_options(const std::string& record) {
     TrainerOptions options = trainer_options(run_, record, data_->objective());
-    double totals[2] = {static_cast<double>(product_flops(step_->graph())),
-                        product_peak(graphs_.dtype, kernels_.threads())};
+    double totals[2] = {static_cast<double>(step_->product_flops()), product_peak(graphs_.dtype, kernels_.threads())};
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];
     options.peak_flops = totals[1];

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <bit>
 #include <filesystem>
 #include <map>
 #include <numeric>
@@ -125,6 +126,43 @@ void check_schedule(const Run& run) {
   if (by_root && schedule.warmup() == 0) fail_usage("schedule.warmup: got 0, expected at least 1 for {}", kind);
 }
 
+std::string nearest_multiples(int64_t value, int64_t of) {
+  const int64_t below = value / of * of;
+  return fmt::format("{} {}", below == 0 ? "The least is" : fmt::format("The nearest are {} and", below), below + of);
+}
+
+// Into how many equal parts a batch is cut: by ranks, and by each rank's micro-batches or ORDERED's leaves.
+void check_batch(const Run& run, std::string_view axis, int ranks) {
+  const auto& parallel = run.parallel();
+  const int64_t batch = run.data().batch(), parts = int64_t{ranks} * parallel.microbatches();
+  const std::string by_ranks = axis.empty() ? "" : fmt::format("parallel.mesh.{} {}", axis, ranks);
+  const std::string by = parallel.microbatches() == 1 ? by_ranks
+                         : axis.empty()
+                             ? fmt::format("parallel.microbatches {}", parallel.microbatches())
+                             : fmt::format("{} x parallel.microbatches {}", by_ranks, parallel.microbatches());
+  if (batch % parts != 0)
+    fail_usage("data.batch: got {}, expected a multiple of {}. {}", batch, by, nearest_multiples(batch, parts));
+  if (parallel.reduction() != config::Parallel::ORDERED) {
+    if (parallel.leaves() != 4)
+      fail_usage("parallel.leaves: got {} with parallel.reduction FAST, expected 4, or reduction ORDERED",
+                 parallel.leaves());
+    return;
+  }
+  const auto power_of_two = [](int64_t n) { return (n & (n - 1)) == 0; };
+  if (!power_of_two(parallel.leaves()))
+    fail_usage("parallel.leaves: got {}, expected a power of two. The nearest are {} and {}", parallel.leaves(),
+               std::bit_floor(static_cast<unsigned>(parallel.leaves())),
+               std::bit_ceil(static_cast<unsigned>(parallel.leaves())));
+  if (!power_of_two(parts))
+    fail_usage("parallel.reduction: got ORDERED with {}, expected a power of two. The nearest are {} and {}", by,
+               std::bit_floor(static_cast<uint64_t>(parts)), std::bit_ceil(static_cast<uint64_t>(parts)));
+  if (parallel.leaves() % parts != 0)
+    fail_usage("parallel.leaves: got {}, expected a multiple of {}. The least is {}", parallel.leaves(), by, parts);
+  if (batch % parallel.leaves() != 0)
+    fail_usage("data.batch: got {}, expected a multiple of parallel.leaves {}. {}", batch, parallel.leaves(),
+               nearest_multiples(batch, parallel.leaves()));
+}
+
 void check_parallel(const Run& run, int world) {
   const auto& mesh = run.parallel().mesh();
   const int data = data_ranks(run, world);
@@ -139,8 +177,7 @@ void check_parallel(const Run& run, int world) {
     std::string path;
     int size;
   };
-  std::vector<Split> split = {{"batch", "data.batch", run.data().batch()},
-                              {"heads", "model.num_heads", run.model().num_heads()},
+  std::vector<Split> split = {{"heads", "model.num_heads", run.model().num_heads()},
                               {"ff", "model.d_ff", run.model().d_ff()},
                               {"vocab", "model.vocab_size", run.model().vocab_size()}};  // 0: padded to what fits
   for (const auto& [path, stack] : stacks(run.model()))
@@ -158,14 +195,13 @@ void check_parallel(const Run& run, int world) {
         "parallel.mesh.{}: got {}, expected a divisor of {}, as the layout splits vocab over it. Leave vocab out of "
         "parallel.layout, or take {} ranks",
         layout.axis("vocab"), parts, kVocabularyParts, std::gcd(parts, int{kVocabularyParts}));
+  check_batch(run, layout.axis("batch"), axis_size.at(layout.axis("batch")));
   for (const auto& [dim, path, size] : split) {
     const std::string_view axis = layout.axis(dim);
     const int parts = axis_size.at(axis);
-    const int below = size / parts * parts;
-    if (below != size)
-      fail_usage("{}: got {}, expected a multiple of parallel.mesh.{} {}, over which the layout splits {}. {} {}", path,
-                 size, axis, parts, dim, below == 0 ? "The least is" : fmt::format("The nearest are {} and", below),
-                 below + parts);
+    if (size % parts != 0)
+      fail_usage("{}: got {}, expected a multiple of parallel.mesh.{} {}, over which the layout splits {}. {}", path,
+                 size, axis, parts, dim, nearest_multiples(size, parts));
   }
 }
 

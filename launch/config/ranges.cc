@@ -89,8 +89,8 @@ struct Available {
 
 std::vector<Available> available_values() {
   return {
-      {"parallel.zero", {"0", "1"}}, {"parallel.reduction", {"FAST"}}, {"parallel.microbatches", {"1"}},
-      {"parallel.leaves", {"4"}},    {"precision", {"FP32", "FP64"}},  {"device", {"CPU"}},
+      {"precision", {"FP32", "FP64"}},
+      {"device", {"CPU"}},
   };
 }
 
