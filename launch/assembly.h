@@ -25,6 +25,9 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
 // The same, in the micro-batches (or ORDERED's leaves) that a rank of this mesh takes them in.
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary, const Mesh& mesh);
 
+// A rank's kernels.
+CpuKernelTable kernels_of(const config::Run& run, int threads);
+
 // The rows of a global batch that belong to this rank of the mesh, micro-batch after micro-batch.
 BatchRows batch_rows(const config::Run& run, const Mesh& mesh);
 // The first of this rank's rows among those that all ranks have in one micro-batch.

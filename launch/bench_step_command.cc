@@ -92,7 +92,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
   options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
   options.optimizer.in_parts = bench.zero > 0;
   const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
-  const CpuKernelTable kernels(threads);
+  const CpuKernelTable kernels(threads, nullptr, best_isa(), bench.leaves > 0);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
   PartitionOptions partition;

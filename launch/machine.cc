@@ -55,7 +55,7 @@ double product_peak(DType dtype, int threads) {
   product.dtype = dtype;
   product.m = product.n = product.k = kPeakSize;
   product.a = product.b = product.c = {{0, 0}, kPeakSize, 1};
-  const std::unique_ptr<Gemm> gemm = make_gemm(product, threads, nullptr);
+  const std::unique_ptr<Gemm> gemm = make_gemm(product, {threads}, nullptr);
   const int64_t bytes = kPeakSize * kPeakSize * size_of(dtype);
   Storage a(bytes), b(bytes), c(bytes), workspace(std::max<int64_t>(gemm_workspace(product, threads), 1));
   double fastest = 0;

@@ -74,7 +74,7 @@ Planned plan(const config::Run& run, const MeshShape& shape) {
   const Mesh mesh = Mesh::fake(shape, 0);
   const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
   const Partition partition = partition_of(run, mesh);
-  const CpuKernelTable kernels(1);
+  const CpuKernelTable kernels = kernels_of(run, 1);
   Planned planned;
   planned.mesh = shape;
   for (const auto& [axis, size] : shape.axes) planned.ranks *= size;

@@ -84,7 +84,7 @@ class Job {
         run_(run),
         world_(session.world()),
         mesh_(mesh_shape(run, world_.size()), world_),
-        kernels_(threads_of_rank(session.ranks_on_host())) {}
+        kernels_(kernels_of(run, threads_of_rank(session.ranks_on_host()))) {}
 
   int train() {
     run_together(world_, [&] { as_input([&] { prepare(); }); });

@@ -28,6 +28,13 @@ struct Product {
   int64_t flops() const { return 2 * batch[0] * batch[1] * m * n * k; }
 };
 
+// How many threads, and whether the bits of a result may depend on that: the inner dimension of a product with a small
+// result and a long inner dimension may be split among them, which is faster.
+struct GemmThreads {
+  int count = 1;
+  bool same_bits = false;
+};
+
 // A prepared product; run() allocates nothing of its own (oneDNN makes a small table of arguments a call).
 class Gemm {
  public:
@@ -36,8 +43,8 @@ class Gemm {
 };
 
 // Bytes of workspace: by a formula, asks no library.
-int64_t gemm_workspace(const Product& product, int threads);
+int64_t gemm_workspace(const Product& product, GemmThreads threads);
 // Adds flops() to `counters` (may be null) at each run.
-std::unique_ptr<Gemm> make_gemm(const Product& product, int threads, KernelCounters* counters);
+std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters);
 
 }  // namespace synthesizer

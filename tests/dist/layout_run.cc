@@ -124,7 +124,7 @@ void on_mesh(const StepGraphOptions& whole, const Layout& layout, Mesh2d shape,
   const StepGraphOptions options = options_on(shape, whole);
   run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
     const Mesh mesh({.axes = {{"data", shape.data}, {"tensor", shape.tensor}}}, world);
-    const CpuKernelTable kernels(shape.threads);
+    const CpuKernelTable kernels(shape.threads, nullptr, best_isa(), shape.leaves > 0);
     TrainStep step(training_graphs(options, partition_for(mesh, layout, partition_on(shape))), options.optimizer,
                    kernels, axis_communicators(mesh));
     step.state().initialize(options.seed);

@@ -28,9 +28,10 @@ std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
           window_kernels(),           take_kernels(),        collective_kernels()};
 }
 
-CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa) {
+CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa, bool same_bits) {
   CHECK(threads >= 1, "{} threads", threads);
   context_.threads = threads;
+  context_.same_bits = same_bits;
   context_.counters = counters;
   context_.loops = make_loops(isa);
 }

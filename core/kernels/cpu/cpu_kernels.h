@@ -16,7 +16,9 @@ class CpuKernelTable : public KernelTable {
  public:
   // `threads` OpenMP threads a kernel; several tables may be used by several threads of a process at once. `counters`
   // (optional) outlives the kernels. Throws Error if the machine lacks `isa`.
-  explicit CpuKernelTable(int threads, KernelCounters* counters = nullptr, Isa isa = best_isa());
+  // With `same_bits` results do not depend on the number of threads, which costs a little (core/kernels/gemm.h).
+  explicit CpuKernelTable(int threads, KernelCounters* counters = nullptr, Isa isa = best_isa(),
+                          bool same_bits = false);
 
   int64_t workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs) const override;
   std::unique_ptr<Kernel> make(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,

@@ -95,7 +95,8 @@ class BlockGemms {
     for (int i = 0; i < 4; ++i) {
       const int64_t m = i / 2 == 0 ? std::min(kRows, layout.rows) : layout.rows % kRows;
       const int64_t n = i % 2 == 0 ? std::min(kColumns, layout.vocab) : layout.vocab % kColumns;
-      if (m > 0 && n > 0) gemms_[static_cast<size_t>(i)] = make_gemm(product(m, n), context.threads, context.counters);
+      if (m > 0 && n > 0)
+        gemms_[static_cast<size_t>(i)] = make_gemm(product(m, n), context.gemm_threads(), context.counters);
     }
   }
   const Gemm& of(int64_t m, int64_t n, const Layout2d& layout) const {
@@ -107,7 +108,7 @@ class BlockGemms {
   std::array<std::unique_ptr<Gemm>, 4> gemms_;
 };
 
-int64_t products_workspace(const Layout2d& layout, int threads, bool gradient) {
+int64_t products_workspace(const Layout2d& layout, GemmThreads threads, bool gradient) {
   if (layout.vocab == 0) return 0;
   const int64_t m = std::min(kRows, layout.rows), n = std::min(kColumns, layout.vocab);
   int64_t bytes = gemm_workspace(layout.logits(m, n), threads);
@@ -129,11 +130,11 @@ struct Sums {
 int64_t forward_workspace(const KernelCase& c) {
   const Layout2d layout(c, c.as<LinearCrossEntropy>().part());
   return layout.block_bytes() + layout.copy_bytes() + Sums(layout).bytes() +
-         products_workspace(layout, c.context.threads, false);
+         products_workspace(layout, c.context.gemm_threads(), false);
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().part());
-  return layout.block_bytes() + 2 * layout.copy_bytes() + products_workspace(layout, c.context.threads, true);
+  return layout.block_bytes() + 2 * layout.copy_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
 }
 
 // The words [word, word + n) of the table, copied to `copy` if they do not lie densely.

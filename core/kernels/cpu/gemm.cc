@@ -25,10 +25,25 @@ class CountedGemm : public Gemm {
   KernelCounters& counters_;
 };
 
+// Whether oneDNN may split the inner dimension among threads: it does so with one matrix whose inner dimension is the
+// longest by far, and A stored by columns.
+bool has_long_inner_dimension(const Product& product) {
+  return product.batch[0] * product.batch[1] == 1 && product.k > 2 * std::max(product.m, product.n);
+}
+
+bool is_tiled(const Product& product, GemmThreads threads) {
+  return threads.same_bits && has_long_inner_dimension(product);
+}
+
 }  // namespace
 
-int64_t gemm_workspace(const Product& product, int threads) {
+int64_t gemm_workspace(const Product& product, GemmThreads threads) {
   if (product.dtype != DType::kFloat32) return 0;
+  return is_tiled(product, threads) ? tiled_workspace(product, threads.count)
+                                    : onednn_workspace(product, threads.count);
+}
+
+int64_t onednn_workspace(const Product& product, int threads) {
   // oneDNN copies blocks of A and B for each thread, at most 256 rows and 256 columns by 4096, and a block of C. What
   // it would use beyond that, many threads with a C each to add up, it does not get.
   const auto block = [](int64_t size) { return std::min<int64_t>((size + 63) / 64 * 64, 256); };
@@ -36,12 +51,13 @@ int64_t gemm_workspace(const Product& product, int threads) {
   return threads * 4 * ((block(product.m) + block(product.n)) * depth + 64 * 256 + 1024);
 }
 
-std::unique_ptr<Gemm> make_gemm(const Product& product, int threads, KernelCounters* counters) {
+std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters) {
   CHECK(is_floating(product.dtype), "a product of {}", to_string(product.dtype));
   CHECK(product.c.column == 1 || product.n == 1, "C has stride {} along its columns", product.c.column);
-  std::unique_ptr<Gemm> gemm = product.dtype == DType::kFloat32
-                                   ? make_onednn_gemm(product, threads, gemm_workspace(product, threads))
-                                   : make_openblas_gemm(product, threads);
+  std::unique_ptr<Gemm> gemm = product.dtype != DType::kFloat32 ? make_openblas_gemm(product, threads.count)
+                               : is_tiled(product, threads)
+                                   ? make_tiled_gemm(product, threads.count)
+                                   : make_onednn_gemm(product, threads.count, onednn_workspace(product, threads.count));
   if (counters == nullptr) return gemm;
   return std::make_unique<CountedGemm>(std::move(gemm), product.flops(), *counters);
 }

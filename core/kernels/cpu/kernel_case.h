@@ -8,13 +8,17 @@
 #include "core/base/error.h"
 #include "core/graph/kernel.h"
 #include "core/kernels/cpu/loops/loops.h"
+#include "core/kernels/gemm.h"
 
 namespace synthesizer {
 
 struct CpuContext {
   int threads = 1;
+  bool same_bits = false;              // whatever the number of threads
   KernelCounters* counters = nullptr;  // may be null
   LoopTables loops;
+
+  GemmThreads gemm_threads() const { return {threads, same_bits}; }
 
   void count(std::atomic<int64_t> KernelCounters::*counter, int64_t n) const {
     if (counters != nullptr) (counters->*counter).fetch_add(n, std::memory_order_relaxed);

@@ -27,8 +27,9 @@ template <typename T>
 class ProductEinsum : public Kernel {
  public:
   ProductEinsum(const EinsumPlan& plan, const CpuContext& context)
-      : plan_(plan), first_(make_gemm(plan.product(kDTypeOf<T>, false), context.threads, context.counters)) {
-    if (plan.sum_count() > 1) next_ = make_gemm(plan.product(kDTypeOf<T>, true), context.threads, context.counters);
+      : plan_(plan), first_(make_gemm(plan.product(kDTypeOf<T>, false), context.gemm_threads(), context.counters)) {
+    if (plan.sum_count() > 1)
+      next_ = make_gemm(plan.product(kDTypeOf<T>, true), context.gemm_threads(), context.counters);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
@@ -106,7 +107,7 @@ std::unique_ptr<Kernel> make_einsum(const KernelCase& c) {
 int64_t einsum_workspace(const KernelCase& c) {
   const EinsumPlan plan = plan_einsum(c.in(0), c.in(1), c.out(0));
   if (plan.kind != EinsumPlan::Kind::kProducts) return 0;
-  return gemm_workspace(plan.product(c.outputs[0].dtype, false), c.context.threads);
+  return gemm_workspace(plan.product(c.outputs[0].dtype, false), c.context.gemm_threads());
 }
 
 }  // namespace

@@ -61,13 +61,13 @@ int64_t rows_workspace(const SharedSizes& s, int threads) { return threads * ali
 int64_t forward_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
   return s.packed_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
-         gemm_workspace(forward_product(s), c.context.threads);
+         gemm_workspace(forward_product(s), c.context.gemm_threads());
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
   return s.packed_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
-         std::max(gemm_workspace(weights_product(s), c.context.threads),
-                  gemm_workspace(values_product(s), c.context.threads));
+         std::max(gemm_workspace(weights_product(s), c.context.gemm_threads()),
+                  gemm_workspace(values_product(s), c.context.gemm_threads()));
 }
 
 // P[head, j, (example, a)] = m·V, P[head, j, example's own column] = m, 0 in what rounds the columns up.
@@ -98,7 +98,7 @@ class SharedAttentionKernel : public Kernel {
       : s_(c, 2),
         rows_(s_, c.context, c.as<SharedAttention>().causal()),
         threads_(c.context.threads),
-        product_(make_gemm(forward_product(s_), c.context.threads, c.context.counters)) {}
+        product_(make_gemm(forward_product(s_), c.context.gemm_threads(), c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T *logits = input<T>(inputs, 0), *weights = input<T>(inputs, 1), *v = input<T>(inputs, 2);
@@ -146,8 +146,8 @@ class SharedAttentionGradientKernel : public Kernel {
         rows_(s_, c.context, c.as<SharedAttentionGradient>().causal()),
         threads_(c.context.threads),
         loops_(c.context.loops.of<T>()),
-        weights_product_(make_gemm(weights_product(s_), c.context.threads, c.context.counters)),
-        values_product_(make_gemm(values_product(s_), c.context.threads, c.context.counters)) {}
+        weights_product_(make_gemm(weights_product(s_), c.context.gemm_threads(), c.context.counters)),
+        values_product_(make_gemm(values_product(s_), c.context.gemm_threads(), c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T *logits = input<T>(inputs, 0), *weights = input<T>(inputs, 1), *v = input<T>(inputs, 2);
