@@ -94,18 +94,12 @@ Call call_of(const Node& node, std::span<const ValueType> inputs) {
   fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
 }
 
-void add_call(const Call& call, const MeshShape& mesh, StepPlan& plan) {
+void add_call(const CollectiveTotal& call, StepPlan& plan) {
   auto total = std::find_if(plan.collectives.begin(), plan.collectives.end(),
                             [&](const CollectiveTotal& of) { return of.kind == call.kind && of.axis == call.axis; });
-  if (total == plan.collectives.end()) {
-    int ranks = 0;
-    for (const auto& [axis, size] : mesh.axes)
-      if (axis == call.axis) ranks = size;
-    CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
-    total = plan.collectives.insert(total, {call.kind, call.axis, ranks, {}});
-  }
-  ++total->traffic.calls;
-  total->traffic.bytes += sent_bytes(call.kind, call.block_bytes, total->ranks);
+  if (total == plan.collectives.end()) total = plan.collectives.insert(total, {call.kind, call.axis, call.ranks, {}});
+  total->traffic.calls += call.traffic.calls;
+  total->traffic.bytes += call.traffic.bytes;
 }
 
 }  // namespace
@@ -128,13 +122,22 @@ std::string_view to_string(Collective collective) {
   fail("unknown collective {}", static_cast<int>(collective));
 }
 
+CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh) {
+  const Call call = call_of(node, input_types(graph, node));
+  int ranks = 0;
+  for (const auto& [axis, size] : mesh.axes)
+    if (axis == call.axis) ranks = size;
+  CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
+  return {call.kind, call.axis, ranks, {1, sent_bytes(call.kind, call.block_bytes, ranks)}};
+}
+
 StepPlan plan_step(const Graph& graph, const KernelTable& kernels, const MeshShape& mesh) {
   StepPlan plan;
   add_state(graph, plan);
   add_arena(graph, kernels, plan);
   for (const Node& node : graph.nodes()) {
     const std::vector<ValueType> inputs = input_types(graph, node);
-    if (node.op->collective()) add_call(call_of(node, inputs), mesh, plan);
+    if (node.op->collective()) add_call(collective_of(graph, node, mesh), plan);
     if (const int64_t flops = node.op->cost(inputs, node.outputs).flops; flops > 0)
       plan.flops[std::string(node.op->name())] += flops;
   }

@@ -47,6 +47,9 @@ struct StepPlan {
 
 std::string_view to_string(Collective collective);
 
+// The one call of a collective node of a rank's graph.
+CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh);
+
 // `graph` is one rank's, partitioned for a mesh of this shape; `kernels` are those it will run with.
 StepPlan plan_step(const Graph& graph, const KernelTable& kernels, const MeshShape& mesh);
 
