@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/checkpoint/folder.h"
 #include "core/checkpoint/state_slices.h"
 #include "core/graph/agreement.h"
 #include "core/graph/report.h"
@@ -90,6 +91,7 @@ class Job {
 
   int train() {
     run_together(world_, [&] { as_input([&] { prepare(); }); });
+    check_profile();
     const std::string record = run_record(run_, *data_);
     step_->state().initialize(run_.seed());
     if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
@@ -136,6 +138,19 @@ class Job {
                         data_->validation(rows, run_.eval().batches()), row_ranks(run_, mesh_),
                         EvaluationOptions{vocabulary.pieces, vocabulary.size(), rows.begin});
     source_ = data_->training(rows);
+  }
+
+  // By the checkpoints that the run's folder shows, before anything there is touched; where a run that is just ending
+  // writes one more, the steps left are judged again.
+  void check_profile() {
+    if (!options_.profile) return;
+    run_on_first(world_, [&] {
+      as_input([&] {
+        const auto checkpoints = CheckpointFolder{run_folder(options_) / "checkpoints"}.list();
+        require_profiled_steps(*options_.profile,
+                               run_.steps() - (checkpoints.empty() ? 0 : checkpoints.rbegin()->first));
+      });
+    });
   }
 
   // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.

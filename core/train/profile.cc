@@ -30,7 +30,7 @@ void require_profiled_steps(int64_t steps, int64_t left) {
     fail_usage("--profile: got {}, expected 1 to {} steps", steps, kMostProfiledSteps);
   if (steps > left - kProfileWarmUp)
     fail_usage("--profile: got {}, expected at most {}: {} step(s) are left, of which {} warm up. Give more by --steps",
-               steps, std::max<int64_t>(left - kProfileWarmUp, 0), left, kProfileWarmUp);
+               steps, std::max<int64_t>(left - kProfileWarmUp, 0), std::max<int64_t>(left, 0), kProfileWarmUp);
 }
 
 Profile::Profile(ProfileOptions options, std::vector<Program*> programs, Communicator& world, int64_t done)
