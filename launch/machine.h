@@ -14,6 +14,7 @@ int threads_of_rank(int ranks_on_host);
 double product_peak(DType dtype, int threads);
 
 // Measured bytes a second to and from memory, of a sum of arrays that no cache holds: the fastest of a few.
+// They take 192 MiB meanwhile, which the process's peak memory then has in it.
 double memory_peak(const KernelTable& kernels);
 
 }  // namespace synthesizer
