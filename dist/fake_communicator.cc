@@ -4,22 +4,6 @@
 
 namespace synthesizer {
 
-int64_t sent_bytes(Collective collective, int64_t block_bytes, int size) {
-  switch (collective) {
-    case Collective::kAllReduce:
-      return 2 * block_bytes * (size - 1) / size;
-    case Collective::kReduceScatter:
-    case Collective::kAllGather:
-    case Collective::kAllToAll:
-      return block_bytes * (size - 1);
-    case Collective::kBroadcast:
-      return block_bytes * (size - 1) / size;
-    case Collective::kBarrier:
-      return 0;
-  }
-  fail("unknown collective {}", static_cast<int>(collective));
-}
-
 FakeCommunicator::FakeCommunicator(int rank, int size) : rank_(rank), size_(size) {
   CHECK(size >= 1 && rank >= 0 && rank < size, "rank {} of {}", rank, size);
 }

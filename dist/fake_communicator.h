@@ -6,21 +6,9 @@
 #include <cstdint>
 
 #include "core/graph/communicator.h"
+#include "dist/traffic.h"
 
 namespace synthesizer {
-
-enum class Collective { kAllReduce, kReduceScatter, kAllGather, kAllToAll, kBroadcast, kBarrier };
-inline constexpr size_t kCollectives = 6;
-
-struct Traffic {
-  int64_t calls = 0;
-  int64_t bytes = 0;  // sent by a rank to the others, the mean over the ranks, rounded down
-  bool operator==(const Traffic&) const = default;
-};
-
-// Bytes that a rank sends in one call, the mean over `size` ranks. `block_bytes` is `count` elements of the call.
-// all_reduce sends each byte twice, but for the sender's own share.
-int64_t sent_bytes(Collective collective, int64_t block_bytes, int size);
 
 class FakeCommunicator : public Communicator {
  public:

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "dist/reduce.h"
+#include "dist/traffic.h"
 
 namespace synthesizer {
 namespace {
@@ -15,8 +16,6 @@ namespace {
 // A collective is cut into pieces of this many bytes (over all ranks): small enough for the caches and for MPI's int
 // counts, large enough that the naps between polls do not matter.
 constexpr int64_t kPieceBytes = int64_t{8} << 20;
-// Up to this many bytes (over all ranks) all_reduce gathers everything on every rank: one step instead of two.
-constexpr int64_t kSmallBytes = int64_t{64} << 10;
 constexpr int kTag = 1;
 
 // Polls before the first nap, about 0.1 ms: enough for a small message between ranks that are both there.
@@ -101,7 +100,7 @@ void MpiCommunicator::wait_all() {
 
 void MpiCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) {
   if (size_ == 1 || count == 0) return;
-  if (count * size_of(dtype) * size_ <= kSmallBytes) return all_reduce_small(data, count, dtype, reduction);
+  if (reduces_by_gathering(count * size_of(dtype), size_)) return all_reduce_small(data, count, dtype, reduction);
   auto* bytes = static_cast<std::byte*>(data);
   const int64_t piece = kPieceBytes / size_of(dtype);
   for (int64_t begin = 0; begin < count; begin += piece)

@@ -99,26 +99,19 @@ Call call_of(const Node& node, std::span<const ValueType> inputs) {
   fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
 }
 
-void add_calls(const Call& call, int64_t times, const MeshShape& mesh, StepPlan& plan) {
+void add_calls(const CollectiveTotal& call, int64_t times, StepPlan& plan) {
   auto total = std::find_if(plan.collectives.begin(), plan.collectives.end(),
                             [&](const CollectiveTotal& of) { return of.kind == call.kind && of.axis == call.axis; });
-  if (total == plan.collectives.end()) {
-    int ranks = 0;
-    for (const auto& [axis, size] : mesh.axes)
-      if (axis == call.axis) ranks = size;
-    CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
-    total = plan.collectives.insert(total, {call.kind, call.axis, ranks, {}});
-  }
-  total->traffic.calls += times;
-  total->traffic.bytes += times * sent_bytes(call.kind, call.block_bytes, total->ranks);
+  if (total == plan.collectives.end()) total = plan.collectives.insert(total, {call.kind, call.axis, call.ranks, {}});
+  total->traffic.calls += times * call.traffic.calls;
+  total->traffic.bytes += times * call.traffic.bytes;
 }
 
 // What a graph does, as often as a step runs it.
 void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan& plan) {
   for (const Node& node : graph.nodes()) {
-    const std::vector<ValueType> inputs = input_types(graph, node);
-    if (node.op->collective()) add_calls(call_of(node, inputs), times, mesh, plan);
-    if (const int64_t flops = node.op->cost(inputs, node.outputs).flops; flops > 0)
+    if (node.op->collective()) add_calls(collective_of(graph, node, mesh), times, plan);
+    if (const int64_t flops = node.op->cost(input_types(graph, node), node.outputs).flops; flops > 0)
       plan.flops[std::string(node.op->name())] += times * flops;
   }
 }
@@ -141,6 +134,15 @@ std::string_view to_string(Collective collective) {
       return "barrier";
   }
   fail("unknown collective {}", static_cast<int>(collective));
+}
+
+CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh) {
+  const Call call = call_of(node, input_types(graph, node));
+  int ranks = 0;
+  for (const auto& [axis, size] : mesh.axes)
+    if (axis == call.axis) ranks = size;
+  CHECK(ranks > 0, "a collective along {}, which the mesh has not", call.axis);
+  return {call.kind, call.axis, ranks, {1, sent_bytes(call.kind, call.block_bytes, ranks)}};
 }
 
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh) {

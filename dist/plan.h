@@ -49,6 +49,9 @@ struct StepPlan {
 
 std::string_view to_string(Collective collective);
 
+// The one call of a collective node of a rank's graph.
+CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh);
+
 // `graphs` are one rank's, partitioned for a mesh of this shape; `kernels` are those they will run with.
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh);
 // Of a step of this one graph.

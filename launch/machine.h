@@ -1,6 +1,7 @@
 // What this machine gives a rank: threads, and how fast matrix products can be.
 #pragma once
 
+#include "core/graph/kernel.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
@@ -11,5 +12,9 @@ int threads_of_rank(int ranks_on_host);
 
 // Measured floating-point operations a second of this rank's products, of `dtype`: the fastest of a few large ones.
 double product_peak(DType dtype, int threads);
+
+// Measured bytes a second to and from memory, of a sum of arrays that no cache holds: the fastest of a few.
+// They take 192 MiB meanwhile, which the process's peak memory then has in it.
+double memory_peak(const KernelTable& kernels);
 
 }  // namespace synthesizer

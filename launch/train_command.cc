@@ -8,12 +8,14 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/checkpoint/folder.h"
 #include "core/checkpoint/state_slices.h"
 #include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/optim/schedule.h"
 #include "core/train/trainer.h"
 #include "dist/parallel.h"
+#include "dist/plan.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"
 #include "launch/config/check.h"
@@ -38,6 +40,7 @@ struct TrainCommand {
   std::string run;
   std::optional<int64_t> steps;
   std::string init_from;
+  std::optional<int64_t> profile;  // steps
   bool show = false;
 };
 
@@ -88,13 +91,16 @@ class Job {
 
   int train() {
     run_together(world_, [&] { as_input([&] { prepare(); }); });
+    check_profile();
     const std::string record = run_record(run_, *data_);
     step_->state().initialize(run_.seed());
     if (!options_.init_from.empty()) initialize_from(options_.init_from, step_->state(), world_);
     const RunFolder folder(run_folder(options_), record, check_record, world_);
     SignalHandlers signals;
     Trainer trainer(finish_options(record), *step_, *source_, &*evaluation_, folder, world_, signals);
-    if (trainer.resume() && trainer.step() >= run_.steps()) {
+    const bool going_on = trainer.resume();
+    if (options_.profile) require_profiled_steps(*options_.profile, run_.steps() - trainer.step());
+    if (going_on && trainer.step() >= run_.steps()) {
       if (world_.rank() == 0)
         fmt::print(stderr, "{}: the run has its {} steps already. Train longer by --steps\n", folder.path().string(),
                    trainer.step());
@@ -135,13 +141,45 @@ class Job {
     source_ = data_->training(rows);
   }
 
+  // By the checkpoints that the run's folder shows, before anything there is touched; where a run that is just ending
+  // writes one more, the steps left are judged again.
+  void check_profile() {
+    if (!options_.profile) return;
+    run_on_first(world_, [&] {
+      as_input([&] {
+        const auto checkpoints = CheckpointFolder{run_folder(options_) / "checkpoints"}.list();
+        require_profiled_steps(*options_.profile,
+                               run_.steps() - (checkpoints.empty() ? 0 : checkpoints.rbegin()->first));
+      });
+    });
+  }
+
   // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.
   TrainerOptions finish_options(const std::string& record) {
     TrainerOptions options = trainer_options(run_, record, data_->objective());
-    double totals[2] = {static_cast<double>(step_->product_flops()), product_peak(graphs_.dtype, kernels_.threads())};
+    const double peak_flops = product_peak(graphs_.dtype, kernels_.threads());
+    double totals[2] = {static_cast<double>(step_->product_flops()), peak_flops};
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];
     options.peak_flops = totals[1];
+    if (options_.profile) options.profile = profile_options(*options_.profile, peak_flops);
+    return options;
+  }
+
+  ProfileOptions profile_options(int64_t steps, double peak_flops) const {
+    ProfileOptions options;
+    options.steps = steps;
+    options.title = fmt::format("rank {}", world_.rank());
+    std::string place;
+    for (const auto& [axis, size] : mesh_.shape().axes)
+      if (size > 1) place += fmt::format("{}{} {}", place.empty() ? "" : ", ", axis, mesh_.coordinate(axis));
+    if (!place.empty()) options.title += fmt::format(" ({})", place);
+    options.peak_flops = peak_flops;
+    options.peak_bytes = memory_peak(kernels_);
+    options.traffic = [this](const Graph& graph, const Node& node) {
+      const CollectiveTotal total = collective_of(graph, node, mesh_.shape());
+      return NodeTraffic{total.axis, total.traffic.bytes};
+    };
     return options;
   }
 
@@ -181,11 +219,13 @@ int train(const TrainCommand& options, Session& session) {
   Facts facts = run_facts("train", run);
   facts.emplace_back("--run", run_folder(options).string());
   facts.emplace_back("--init-from", options.init_from);
+  facts.emplace_back("--profile", options.profile ? fmt::format("{}", *options.profile) : "");
   session.require_same(facts);
   session.together([&] {
     check_names(run);
     check_values(run, Session::launched_size());
     check_objective(run);
+    if (options.profile) require_profiled_steps(*options.profile, run.steps());
   });
   return Job(options, run, session).train();
 }
@@ -202,6 +242,8 @@ void add_train_command(CommandLine& line) {
   app.add_option("--run", options->run, "Folder of the run; by default runs/<configuration's name>");
   app.add_option("--steps", options->steps, "Updates in all; overrides the configuration");
   app.add_option("--init-from", options->init_from, "Checkpoint whose parameters a new run begins with");
+  app.add_option("--profile", options->profile,
+                 "Steps to profile, after two to warm up: RUN/profile/trace.json (opens in Perfetto) and by_op.csv");
   app.add_flag("--show", options->show, "Print the whole effective configuration and stop");
 }
 

@@ -27,13 +27,6 @@ Report report_of(const std::function<void()>& action) {
   }
 }
 
-void broadcast_text(Communicator& world, std::string& text, int root) {
-  auto size = static_cast<int64_t>(text.size());
-  world.broadcast(&size, sizeof size, root);
-  text.resize(static_cast<size_t>(size));
-  if (size > 0) world.broadcast(text.data(), size, root);
-}
-
 // From rank `root` to all.
 void broadcast_report(Communicator& world, Report& report, int root) {
   world.broadcast(&report.outcome, sizeof report.outcome, root);
@@ -50,6 +43,13 @@ std::string rank_text(const Communicator& world, int rank) {
 }
 
 }  // namespace
+
+void broadcast_text(Communicator& world, std::string& text, int root) {
+  auto size = static_cast<int64_t>(text.size());
+  world.broadcast(&size, sizeof size, root);
+  text.resize(static_cast<size_t>(size));
+  if (size > 0) world.broadcast(text.data(), size, root);
+}
 
 void run_together(Communicator& world, const std::function<void()>& action) {
   Report report = report_of(action);

@@ -17,6 +17,9 @@ void run_together(Communicator& world, const std::function<void()>& action);
 // Collective. Rank 0 runs `action`, as above; the others wait for it.
 void run_on_first(Communicator& world, const std::function<void()>& action);
 
+// Collective. The text of rank `root`, on all.
+void broadcast_text(Communicator& world, std::string& text, int root);
+
 // What must be the same on every rank, by name: {"model.d_ff", "2048"}.
 using Facts = std::vector<std::pair<std::string, std::string>>;
 

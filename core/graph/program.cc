@@ -14,6 +14,8 @@ struct Program::Step {
   void* workspace = nullptr;
   int job = -1;                  // on the communication lane, else run here
   std::vector<size_t> wait_for;  // jobs that must have ended before this step
+  std::vector<size_t> wait_slots;
+  size_t slot = 0;  // of the kernel
 };
 
 Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store,
@@ -51,12 +53,16 @@ std::byte* Program::address(ValueRef ref) const {
 
 void Program::prepare(const KernelTable& kernels, const AxisCommunicators& communicators) {
   std::vector<std::function<void()>> jobs;
+  std::vector<const Node*> collectives;  // of each job
   std::vector<std::vector<size_t>> waits(schedule_.order.size() + 1);
   for (size_t p = 0; p < schedule_.order.size(); ++p) {
     const Node& node = graph_.node(schedule_.order[p]);
     Step step;
     step.node = &node;
-    for (const size_t job : waits[p]) step.wait_for.push_back(job);
+    for (const size_t job : waits[p]) {
+      step.wait_for.push_back(job);
+      step.wait_slots.push_back(add_slot(TimelineSlot::Kind::kWait, collectives[job]));
+    }
     if (!runs_nothing(node)) {
       std::vector<ValueType> types;
       for (const ValueRef& ref : node.inputs) {
@@ -66,31 +72,58 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
       for (size_t i = 0; i < node.outputs.size(); ++i) step.outputs.push_back(address({node.id, static_cast<int>(i)}));
       if (memory_.workspace_offsets[p] >= 0) step.workspace = arena_->data() + memory_.workspace_offsets[p];
       step.kernel = kernels.make(*node.op, types, node.outputs, communicators);
-      if (node.op->collective()) {
+      const bool collective = node.op->collective();
+      step.slot = add_slot(collective ? TimelineSlot::Kind::kCommunication : TimelineSlot::Kind::kCompute, &node);
+      if (collective) {
         step.job = static_cast<int>(jobs.size());
         waits[static_cast<size_t>(schedule_.wait[p])].push_back(jobs.size());
-        jobs.push_back([kernel = step.kernel.get(), inputs = step.inputs, outputs = step.outputs,
-                        workspace = step.workspace] { kernel->run(inputs, outputs, workspace); });
+        collectives.push_back(&node);
+        jobs.push_back([this, slot = step.slot, kernel = step.kernel.get(), inputs = step.inputs,
+                        outputs = step.outputs,
+                        workspace = step.workspace] { timed(slot, [&] { kernel->run(inputs, outputs, workspace); }); });
       }
     }
     if (step.kernel || !step.wait_for.empty()) steps_.push_back(std::move(step));
   }
-  if (!jobs.empty()) lane_ = std::make_unique<CommunicationLane>(std::move(jobs));
+  if (jobs.empty()) return;
+  last_wait_ = add_slot(TimelineSlot::Kind::kWait, nullptr);
+  lane_ = std::make_unique<CommunicationLane>(std::move(jobs));
+}
+
+size_t Program::add_slot(TimelineSlot::Kind kind, const Node* node) {
+  slots_.push_back({kind, node});
+  return slots_.size() - 1;
+}
+
+void Program::record(Timeline* timeline) {
+  CHECK(timeline == nullptr || timeline->slots().size() == slots_.size(), "a timeline of {} slots, expected {}",
+        timeline->slots().size(), slots_.size());
+  timeline_ = timeline;
+}
+
+template <typename Action>
+void Program::timed(size_t slot, const Action& action) {
+  if (spans_ == nullptr) return action();
+  spans_[slot].begin = steady_nanoseconds();
+  action();
+  spans_[slot].end = steady_nanoseconds();
 }
 
 void Program::run() {
+  spans_ = timeline_ == nullptr ? nullptr : timeline_->begin_run();
   for (const Step& step : steps_) {
-    for (const size_t job : step.wait_for) lane_->wait(job);
+    for (size_t i = 0; i < step.wait_for.size(); ++i) timed(step.wait_slots[i], [&] { lane_->wait(step.wait_for[i]); });
     if (!step.kernel) continue;
     if (step.job >= 0)
       lane_->submit(static_cast<size_t>(step.job));
     else
-      step.kernel->run(step.inputs, step.outputs, step.workspace);
+      timed(step.slot, [&] { step.kernel->run(step.inputs, step.outputs, step.workspace); });
   }
-  if (lane_) lane_->finish();
+  if (lane_) timed(last_wait_, [&] { lane_->finish(); });
 }
 
 void Program::run_visited(const Visitor& visit) {
+  spans_ = nullptr;
   for (const Node& node : graph_.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
     if (leaf == nullptr || leaf->kind() == Leaf::Kind::kGathered) continue;

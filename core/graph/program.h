@@ -14,6 +14,7 @@
 #include "core/graph/memory_plan.h"
 #include "core/graph/schedule.h"
 #include "core/graph/state_store.h"
+#include "core/graph/timeline.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
@@ -39,6 +40,12 @@ class Program {
   using Visitor = std::function<void(const Node& node, std::span<void* const> outputs)>;
   void run_visited(const Visitor& visit);
 
+  // What a run does, in the order in which the program's thread comes to it.
+  const std::vector<TimelineSlot>& slots() const { return slots_; }
+  // From the next run() on, its times are added to `timeline`, which was made of slots() and outlives those runs; null:
+  // no more. Between runs only.
+  void record(Timeline* timeline);
+
   // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or
   // if T is not its type.
   template <typename T>
@@ -53,6 +60,7 @@ class Program {
   const ValueType& input_type(std::string_view name) const { return graph_.type(input_ref(name)); }
   const ValueType& output_type(std::string_view name) const { return graph_.type(output_ref(name)); }
 
+  const Graph& graph() const { return graph_; }
   const MemoryPlan& memory() const { return memory_; }
   const Schedule& order() const { return schedule_; }
   // Bytes of the arena really allocated.
@@ -64,6 +72,10 @@ class Program {
   ValueRef output_ref(std::string_view name) const;
   std::byte* address(ValueRef ref) const;
   void prepare(const KernelTable& kernels, const AxisCommunicators& communicators);
+  size_t add_slot(TimelineSlot::Kind kind, const Node* node);
+  // Does it; with its times where they are recorded.
+  template <typename Action>
+  void timed(size_t slot, const Action& action);
 
   template <typename T>
   std::span<T> typed(ValueRef ref) {
@@ -81,6 +93,10 @@ class Program {
   Storage own_arena_;
   Storage* arena_;
   std::vector<Step> steps_;
+  std::vector<TimelineSlot> slots_;
+  size_t last_wait_ = 0;  // slot of
+  Timeline* timeline_ = nullptr;
+  TimeSpan* spans_ = nullptr;  // of the run that is under way, if it is recorded
   std::unique_ptr<CommunicationLane> lane_;
 };
 

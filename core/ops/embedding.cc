@@ -59,6 +59,10 @@ std::shared_ptr<const Op> Embedding::localize(const PartitionRule& rule, const A
   return std::make_shared<Embedding>(local_first_row(first_row_, rule.inputs[0], vocab.name, vocab.size, axis));
 }
 
+Cost Embedding::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  return {0, inputs[1].bytes() + 2 * outputs[0].bytes()};
+}
+
 // ---- EmbeddingGradient
 
 std::string EmbeddingGradient::attributes() const {
@@ -100,6 +104,11 @@ std::shared_ptr<const Op> EmbeddingGradient::localize(const PartitionRule& rule,
   if (placement == Placement::split(vocab_.name)) vocab.size /= axis.size;
   return std::make_shared<EmbeddingGradient>(
       vocab, local_first_row(first_row_, placement, vocab_.name, vocab_.size, axis), has_base_);
+}
+
+Cost EmbeddingGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const ValueType& dy = inputs[1];
+  return {dy.shape.elements(), inputs[0].bytes() + 3 * dy.bytes() + (has_base_ ? 0 : outputs[0].bytes())};
 }
 
 std::vector<Alias> EmbeddingGradient::aliases() const {

@@ -19,6 +19,8 @@ class Embedding : public Op {
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
   std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
                                      std::span<const ValueType>) const override;
+  // The rows taken, not the table.
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
 
  private:
   int64_t first_row_;
@@ -40,6 +42,8 @@ class EmbeddingGradient : public Op {
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
   std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
                                      std::span<const ValueType>) const override;
+  // The rows added to, and the table only where it is made.
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
   std::vector<Alias> aliases() const override;
 
  private:

@@ -29,6 +29,7 @@ class RunFolder {
   std::filesystem::path config() const { return path_ / "config.txtpb"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path profile() const { return path_ / "profile"; }
 
  private:
   void open(const std::string& config, const CompareConfigs& compare, std::chrono::milliseconds wait);

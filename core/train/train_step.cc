@@ -91,6 +91,12 @@ TrainStep::TrainStep(StepGraphs graphs, const OptimizerConfig& optimizer, const 
     programs_.push_back(std::make_unique<Program>(*graph, kernels, communicators, store_, &arena_));
 }
 
+std::vector<Program*> TrainStep::programs() {
+  std::vector<Program*> all;
+  for (const auto& program : programs_) all.push_back(program.get());
+  return all;
+}
+
 int64_t TrainStep::product_flops() const {
   int64_t flops = 0;
   for (const size_t graph : graphs_.order) flops += synthesizer::product_flops(*graphs_.graphs[graph]);

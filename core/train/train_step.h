@@ -48,6 +48,8 @@ class TrainStep {
   const Graph& graph() const { return graphs_.update(); }
   Program& program() { return *programs_[graphs_.order.back()]; }
   const StepGraphs& graphs() const { return graphs_; }
+  // One a graph.
+  std::vector<Program*> programs();
   // Of matrix products, in a step (core/graph/report.h).
   int64_t product_flops() const;
 

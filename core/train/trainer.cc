@@ -74,8 +74,11 @@ TrainEnd Trainer::run() {
   start_metrics();
   source_.seek(position_);
   if (done_ == 0) evaluate();
+  if (options_.profile) profile_.emplace(*options_.profile, step_.programs(), world_, done_);
   while (done_ < options_.steps) {
+    if (profile_) profile_->begin_step(done_);
     take_step();
+    if (profile_ && profile_->end_step()) write_profile();
     const StopRequest request = signals_.requested(world_);
     const bool stop = request >= StopRequest::kStop && done_ < options_.steps;
     if (due(options_.eval_every) && !stop) evaluate();
@@ -84,7 +87,10 @@ TrainEnd Trainer::run() {
     else if (writer_.in_flight())
       writer_.poll();
     if (request == StopRequest::kSave) signals_.saved();
-    if (stop) return TrainEnd::kStopped;
+    if (stop) {
+      if (profile_ && first()) progress_->message("warning: stopped before the profile was whole: none is written");
+      return TrainEnd::kStopped;
+    }
   }
   return TrainEnd::kFinished;
 }
@@ -182,6 +188,14 @@ void Trainer::evaluate() {
                                    result.unigram_entropy));
   }
   logged_at_ += Clock::now() - start;  // validation is no part of a step's time
+}
+
+void Trainer::write_profile() {
+  const Clock::time_point start = Clock::now();
+  const std::string table = profile_->write(folder_.profile());
+  if (first()) progress_->message(table);
+  profile_.reset();
+  logged_at_ += Clock::now() - start;  // nor is this
 }
 
 void Trainer::save(bool wait) {

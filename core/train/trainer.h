@@ -10,6 +10,7 @@
 #include "core/checkpoint/writer.h"
 #include "core/train/evaluation.h"
 #include "core/train/metrics.h"
+#include "core/train/profile.h"
 #include "core/train/progress.h"
 #include "core/train/run_folder.h"
 #include "core/train/signals.h"
@@ -37,6 +38,8 @@ struct TrainerOptions {
   int64_t tokens_per_step = 0;  // inputs and targets of the global batch
   double flops_per_step = 0;    // of matrix products, all ranks
   double peak_flops = 0;        // matrix products a second, all ranks: measured
+  // Of some steps, after the first ones.
+  std::optional<ProfileOptions> profile;
 };
 
 enum class TrainEnd {
@@ -69,6 +72,7 @@ class Trainer {
   void log(const StepResult& result);
   void evaluate();
   void save(bool wait);
+  void write_profile();
   bool due(int64_t every) const { return done_ == options_.steps || (every > 0 && done_ % every == 0); }
   bool first() const { return world_.rank() == 0; }
 
@@ -83,6 +87,7 @@ class Trainer {
   std::optional<MetricsWriter> metrics_;
   std::optional<TensorBoardWriter> board_;
   std::optional<Progress> progress_;
+  std::optional<Profile> profile_;  // until it is written
   int64_t done_ = 0, saved_ = -1, logged_ = 0;
   int64_t skipped_ = 0;  // updates left out since the last that was made
   DataPosition position_;

@@ -79,14 +79,15 @@ TEST(FakeCommunicator, CountsCallsAndBytes) {
   FakeCommunicator fake(1, 4);
   float value = 3;
   fake.all_reduce(&value, 1000, DType::kFloat32, Reduction::kSum);
-  fake.all_reduce(&value, 1000, DType::kFloat64, Reduction::kMax);
+  fake.all_reduce(&value, 10'000, DType::kFloat64, Reduction::kMax);
   fake.reduce_scatter(nullptr, nullptr, 10, DType::kInt64, Reduction::kSum);
   fake.all_gather(nullptr, nullptr, 10, DType::kInt32);
   fake.all_to_all(nullptr, nullptr, 10, DType::kFloat32);
   fake.broadcast(nullptr, 100, 0);
   fake.barrier();
   EXPECT_EQ(value, 3);
-  EXPECT_EQ(fake.traffic(Collective::kAllReduce), (Traffic{2, 6000 + 12000}));
+  EXPECT_EQ(fake.traffic(Collective::kAllReduce), (Traffic{2, 3 * 4000 + 120'000}))
+      << "the first is gathered, the second added in shares";
   EXPECT_EQ(fake.traffic(Collective::kReduceScatter), (Traffic{1, 240}));
   EXPECT_EQ(fake.traffic(Collective::kAllGather), (Traffic{1, 120}));
   EXPECT_EQ(fake.traffic(Collective::kAllToAll), (Traffic{1, 120}));

@@ -28,6 +28,8 @@ OpCase embedding_row(const std::string& label, const Shape& table, const Shape& 
       return id < 0 || id >= vocab ? 0 : in[0](with(i, "vocab", id));
     })};
   };
+  const int64_t rows = 4 * ids.elements() * table.size("model");
+  c.bytes = 4 * ids.elements() + 2 * rows;  // ids; rows read and written
   c.all_rules = all_rules;
   return c;
 }
@@ -54,6 +56,9 @@ OpCase embedding_gradient_row(const std::string& label, const Shape& table, cons
     });
     return std::vector{dtable};
   };
+  const int64_t rows = 4 * ids.elements() * table.size("model");
+  c.flops = rows / 4;
+  c.bytes = 4 * ids.elements() + 3 * rows + (base ? 0 : 4 * table.elements());
   c.has_gradient = false;
   c.all_rules = all_rules;
   return c;

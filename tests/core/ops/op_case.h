@@ -37,7 +37,8 @@ struct OpCase {
   double tolerance32 = 2e-6, tolerance64 = 1e-13;
   double gradient_tolerance = 1e-7;
   std::optional<int64_t> flops = {};
-  std::optional<int64_t> product_flops = {};              // those that kernels count while they run
+  std::optional<int64_t> bytes = {};          // of the cost in float32, where it is not every input and output once
+  std::optional<int64_t> product_flops = {};  // those that kernels count while they run
   std::function<void(std::vector<Tensor>&)> adjust = {};  // sets special values among the random inputs
   bool all_rules = false;  // every rule of the partition table fits the sizes, on 2 and on 4 ranks
 };

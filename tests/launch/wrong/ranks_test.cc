@@ -34,6 +34,8 @@ TEST(WrongRanks, AllEndTogether) {
       {{train, train + " --run elsewhere"},
        {"--run: got elsewhere, but rank 0 was started with runs/run", "[rank 1/2]"}},
       {{train, train + " --steps 8"}, {"steps: got 8, but rank 0 was started with 4", "[rank 1/2]"}},
+      {{train + " --profile 2", train + " --profile 1"},
+       {"--profile: got 1, but rank 0 was started with 2", "[rank 1/2]"}},
       {{train, "eval run.txtpb"}, {"command: got eval, but rank 0 was started with train", "[rank 1/2]"}},
       {{train, "train missing.txtpb"}, {"missing.txtpb: no such configuration file", "[rank 1/2]"}},
       {{train, "trian run.txtpb"}, {"unknown command 'trian'; did you mean train?", "[rank 1/2]"}},

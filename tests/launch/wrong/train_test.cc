@@ -65,6 +65,12 @@ TEST(WrongTrain, Configurations) {
       {set("on_nonfinite=IGNORE"), {"on_nonfinite got 'IGNORE', expected one of STOP, SKIP"}},
       {train("--steps 0"), {"steps: got 0"}},
       {train("--steps -3"), {"steps: got -3"}},
+      {train("--profile 0"), {"--profile: got 0, expected 1 to 100 steps"}},
+      {train("--profile -1"), {"--profile: got -1, expected 1 to 100 steps"}},
+      {train("--profile 101 --steps 900"), {"--profile: got 101, expected 1 to 100 steps"}},
+      {train("--profile 3"), {"--profile: got 3, expected at most 2: 4 step(s) are left, of which 2 warm up"}},
+      {train("--profile all"), {"--profile: got 'all', expected a whole number"}},
+      {train("--profile"), {"--profile: no value, expected one"}},
       {train("--step 3"), {"unknown option '--step'; did you mean --steps"}},
       // two fields that contradict
       {set("model.num_heads=3") + " --set model.d_head=0",
