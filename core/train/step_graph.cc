@@ -91,7 +91,9 @@ std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Par
     graph->mark_output("gradient_norm", update.gradient_norm);
     graph->mark_output("finite", update.finite);
   }
-  return finish(std::move(graph), options.passes, partition);
+  graph = finish(std::move(graph), options.passes, partition);
+  if (options.recompute == Recompute::kNone) return graph;
+  return recompute(*graph, "loss", recompute_regions(options.recompute));
 }
 
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition) {

@@ -9,6 +9,7 @@
 
 #include "core/graph/graph.h"
 #include "core/model/model.h"
+#include "core/model/recompute_regions.h"
 #include "core/optim/optimizer.h"
 
 namespace synthesizer {
@@ -27,9 +28,10 @@ struct StepGraphOptions {
   bool packed = false;              // whether rows hold several documents; in decoding they never do
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
   bool passes = true;               // optimize passes
-  bool update = true;               // false: gradients only (tests)
-  bool gradient_outputs = false;    // mark every gradient as output "gradient.NAME" (tests)
-  bool logits = false;              // mark the logits as output "logits" (tests)
+  Recompute recompute = Recompute::kNone;  // of training
+  bool update = true;                      // false: gradients only (tests)
+  bool gradient_outputs = false;           // mark every gradient as output "gradient.NAME" (tests)
+  bool logits = false;                     // mark the logits as output "logits" (tests)
 };
 
 // Outputs: loss, nll_sum, weight_sum; with an update also gradient_norm and finite. Throws UsageError for a name in
