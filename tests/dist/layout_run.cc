@@ -1,7 +1,10 @@
 #include "tests/dist/layout_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/base/philox.h"
 #include "core/kernels/cpu/cpu_kernels.h"
@@ -30,6 +33,12 @@ void feed_rows(Program& program, int rank, int ranks) {
   const bool classes = program.has_input("targets") && program.input_type("targets").shape.rank() == 1;
   each("inputs", draw(1, kVocabulary));
   each("input_mask", [](int64_t i) { return i % kSource < kSource - 2 * (i / kSource) ? 1 : 0; });
+  for (const auto& [side, length, first] :
+       {std::tuple{"input", kSource, kSource / 2}, {"target", kTarget, kTarget / 2}}) {
+    each(fmt::format("{}_segments", side).c_str(), [=](int64_t i) { return i % length < first ? 1 : 2; });
+    each(fmt::format("{}_positions", side).c_str(),
+         [=](int64_t i) { return static_cast<int32_t>(i % length < first ? i % length : i % length - first); });
+  }
   each("decoder_inputs", draw(2, kVocabulary));
   each("targets", draw(3, classes ? kClassCount : kVocabulary));
   const auto weights = [&](auto to) {
@@ -86,10 +95,10 @@ void RankRun::train(int from, int count) {
 }
 
 void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape,
-             const std::function<void(RankRun&)>& visit) {
+             const std::function<void(RankRun&)>& visit, int threads) {
   run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
     const Mesh mesh({.axes = {{"data", shape.data}, {"tensor", shape.tensor}}}, world);
-    const CpuKernelTable kernels(1);
+    const CpuKernelTable kernels(threads);
     TrainStep step(training_graph(options, partition_for(mesh, layout, {.zero = options.optimizer.in_parts})),
                    options.optimizer, kernels, axis_communicators(mesh));
     step.state().initialize(options.seed);

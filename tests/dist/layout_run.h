@@ -44,9 +44,10 @@ struct RankRun {
   void train(int from, int count);
 };
 
-// Calls visit on every rank of the mesh, with freshly drawn parameters. Rethrows what a rank throws.
+// Calls visit on every rank of the mesh, with freshly drawn parameters; `threads` are a rank's. Rethrows what a rank
+// throws.
 void on_mesh(const StepGraphOptions& options, const Layout& layout, Mesh2d shape,
-             const std::function<void(RankRun&)>& visit);
+             const std::function<void(RankRun&)>& visit, int threads = 1);
 
 // What one rank ends with, whole.
 struct WholeRun {
