@@ -53,6 +53,17 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   return graph;
 }
 
+std::unique_ptr<Graph> with_recompute(std::unique_ptr<Graph> graph, Recompute choice) {
+  if (choice == Recompute::kNone) return graph;
+  auto result = recompute(*graph, "loss", recompute_regions(choice));
+  if (result->nodes().size() == graph->nodes().size())
+    fail_usage("recompute: got {}", choice == Recompute::kAttention
+                                        ? "ATTENTION, expected NONE or BLOCK: this model has no number for each query "
+                                          "and key that backward reads"
+                                        : "BLOCK, expected NONE: backward reads nothing of any layer");
+  return result;
+}
+
 Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   ModelOptions build;
   build.mode = mode;
@@ -91,9 +102,7 @@ std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Par
     graph->mark_output("gradient_norm", update.gradient_norm);
     graph->mark_output("finite", update.finite);
   }
-  graph = finish(std::move(graph), options.passes, partition);
-  if (options.recompute == Recompute::kNone) return graph;
-  return recompute(*graph, "loss", recompute_regions(options.recompute));
+  return with_recompute(finish(std::move(graph), options.passes, partition), options.recompute);
 }
 
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition) {

@@ -35,7 +35,8 @@ struct StepGraphOptions {
 };
 
 // Outputs: loss, nll_sum, weight_sum; with an update also gradient_norm and finite. Throws UsageError for a name in
-// `freeze` that is no parameter.
+// `freeze` that is no parameter, and for a `recompute` that finds nothing to make again (a decoder of LightConv alone
+// has no alignments).
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);
 // Outputs: nll [batch, length].
 std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const Partition& partition);

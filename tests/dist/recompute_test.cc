@@ -175,6 +175,9 @@ TEST_P(RecomputedStep, SendsWhatItSendsWithout) {
         EXPECT_EQ(some.collectives[i].kind, none.collectives[i].kind);
         EXPECT_EQ(some.collectives[i].traffic, none.collectives[i].traffic);
       }
+      if (choice == Recompute::kBlock) {
+        EXPECT_GT(some.flops.at("einsum"), none.flops.at("einsum"));
+      }
       EXPECT_LE(some.arena, none.arena) << static_cast<int>(choice);
     }
   }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/attention/table.h"
+#include "core/base/error.h"
 #include "core/graph/leaf.h"
 #include "core/graph/memory_plan.h"
 #include "core/graph/report.h"
@@ -209,6 +210,26 @@ TEST(RecomputeBlock, ALayerMoreIsAResidualAndItsGradients) {
   EXPECT_LE(eight_more(Recompute::kBlock), 8 * (residual + gradients));
   EXPECT_GE(eight_more(Recompute::kBlock), 8 * residual);
   EXPECT_GT(eight_more(Recompute::kNone), 4 * 8 * (residual + gradients));
+}
+
+TEST(Recompute, OfNothingIsRefused) {
+  const auto message = [](const StepGraphOptions& options) -> std::string {
+    try {
+      training_graph(options, nullptr);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const ModelSetting windows{"", "LightConv", Structure::kDecoder};
+  EXPECT_EQ(message(options_of(windows, Recompute::kAttention)),
+            "recompute: got ATTENTION, expected NONE or BLOCK: this model has no number for each query and key that "
+            "backward reads");
+  EXPECT_EQ(message(options_of(windows, Recompute::kBlock)), "");
+  StepGraphOptions frozen = options_of({"", "V", Structure::kDecoder}, Recompute::kBlock);
+  frozen.model.tie_output = false;
+  frozen.freeze = {"embedding", "decoder"};
+  EXPECT_EQ(message(frozen), "recompute: got BLOCK, expected NONE: backward reads nothing of any layer");
 }
 
 TEST(Recompute, CountsWhatIsDoneTwice) {
