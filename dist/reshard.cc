@@ -20,7 +20,7 @@ Value append(Value local, std::shared_ptr<const Op> op) {
 
 Value local_slice(Value whole, const std::string& dim, const AxisIndex& axis) {
   const int64_t size = whole.shape().size(dim) / axis.size;
-  return slice(whole, dim, axis.index * size, size);
+  return append(whole, std::make_shared<Slice>(dim, axis.index * size, size));
 }
 
 }  // namespace

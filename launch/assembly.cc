@@ -41,6 +41,7 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   options.optimizer = optimizer_config(run);
   options.dtype = run_dtype(run);
   options.seed = run.seed();
+  options.recompute = recompute_choice(run.recompute());
   options.freeze.assign(run.freeze().begin(), run.freeze().end());
   return options;
 }

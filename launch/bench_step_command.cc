@@ -17,13 +17,14 @@
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
 #include "launch/commands.h"
+#include "launch/config/convert.h"
 #include "launch/machine.h"
 
 namespace synthesizer {
 namespace {
 
 struct BenchOptions {
-  std::string attention = "V", precision = "fp32";
+  std::string attention = "V", precision = "fp32", recompute = "NONE";
   int64_t batch = 8, source = 512, target = 114, layers = 6, d_model = 512, d_ff = 2048, heads = 8, d_head = 64;
   int64_t vocab = 32128, steps = 5;
   int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
@@ -46,6 +47,10 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   model.encoder.max_length = model.decoder.max_length = std::max({int64_t{512}, bench.source, bench.target});
   options.shape = {bench.batch, bench.source, bench.target};
   options.optimizer.kind = OptimizerKind::kAdamW;
+  config::Run::Recompute recompute = config::Run::NONE;
+  if (!config::Run::Recompute_Parse(bench.recompute, &recompute))
+    fail_usage("[bench step] --recompute: got {}, expected NONE, ATTENTION or BLOCK", bench.recompute);
+  options.recompute = recompute_choice(recompute);
   if (bench.precision != "fp32")
     fail_usage("[bench step] --precision: got {}, expected fp32 (bf16 is not in this version)", bench.precision);
   return options;
@@ -115,9 +120,11 @@ int bench_step(const BenchOptions& bench, Session& session) {
   const auto flops = step.product_flops() * world.size();
   const nlohmann::ordered_json result = {{"attention", bench.attention},
                                          {"precision", bench.precision},
+                                         {"recompute", bench.recompute},
                                          {"seconds_per_step", best},
                                          {"tokens_per_second", tokens / best},
                                          {"peak_bytes", peak_resident_bytes()},
+                                         {"arena_bytes", step.program().arena_bytes()},
                                          {"flops_per_step", flops},
                                          {"loss", loss}};
   if (bench.json) {
@@ -161,6 +168,8 @@ void add_bench_step_command(CommandLine& line) {
       ->check(at_least(0))
       ->capture_default_str();
   app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
+  app.add_option("--recompute", options->recompute, "NONE, ATTENTION or BLOCK: what backward makes again")
+      ->capture_default_str();
   app.add_flag("--json", options->json, "One line of JSON");
 }
 

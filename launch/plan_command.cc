@@ -66,6 +66,7 @@ struct Planned {
   StepPlan step;
   int64_t evaluation = 0;  // bytes of evaluation's own arena
   int64_t product_flops = 0;
+  int64_t recomputed_flops = 0;
 
   int64_t bytes() const { return step.state() + step.arena + evaluation; }
 };
@@ -84,7 +85,10 @@ Planned plan(const config::Run& run, const MeshShape& shape) {
   planned.parameters = count_parameters(step.update());
   planned.tokens = run.data().batch() * (run.data().input_length() + run.data().target_length());
   planned.step = plan_step(step, kernels, shape);
-  for (const size_t graph : step.order) planned.product_flops += product_flops(*step.graphs[graph]);
+  for (const size_t graph : step.order) {
+    planned.product_flops += product_flops(*step.graphs[graph]);
+    planned.recomputed_flops += recomputed_flops(*step.graphs[graph]);
+  }
   planned.evaluation = plan_step(*evaluation_graph(graphs, partition), kernels, shape).arena;
   return planned;
 }
@@ -122,7 +126,8 @@ Json to_json(const Planned& p) {
             {"workspace", p.step.peak.workspace}}},
           {"collectives", collectives},
           {"flops", flops},
-          {"product_flops", p.product_flops}};
+          {"product_flops", p.product_flops},
+          {"recomputed_flops", p.recomputed_flops}};
 }
 
 void print_memory(const Planned& p) {
@@ -162,6 +167,7 @@ void print(const Planned& p) {
   }
   fmt::print("  {:<26} {:>18}\n", "all", all);
   fmt::print("  {:<26} {:>18}\n", "of matrix products' ops", p.product_flops);
+  if (p.recomputed_flops > 0) fmt::print("  {:<26} {:>18}\n", "done a second time", p.recomputed_flops);
   fmt::print("{} tokens a step\n", p.tokens);
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/graph/recompute.h"
+
 namespace synthesizer {
 namespace {
 
@@ -44,7 +46,7 @@ std::vector<NodeReport> report_nodes(const Graph& graph, const PlacementsByName&
     row.attributes = node.op->attributes();
     row.dims = node.outputs[0].shape.to_string();
     row.dtype = to_string(node.outputs[0].dtype);
-    const auto it = placements.find(node.name);
+    const auto it = placements.find(std::string(original_name(node)));
     row.placement = it == placements.end() ? "whole" : it->second[0].to_string();
     row.bytes = total_bytes(node.outputs);
     row.flops = flops_of(graph, node);
@@ -91,7 +93,14 @@ std::string graph_dot(const Graph& graph) {
 int64_t product_flops(const Graph& graph) {
   int64_t flops = 0;
   for (const Node& node : graph.nodes())
-    if (is_product(*node.op)) flops += flops_of(graph, node);
+    if (is_product(*node.op) && !is_recomputed(node)) flops += flops_of(graph, node);
+  return flops;
+}
+
+int64_t recomputed_flops(const Graph& graph) {
+  int64_t flops = 0;
+  for (const Node& node : graph.nodes())
+    if (is_recomputed(node)) flops += flops_of(graph, node);
   return flops;
 }
 

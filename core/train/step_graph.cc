@@ -55,6 +55,18 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   return graph;
 }
 
+// `loss`: the output or the node that the forward pass leads to.
+std::unique_ptr<Graph> with_recompute(std::unique_ptr<Graph> graph, std::string_view loss, Recompute choice) {
+  if (choice == Recompute::kNone) return graph;
+  auto result = recompute(*graph, loss, recompute_regions(choice));
+  if (result->nodes().size() == graph->nodes().size())
+    fail_usage("recompute: got {}", choice == Recompute::kAttention
+                                        ? "ATTENTION, expected NONE or BLOCK: this model has no number for each query "
+                                          "and key that backward reads"
+                                        : "BLOCK, expected NONE: backward reads nothing of any layer");
+  return result;
+}
+
 Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   ModelOptions build;
   build.mode = mode;
@@ -81,7 +93,10 @@ Sums sums_of(Graph& graph, const ModelOutputs& outputs, const StepGraphOptions& 
   const std::vector<Value> found = differentiate(outputs.loss, candidates, [](Value a, Value b) { return a + b; });
   const ScopedName scope(graph, "update");
   Sums sums;
-  sums.loss = add_up(outputs.loss, "loss", pass);
+  {
+    const ScopedName inner(graph, "loss");
+    sums.loss = add_up(outputs.loss, "loss", pass);
+  }
   sums.nll_sum = add_up(outputs.nll_sum, "nll_sum", pass);
   sums.weight_sum = add_up(outputs.weight_sum, "weight_sum", pass);
   for (size_t i = 0; i < candidates.size(); ++i) {
@@ -114,7 +129,8 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
     graph->mark_output("gradient_norm", update.gradient_norm);
     graph->mark_output("finite", update.finite);
   }
-  return finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
+  graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
+  return with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "core/graph/graph.h"
 #include "core/model/model.h"
+#include "core/model/recompute_regions.h"
 #include "core/optim/optimizer.h"
 #include "core/train/accumulation.h"
 
@@ -29,9 +30,10 @@ struct StepGraphOptions {
   bool packed = false;              // whether rows hold several documents; in decoding they never do
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
   bool passes = true;               // optimize passes
-  bool update = true;               // false: gradients only (tests)
-  bool gradient_outputs = false;    // mark every gradient as output "gradient.NAME" (tests)
-  bool logits = false;              // mark the logits as output "logits" (tests)
+  Recompute recompute = Recompute::kNone;  // of training
+  bool update = true;                      // false: gradients only (tests)
+  bool gradient_outputs = false;           // mark every gradient as output "gradient.NAME" (tests)
+  bool logits = false;                     // mark the logits as output "logits" (tests)
 };
 
 // A step's graphs. Micro-batch i runs graphs[order[i]], the last of which updates.
@@ -45,7 +47,8 @@ struct StepGraphs {
 };
 
 // Of the last graph (StepGraphs::update) the outputs are loss, nll_sum, weight_sum, of the whole batch, and with an
-// update also gradient_norm and finite. Throws UsageError for a name in `freeze` that is no parameter.
+// update also gradient_norm and finite. Throws UsageError for a name in `freeze` that is no parameter, and for a
+// `recompute` that finds nothing to make again (a decoder of LightConv alone has no alignments).
 StepGraphs training_graphs(const StepGraphOptions& options, const Partition& partition);
 // The last of them.
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);

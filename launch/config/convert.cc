@@ -163,6 +163,18 @@ ScheduleConfig schedule_config(const config::Run& run) {
   return schedule;
 }
 
+Recompute recompute_choice(config::Run::Recompute recompute) {
+  switch (recompute) {
+    case config::Run::NONE:
+      return Recompute::kNone;
+    case config::Run::ATTENTION:
+      return Recompute::kAttention;
+    case config::Run::BLOCK:
+      return Recompute::kBlock;
+  }
+  fail("recompute {} is not known", static_cast<int>(recompute));
+}
+
 LossConfig loss_config(const config::Run& run) { return {run.z_loss(), run.label_smoothing()}; }
 
 DType run_dtype(const config::Run& run) {

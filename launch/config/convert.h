@@ -4,6 +4,7 @@
 #include "configs/schema/run.pb.h"
 #include "core/model/config.h"
 #include "core/model/model.h"
+#include "core/model/recompute_regions.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
 #include "core/tensor/dtype.h"
@@ -22,6 +23,7 @@ ObjectiveOptions objective_options(const config::Data& data);
 OptimizerConfig optimizer_config(const config::Run& run);
 ScheduleConfig schedule_config(const config::Run& run);
 LossConfig loss_config(const config::Run& run);
+Recompute recompute_choice(config::Run::Recompute recompute);
 DType run_dtype(const config::Run& run);
 
 }  // namespace synthesizer

@@ -12,8 +12,8 @@
 namespace synthesizer {
 namespace {
 
-constexpr std::array<std::string_view, 9> kMayDiffer = {
-    "steps", "parallel.mesh", "parallel.layout", "parallel.zero", "parallel.microbatches", "device",
+constexpr std::array<std::string_view, 10> kMayDiffer = {
+    "steps", "parallel.mesh", "parallel.layout", "parallel.zero", "parallel.microbatches", "recompute", "device",
     "log",   "eval",          "checkpoint"};
 
 bool may_differ(std::string_view path) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/base/philox.h"
 #include "core/kernels/cpu/cpu_kernels.h"
@@ -35,6 +36,12 @@ void feed_rows(Program& program, int64_t first_row, int64_t batch) {
   const bool classes = program.has_input("targets") && program.input_type("targets").shape.rank() == 1;
   each("inputs", draw(1, kVocabulary));
   each("input_mask", [](int64_t i) { return i % kSource < kSource - 2 * (i / kSource) ? 1 : 0; });
+  for (const auto& [side, length, first] :
+       {std::tuple{"input", kSource, kSource / 2}, {"target", kTarget, kTarget / 2}}) {
+    each(fmt::format("{}_segments", side).c_str(), [=](int64_t i) { return i % length < first ? 1 : 2; });
+    each(fmt::format("{}_positions", side).c_str(),
+         [=](int64_t i) { return static_cast<int32_t>(i % length < first ? i % length : i % length - first); });
+  }
   each("decoder_inputs", draw(2, kVocabulary));
   each("targets", draw(3, classes ? kClassCount : kVocabulary));
   const int64_t all =

@@ -12,6 +12,7 @@
 #include "core/checkpoint/state_slices.h"
 #include "core/checkpoint/writer.h"
 #include "tests/dist/layout_run.h"
+#include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {
@@ -47,21 +48,15 @@ struct OrderedRun {
 
 class Ordered : public testing::TestWithParam<LayoutSetting> {
  protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("ordered_" + GetParam().name);
-    fs::remove_all(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   // Steps [from, to), beginning with what an earlier run left in `before`, if it is named.
   OrderedRun train(Mesh2d mesh, int from, int to, const std::string& name, const std::string& before = "") {
     OrderedRun ordered;
     StepGraphOptions options = layout_options(GetParam(), DType::kFloat32);
     options.shape.batch = 8;
     on_mesh(options, default_layout(), mesh, [&](RankRun& run) {
-      if (!before.empty()) load(run, root_ / before);
+      if (!before.empty()) load(run, folder_ / before);
       run.train(from, to - from);
-      const std::vector<std::string> state = save(run, root_ / name, to);
+      const std::vector<std::string> state = save(run, folder_ / name, to);
       if (run.mesh.rank() != 0) return;
       ordered.results = run.results;
       ordered.state = state;
@@ -69,7 +64,7 @@ class Ordered : public testing::TestWithParam<LayoutSetting> {
     return ordered;
   }
 
-  fs::path root_;
+  TemporaryFolder folder_;
 };
 
 void expect_equal(const OrderedRun& a, const OrderedRun& b) {

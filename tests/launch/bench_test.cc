@@ -42,6 +42,25 @@ TEST(Bench, CommMeasuresEachCollectiveBesideMpis) {
   }
 }
 
+// The same loss and operations of the model, in less memory.
+TEST(Bench, StepRecomputes) {
+  const TemporaryFolder folder;
+  const auto step = [&](const char* choice) {
+    const ProgramResult result =
+        run_program({"bench", "step", "--layers", "2", "--d-model", "32", "--d-ff", "32", "--vocab", "256", "--source",
+                     "32", "--target", "16", "--steps", "1", "--recompute", choice, "--json"},
+                    folder.path());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out);
+  };
+  const nlohmann::json none = step("NONE"), attention = step("ATTENTION"), block = step("BLOCK");
+  EXPECT_EQ(attention.at("loss"), none.at("loss"));
+  EXPECT_EQ(block.at("loss"), none.at("loss"));
+  EXPECT_EQ(block.at("flops_per_step"), none.at("flops_per_step"));
+  EXPECT_LT(attention.at("arena_bytes"), none.at("arena_bytes"));
+  EXPECT_LT(block.at("arena_bytes"), attention.at("arena_bytes"));
+}
+
 TEST(Bench, WrongLines) {
   const TemporaryFolder folder;
   const ProgramResult alone = run_program({"bench", "comm"}, folder.path());
@@ -56,6 +75,9 @@ TEST(Bench, WrongLines) {
   const ProgramResult heads = run_ranks(2, {"bench", "step", "--tensor", "2", "--heads", "3"}, folder.path());
   EXPECT_EQ(heads.exit_code, 2);
   EXPECT_THAT(heads.err, HasSubstr("heads"));
+  const ProgramResult recompute = run_program({"bench", "step", "--recompute", "ALL"}, folder.path());
+  EXPECT_EQ(recompute.exit_code, 2);
+  EXPECT_THAT(recompute.err, HasSubstr("[bench step] --recompute: got ALL, expected NONE, ATTENTION or BLOCK"));
 }
 
 }  // namespace

@@ -118,6 +118,42 @@ TEST(Program, PlansAMeshThatIsNotThere) {
               AllOf(HasSubstr("4 rank(s), 1 of 4 rows a rank"), HasSubstr("all_reduce     data (4)")));
 }
 
+// With recompute a run has the same losses, and goes on from the checkpoint of one without.
+TEST(Program, RecomputesToTheSameRun) {
+  const Workplace place;
+  const auto train = [&](const std::string& run, const std::string& steps, const std::string& choice) {
+    place.must({"train", "run.txtpb", "--run", run, "--steps", steps, "--set", "recompute=" + choice});
+    std::ifstream metrics(place.path() / run / "metrics.jsonl");
+    std::vector<double> losses;
+    for (std::string line; std::getline(metrics, line);)
+      for (const char* key : {"loss", "validation_loss"})
+        if (const auto json = nlohmann::json::parse(line); json.contains(key)) losses.push_back(json.at(key));
+    return losses;
+  };
+  const std::vector<double> none = train("none", "8", "NONE");
+  EXPECT_GT(none.size(), 4u);
+  EXPECT_EQ(train("block", "8", "BLOCK"), none);
+  train("mixed", "4", "ATTENTION");
+  EXPECT_EQ(train("mixed", "8", "BLOCK").back(), none.back());
+}
+
+TEST(Program, PlansWhatRecomputeSaves) {
+  const Workplace place;
+  const auto plan = [&](const std::string& choice) {
+    return nlohmann::json::parse(place.must({"plan", "run.txtpb", "--json", "--set", "recompute=" + choice}));
+  };
+  const auto none = plan("NONE"), attention = plan("ATTENTION"), block = plan("BLOCK");
+  EXPECT_EQ(none.at("recomputed_flops"), 0);
+  for (const auto& some : {attention, block}) {
+    EXPECT_GT(some.at("recomputed_flops"), 0);
+    EXPECT_LT(some.at("bytes").at("step"), none.at("bytes").at("step"));
+    EXPECT_EQ(some.at("product_flops"), none.at("product_flops"));
+    EXPECT_GT(some.at("flops").at("einsum"), none.at("flops").at("einsum"));
+  }
+  EXPECT_THAT(place.must({"plan", "run.txtpb", "--set", "recompute=BLOCK"}), HasSubstr("done a second time"));
+  EXPECT_THAT(place.must({"inspect", "graph", "run.txtpb", "--set", "recompute=BLOCK"}), HasSubstr("/recomputed"));
+}
+
 TEST(Program, ShowsTheEffectiveConfiguration) {
   const Workplace place;
   const std::string text = place.must({"train", "run.txtpb", "--show", "--set", "seed=9", "--steps", "77"});

@@ -22,8 +22,8 @@ std::string resume_with(const std::string& assignment) {
 TEST(Resume, FieldsThatMayDiffer) {
   for (const std::string assignment :
        {"steps=5", "parallel.mesh.data=4", "parallel.mesh.tensor=2", "parallel.layout=batch:data", "parallel.zero=1",
-        "parallel.microbatches=2", "device=CUDA", "log.every=3", "eval.every=7", "eval.batches=1", "checkpoint.every=3",
-        "checkpoint.keep=9", "seed=1"})
+        "parallel.microbatches=2", "recompute=BLOCK", "device=CUDA", "log.every=3", "eval.every=7", "eval.batches=1",
+        "checkpoint.every=3", "checkpoint.keep=9", "seed=1"})
     EXPECT_EQ(resume_with(assignment), "") << assignment;
 }
 
