@@ -19,6 +19,10 @@ class Embedding : public Op {
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
   std::shared_ptr<const Op> localize(const PartitionRule&, const AxisIndex&, std::span<const ValueType>,
                                      std::span<const ValueType>) const override;
+  // Of the table, the rows that are taken.
+  Cost cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const override {
+    return {0, inputs[1].bytes() + 2 * outputs[0].bytes()};
+  }
 
  private:
   int64_t first_row_;

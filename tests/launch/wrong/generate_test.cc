@@ -56,6 +56,12 @@ TEST(WrongCommands, GenerateEvalInspect) {
       {"plan run.txtpb --mesh data=1048576,tensor=4", {"got 4194304 ranks, expected at most 1048576"}},
       {"plan run.txtpb --mesh tensor=3", {"model.num_heads: got 2, expected a multiple of parallel.mesh.tensor 3"}},
       {"plan run.txtpb --mesh data=3", {"data.batch: got 4, expected a multiple of parallel.mesh.data 3"}},
+      {"plan run.txtpb --device h10", {"--device h10: no such device or file", "did you mean h100"}},
+      {"plan run.txtpb --device shards", {"shards"}},
+      {"plan run.txtpb --device run.txtpb", {"run.txtpb:", "unknown field", "in the device file"}},
+      {"plan run.txtpb --device mine.txtpb",
+       {"mine.txtpb: reserved_bytes is missing, expected an integer"},
+       {write("mine.txtpb", "name: 'mine' memory_bytes: 1000000")}},
       {"inspect grpah run.txtpb", {"unknown command 'grpah'; did you mean graph?"}},
   };
   expect_refused(place.path(), table);
