@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/base/philox.h"
 #include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/kernels/cpu/cpu_kernels.h"
@@ -17,6 +16,7 @@
 #include "dist/parallel.h"
 #include "launch/commands.h"
 #include "launch/machine.h"
+#include "launch/random_batch.h"
 
 namespace synthesizer {
 namespace {
@@ -49,31 +49,6 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   return options;
 }
 
-// One rank's rows of a batch that every run draws alike.
-class RandomBatch {
- public:
-  RandomBatch(const BenchOptions& bench, int rank, int ranks) {
-    const int64_t rows = bench.batch / ranks, first = rows * rank;
-    const auto token = [&](uint32_t stream, int64_t index) {
-      const auto words = philox({static_cast<uint32_t>(index), stream, 0, 0}, philox_key(1));
-      return static_cast<int32_t>(1 + words[0] % static_cast<uint32_t>(bench.vocab - 1));
-    };
-    for (int64_t i = first * bench.source; i < (first + rows) * bench.source; ++i) inputs_.push_back(token(0, i));
-    for (int64_t i = first * bench.target; i < (first + rows) * bench.target; ++i) {
-      decoder_inputs_.push_back(i % bench.target == 0 ? 0 : token(1, i - 1));
-      targets_.push_back(token(1, i));
-    }
-    weights_.assign(targets_.size(), 1.0f);
-    batch_ = {inputs_, decoder_inputs_, targets_, weights_, static_cast<double>(bench.batch * bench.target), {}};
-  }
-  const Batch& batch() const { return batch_; }
-
- private:
-  std::vector<int32_t> inputs_, decoder_inputs_, targets_;
-  std::vector<float> weights_;
-  Batch batch_;
-};
-
 int bench_step(const BenchOptions& bench, Session& session) {
   const StepGraphOptions options = step_options(bench);
   MpiCommunicator& world = session.world();
@@ -89,7 +64,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
   TrainStep step(training_graph(options, partition_for(mesh, layout)), options.optimizer, kernels,
                  axis_communicators(mesh));
   step.state().initialize(1);
-  const RandomBatch random(bench, mesh.coordinate("data"), data);
+  const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
   constexpr int kWarmUp = 2;
   double best = 0, loss = 0;
   for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
