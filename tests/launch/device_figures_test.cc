@@ -48,7 +48,7 @@ std::vector<NodeSeconds> nodes_of(const ProductRate& rate, double bandwidth, dou
   for (const int64_t bytes : {3 << 20, 30 << 20})
     nodes.push_back({"add", {bytes / 12, bytes}, {}, start + static_cast<double>(bytes) / bandwidth});
   nodes.push_back({"adamw", {17 << 20, 28 << 20}, {}, start + (28 << 20) / bandwidth});
-  nodes.push_back({"softmax", {5 << 20, 8 << 20}, {}, start + 2.5 * (8 << 20) / bandwidth});
+  nodes.push_back({"softmax", {4 << 20, 8 << 20}, {}, start + 2.5 * (8 << 20) / bandwidth});
   return nodes;
 }
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "tests/launch/workplace.h"
 
@@ -76,6 +78,66 @@ TEST(PlanWithADevice, TheLargestBatchFitsAndTheNextDoesNot) {
   EXPECT_EQ(none.at("memory").at("fits"), false);
   EXPECT_THAT(place.must({"plan", "run.txtpb", "--device", "mine.txtpb"}),
               AllOf(HasSubstr("memory: does not fit: needs "), HasSubstr("not even one row a rank")));
+}
+
+// Two heads: tensor is 1 or 2; four rows: data is 1, 2 or 4. No more is allowed, and each is what `plan` says of it.
+TEST(PlanSearch, ListsTheMeshesThatAreAllowedTheFastestFirst) {
+  const Workplace place;
+  write_device(place, int64_t{1} << 40);
+  std::istringstream lines(
+      place.must({"plan", "run.txtpb", "--search", "--ranks", "1,4", "--device", "mine.txtpb", "--json"}));
+  std::string line;
+  std::getline(lines, line);
+  const json alone = json::parse(line);
+  EXPECT_EQ(alone.at("ranks"), 1);
+  EXPECT_EQ(alone.at("fastest").size(), 1u);  // zero is nothing with one data rank
+  std::getline(lines, line);
+  const json four = json::parse(line);
+  EXPECT_EQ(four.at("tried"), 4);
+  std::set<std::string> found;
+  double last = 0;
+  for (const json& row : four.at("fastest")) {
+    const int data = row.at("mesh").at("data"), tensor = row.at("mesh").at("tensor"), zero = row.at("zero");
+    EXPECT_EQ(data * tensor, 4);
+    found.insert(fmt::format("{}x{} zero {}", data, tensor, zero));
+    EXPECT_GE(row.at("seconds"), last);
+    last = row.at("seconds");
+    const json same = plan(place, {"--mesh", fmt::format("data={},tensor={}", data, tensor), "--device", "mine.txtpb",
+                                   "--set", fmt::format("parallel.zero={}", zero)});
+    EXPECT_EQ(row.at("bytes"), same.at("bytes").at("all"));
+    EXPECT_EQ(row.at("seconds"), same.at("seconds").at("step"));
+    EXPECT_EQ(row.at("bound"), same.at("bound"));
+    const json shares = row.at("shares");
+    EXPECT_NEAR(shares.at("compute").get<double>() + shares.at("memory").get<double>() +
+                    shares.at("overhead").get<double>() + shares.at("network").get<double>(),
+                1, 1e-9);
+  }
+  EXPECT_EQ(found, (std::set<std::string>{"4x1 zero 0", "4x1 zero 1", "2x2 zero 0", "2x2 zero 1"}));
+}
+
+TEST(PlanSearch, LeavesOutWhatDoesNotFitAndDraws) {
+  const Workplace place;
+  const auto bytes = [&](const std::string& mesh) {
+    return plan(place, {"--mesh", mesh}).at("bytes").at("all").get<int64_t>();
+  };
+  const int64_t split = bytes("tensor=2"), whole = bytes("data=2");
+  ASSERT_NE(split, whole);
+  write_device(place, std::min(split, whole));
+  const std::vector<std::string> search = {"plan", "run.txtpb", "--search", "--ranks", "2", "--device", "mine.txtpb"};
+  auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = search;
+    all.insert(all.end(), more.begin(), more.end());
+    return place.must(all);
+  };
+  const json result = json::parse(with({"--json"}));
+  EXPECT_EQ(result.at("tried"), 3);
+  ASSERT_GE(result.at("fastest").size(), 1u);
+  for (const json& row : result.at("fastest")) EXPECT_LE(row.at("bytes"), std::min(split, whole));
+  EXPECT_LT(result.at("fastest").size(), 3u);
+  EXPECT_EQ(json::parse(with({"--batch-per-rank", "3", "--json"})).at("fastest").size(), 0u);
+  EXPECT_THAT(with({"--batch-per-rank", "3"}), HasSubstr("none: the least of them needs "));
+  with({"--svg", "speed.svg"});
+  EXPECT_THAT(tree(place.path()).at("speed.svg"), AllOf(HasSubstr("<svg"), HasSubstr("run.txtpb on mine")));
 }
 
 }  // namespace

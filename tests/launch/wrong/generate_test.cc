@@ -62,6 +62,14 @@ TEST(WrongCommands, GenerateEvalInspect) {
       {"plan run.txtpb --device mine.txtpb",
        {"mine.txtpb: reserved_bytes is missing, expected an integer"},
        {write("mine.txtpb", "name: 'mine' memory_bytes: 1000000")}},
+      {"plan run.txtpb --search", {"--search: no --ranks, expected how many there are"}},
+      {"plan run.txtpb --ranks 4", {"--ranks", "--search"}},
+      {"plan run.txtpb --search --ranks 4 --mesh data=4", {"--mesh", "--search"}},
+      {"plan run.txtpb --search --ranks 4,x", {"--ranks 4,x: got 'x', expected numbers from 1 to 1048576"}},
+      {"plan run.txtpb --search --ranks 0", {"--ranks 0: got '0'"}},
+      {"plan run.txtpb --search --ranks 3", {"no mesh of 3 ranks is allowed; the last: model.num_heads: got 2"}},
+      {"plan run.txtpb --search --ranks 1048576 --batch-per-rank 100000", {"--batch-per-rank 100000: got a batch of"}},
+      {"plan run.txtpb --search --ranks 4 --svg run.txtpb/b.svg", {"--svg"}},
       {"inspect grpah run.txtpb", {"unknown command 'grpah'; did you mean graph?"}},
   };
   expect_refused(place.path(), table);
