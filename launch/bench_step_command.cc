@@ -66,13 +66,18 @@ int bench_step(const BenchOptions& bench, Session& session) {
   step.state().initialize(1);
   const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
   constexpr int kWarmUp = 2;
-  double best = 0, loss = 0;
+  // Of the computing thread; without waiting for other ranks, nor for other programs on the machine.
+  double best = 0, best_processor = 0, loss = 0;
   for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
     world.barrier();
     const auto start = std::chrono::steady_clock::now();
+    const double processor_start = thread_seconds();
     loss = step.run(random.batch(), i, 1e-3).loss;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (i >= kWarmUp && (best == 0 || seconds < best)) best = seconds;
+    const double processor = thread_seconds() - processor_start;
+    if (i < kWarmUp) continue;
+    if (best == 0 || seconds < best) best = seconds;
+    if (best_processor == 0 || processor < best_processor) best_processor = processor;
   }
   if (world.rank() != 0) return 0;
   const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
@@ -83,7 +88,8 @@ int bench_step(const BenchOptions& bench, Session& session) {
                                          {"tokens_per_second", tokens / best},
                                          {"peak_bytes", peak_resident_bytes()},
                                          {"flops_per_step", flops},
-                                         {"loss", loss}};
+                                         {"loss", loss},
+                                         {"processor_seconds_per_step", best_processor}};
   if (bench.json) {
     fmt::print("{}\n", result.dump());
   } else {
