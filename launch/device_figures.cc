@@ -83,7 +83,8 @@ void set_kernel_figures(std::span<const NodeSeconds> nodes, double peak, config:
     const double compute =
         node.size.m > 0 ? rate.seconds(flops, node.size.m, node.size.n, node.size.k) : flops / vector_flops;
     const double roofline = std::max(compute, bytes(node) / bandwidth);
-    if (roofline > start && node.seconds > start) slowdowns[node.op].push_back({(node.seconds - start) / roofline, roofline});
+    if (roofline > start && node.seconds > start)
+      slowdowns[node.op].push_back({(node.seconds - start) / roofline, roofline});
   }
   device.clear_slowdown();
   for (auto& [op, values] : slowdowns) {

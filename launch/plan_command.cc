@@ -104,8 +104,12 @@ int run_search(const PlanCommand& options) {
   }
   if (const std::filesystem::path folder = std::filesystem::path(options.svg).parent_path(); !folder.empty())
     std::filesystem::create_directories(folder);
-  if (!options.svg.empty())
-    replace_text_file(options.svg, search_svg(searches, fmt::format("{} on {}", options.config, device.name)));
+  const std::string title =
+      fmt::format("{}, {} on {}", options.config,
+                  run.model().structure() == config::Model::DECODER ? run.model().decoder().attention()
+                                                                    : run.model().encoder().attention(),
+                  device.name);
+  if (!options.svg.empty()) replace_text_file(options.svg, search_svg(searches, title));
   return 0;
 }
 

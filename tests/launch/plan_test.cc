@@ -137,7 +137,7 @@ TEST(PlanSearch, LeavesOutWhatDoesNotFitAndDraws) {
   EXPECT_EQ(json::parse(with({"--batch-per-rank", "3", "--json"})).at("fastest").size(), 0u);
   EXPECT_THAT(with({"--batch-per-rank", "3"}), HasSubstr("none: the least of them needs "));
   with({"--svg", "speed.svg"});
-  EXPECT_THAT(tree(place.path()).at("speed.svg"), AllOf(HasSubstr("<svg"), HasSubstr("run.txtpb on mine")));
+  EXPECT_THAT(tree(place.path()).at("speed.svg"), AllOf(HasSubstr("<svg"), HasSubstr("run.txtpb, R+V on mine")));
 }
 
 }  // namespace
