@@ -128,7 +128,7 @@ std::optional<std::string> wrong_value(const std::string& message) {
 std::string in_words(const std::string& message) {
   if (message.ends_with("got: ")) return "the text ends here, but a brace is still open: expected fields and a }";
   if (message.starts_with("Interpreting non ascii") || message.starts_with("Invalid control characters"))
-    return "not text: expected protobuf text, as the files in configs";
+    return "not text: expected a configuration or a device file, as those in configs";
   return message.substr(0, message.size() - (message.ends_with('.') ? 1 : 0));
 }
 
