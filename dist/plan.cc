@@ -77,28 +77,6 @@ void add_arena(const Graph& graph, const KernelTable& kernels, StepPlan& plan) {
   if (peak.total() > plan.peak.total()) plan.peak = peak;
 }
 
-// As the collectives' kernels call it: bytes of the call's block.
-struct Call {
-  Collective kind;
-  std::string axis;
-  int64_t block_bytes;
-};
-
-Call call_of(const Node& node, std::span<const ValueType> inputs) {
-  if (const auto* op = dynamic_cast<const AllReduce*>(node.op.get())) {
-    int64_t bytes = inputs.back().bytes();  // a bucket is one block, with what lies between its tensors
-    for (const ValueType& type : inputs.first(inputs.size() - 1)) bytes += align_up(type.bytes());
-    return {Collective::kAllReduce, op->axis(), bytes};
-  }
-  if (const auto* op = dynamic_cast<const ReduceScatter*>(node.op.get()))
-    return {Collective::kReduceScatter, op->axis(), node.outputs[0].bytes()};
-  if (const auto* op = dynamic_cast<const AllGather*>(node.op.get()))
-    return {Collective::kAllGather, op->axis(), inputs[0].bytes()};
-  if (const auto* op = dynamic_cast<const AllToAll*>(node.op.get()))
-    return {Collective::kAllToAll, op->axis(), inputs[0].bytes() / op->size()};
-  fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
-}
-
 void add_calls(const CollectiveTotal& call, int64_t times, StepPlan& plan) {
   auto total = std::find_if(plan.collectives.begin(), plan.collectives.end(),
                             [&](const CollectiveTotal& of) { return of.kind == call.kind && of.axis == call.axis; });
@@ -117,6 +95,21 @@ void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan
 }
 
 }  // namespace
+
+CollectiveCall call_of(const Node& node, std::span<const ValueType> inputs) {
+  if (const auto* op = dynamic_cast<const AllReduce*>(node.op.get())) {
+    int64_t bytes = inputs.back().bytes();  // a bucket is one block, with what lies between its tensors
+    for (const ValueType& type : inputs.first(inputs.size() - 1)) bytes += align_up(type.bytes());
+    return {Collective::kAllReduce, op->axis(), bytes};
+  }
+  if (const auto* op = dynamic_cast<const ReduceScatter*>(node.op.get()))
+    return {Collective::kReduceScatter, op->axis(), node.outputs[0].bytes()};
+  if (const auto* op = dynamic_cast<const AllGather*>(node.op.get()))
+    return {Collective::kAllGather, op->axis(), inputs[0].bytes()};
+  if (const auto* op = dynamic_cast<const AllToAll*>(node.op.get()))
+    return {Collective::kAllToAll, op->axis(), inputs[0].bytes() / op->size()};
+  fail("[{} {}] is a collective that the plan does not know", node.op->name(), node.name);
+}
 
 std::string_view to_string(Collective collective) {
   switch (collective) {
@@ -137,7 +130,7 @@ std::string_view to_string(Collective collective) {
 }
 
 CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh) {
-  const Call call = call_of(node, input_types(graph, node));
+  const CollectiveCall call = call_of(node, input_types(graph, node));
   int ranks = 0;
   for (const auto& [axis, size] : mesh.axes)
     if (axis == call.axis) ranks = size;

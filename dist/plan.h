@@ -16,6 +16,14 @@
 
 namespace synthesizer {
 
+// What a collective's node asks of its axis: bytes of the call's block, as sent_bytes() counts them.
+struct CollectiveCall {
+  Collective kind = Collective::kAllReduce;
+  std::string axis;
+  int64_t block_bytes = 0;
+};
+CollectiveCall call_of(const Node& node, std::span<const ValueType> inputs);
+
 // All calls of one kind along one axis, in one step.
 struct CollectiveTotal {
   Collective kind = Collective::kAllReduce;

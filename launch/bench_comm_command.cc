@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,8 +14,14 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/graph/communication_lane.h"
+#include "core/kernels/gemm.h"
 #include "core/tensor/storage.h"
 #include "launch/commands.h"
+#include "launch/config/device.h"
+#include "launch/device_figures.h"
+#include "launch/machine.h"
 
 namespace synthesizer {
 namespace {
@@ -22,6 +29,7 @@ namespace {
 struct BenchComm {
   int64_t least = 1 << 10, most = 1 << 26;  // bytes
   int64_t rounds = 20;
+  std::string output;
   bool json = false;
 };
 
@@ -86,11 +94,57 @@ double best_of(Communicator& world, int64_t rounds, const std::function<void()>&
   return best;
 }
 
+// The share of a core's computing that a running collective takes: by how much longer both take together than computing
+// alone, of the collective's own time. As in a step: the collective on a thread of its own.
+double taken_share(Communicator& world, int threads, int64_t rounds) {
+  constexpr int64_t kBytes = 16 << 20, kSize = 512;
+  Product product;
+  product.m = product.n = product.k = kSize;
+  product.a = product.b = product.c = {{0, 0}, kSize, 1};
+  const std::unique_ptr<Gemm> gemm = make_gemm(product, {threads}, nullptr);
+  Storage block(kBytes), matrices(3 * kSize * kSize * 4),
+      workspace(std::max<int64_t>(gemm_workspace(product, {threads}), 1));
+  constexpr int64_t kMatrix = kSize * kSize * 4;
+  CommunicationLane lane({[&] { world.all_reduce(block.data(), kBytes / 4, DType::kFloat32, Reduction::kSum); }});
+  const auto seconds = [&](int products, bool collective) {
+    return best_of(world, rounds, [&, products, collective] {
+      if (collective) lane.submit(0);
+      for (int i = 0; i < products; ++i)
+        gemm->run(matrices.data(), matrices.data() + kMatrix, matrices.data() + 2 * kMatrix, workspace.data());
+      lane.finish();
+    });
+  };
+  const double alone = seconds(0, true), one = seconds(1, false);
+  const int products = std::max(1, static_cast<int>(2 * alone / one));  // outlast the collective
+  return std::clamp((seconds(products, true) - seconds(products, false)) / alone, 0.0, 1.0);
+}
+
+// Puts the link that these ranks have into a device file.
+void update_device(const BenchComm& options, config::Device device, const std::vector<CollectiveSeconds>& calls,
+                   double taken, bool one_host) {
+  config::Link& link = one_host ? *device.mutable_inside() : *device.mutable_between();
+  set_link_figures(calls, link);
+  device.set_steps(config::Device::DIRECT);
+  device.set_taken(taken);
+  replace_text_file(options.output,
+                    device_text(device, fmt::format("Measured by `synthesizer bench kernels`; the link {} by "
+                                                    "`synthesizer bench comm` among {} ranks.",
+                                                    one_host ? "inside a host" : "between hosts", calls[0].ranks)));
+}
+
 int bench_comm(const BenchComm& options, Session& session) {
   if (options.least > options.most)
     fail_usage("[bench comm] --min {} with --max {}: expected at most as much", options.least, options.most);
   Communicator& world = session.world();
   if (world.size() < 2) fail_usage("[bench comm] got one rank, expected several: mpirun -n 2 synthesizer bench comm");
+  config::Device device;
+  if (!options.output.empty()) {
+    if (!std::filesystem::exists(options.output))
+      fail_usage("[bench comm] --output {}: no such device file. Write it first: synthesizer bench kernels --output {}",
+                 options.output, options.output);
+    device = load_device(options.output);
+  }
+  std::vector<CollectiveSeconds> calls;
   Storage in(options.most), out(options.most);
   if (world.rank() == 0 && !options.json)
     fmt::print("{:<15} {:>11}  {:>11} {:>9} {:>9}  {:>11} {:>9} {:>9}\n", "collective", "bytes", "seconds", "alg GB/s",
@@ -103,6 +157,7 @@ int bench_comm(const BenchComm& options, Session& session) {
       const double own = best_of(world, options.rounds, call(subject.own));
       const double mpi = best_of(world, options.rounds, call(subject.mpi));
       if (world.rank() != 0) continue;
+      if (subject.name == "all_reduce") calls.push_back({Collective::kAllReduce, count * 4, world.size(), own});
       const auto algorithm = [&](double seconds) { return static_cast<double>(count * 4) / seconds / 1e9; };
       if (options.json)
         fmt::print("{}\n", nlohmann::ordered_json{{"collective", subject.name},
@@ -120,6 +175,13 @@ int bench_comm(const BenchComm& options, Session& session) {
                    own, algorithm(own), algorithm(own) * subject.bus_factor, mpi, algorithm(mpi),
                    algorithm(mpi) * subject.bus_factor);
     }
+  if (options.output.empty()) return 0;
+  const int ranks_on_host = session.ranks_on_host();  // collective
+  const double taken = taken_share(world, threads_of_rank(ranks_on_host), options.rounds);
+  if (world.rank() == 0 && calls.empty())
+    fail_usage("[bench comm] --output {}: nothing was measured from --min {} to --max {}", options.output,
+               options.least, options.most);
+  if (world.rank() == 0) update_device(options, std::move(device), calls, taken, ranks_on_host == world.size());
   return 0;
 }
 
@@ -137,6 +199,7 @@ void add_bench_comm_command(CommandLine& line) {
   app.add_option("--rounds", options->rounds, "Timed calls of each, of which the best counts")
       ->check(at_least(1))
       ->capture_default_str();
+  app.add_option("--output", options->output, "Device file to update with the link's latency and bandwidth");
   app.add_flag("--json", options->json, "One line of JSON a size");
 }
 

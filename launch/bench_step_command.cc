@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/base/philox.h"
 #include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/kernels/cpu/cpu_kernels.h"
@@ -19,6 +18,7 @@
 #include "launch/commands.h"
 #include "launch/config/convert.h"
 #include "launch/machine.h"
+#include "launch/random_batch.h"
 
 namespace synthesizer {
 namespace {
@@ -56,31 +56,6 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   return options;
 }
 
-// One rank's rows of a batch that every run draws alike.
-class RandomBatch {
- public:
-  RandomBatch(const BenchOptions& bench, int rank, int ranks) {
-    const int64_t rows = bench.batch / ranks, first = rows * rank;
-    const auto token = [&](uint32_t stream, int64_t index) {
-      const auto words = philox({static_cast<uint32_t>(index), stream, 0, 0}, philox_key(1));
-      return static_cast<int32_t>(1 + words[0] % static_cast<uint32_t>(bench.vocab - 1));
-    };
-    for (int64_t i = first * bench.source; i < (first + rows) * bench.source; ++i) inputs_.push_back(token(0, i));
-    for (int64_t i = first * bench.target; i < (first + rows) * bench.target; ++i) {
-      decoder_inputs_.push_back(i % bench.target == 0 ? 0 : token(1, i - 1));
-      targets_.push_back(token(1, i));
-    }
-    weights_.assign(targets_.size(), 1.0f);
-    batch_ = {inputs_, decoder_inputs_, targets_, weights_, static_cast<double>(bench.batch * bench.target), {}};
-  }
-  const Batch& batch() const { return batch_; }
-
- private:
-  std::vector<int32_t> inputs_, decoder_inputs_, targets_;
-  std::vector<float> weights_;
-  Batch batch_;
-};
-
 int bench_step(const BenchOptions& bench, Session& session) {
   StepGraphOptions options = step_options(bench);
   MpiCommunicator& world = session.world();
@@ -105,15 +80,20 @@ int bench_step(const BenchOptions& bench, Session& session) {
   TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels,
                  axis_communicators(mesh));
   step.state().initialize(1);
-  const RandomBatch random(bench, mesh.coordinate("data"), data);
+  const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
   constexpr int kWarmUp = 2;
-  double best = 0, loss = 0;
+  // Of the computing thread; without waiting for other ranks, nor for other programs on the machine.
+  double best = 0, best_processor = 0, loss = 0;
   for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
     world.barrier();
     const auto start = std::chrono::steady_clock::now();
+    const double processor_start = thread_seconds();
     loss = step.run(random.batch(), i, 1e-3).loss;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (i >= kWarmUp && (best == 0 || seconds < best)) best = seconds;
+    const double processor = thread_seconds() - processor_start;
+    if (i < kWarmUp) continue;
+    if (best == 0 || seconds < best) best = seconds;
+    if (best_processor == 0 || processor < best_processor) best_processor = processor;
   }
   if (world.rank() != 0) return 0;
   const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
@@ -126,7 +106,8 @@ int bench_step(const BenchOptions& bench, Session& session) {
                                          {"peak_bytes", peak_resident_bytes()},
                                          {"arena_bytes", step.program().arena_bytes()},
                                          {"flops_per_step", flops},
-                                         {"loss", loss}};
+                                         {"loss", loss},
+                                         {"processor_seconds_per_step", best_processor}};
   if (bench.json) {
     fmt::print("{}\n", result.dump());
   } else {

@@ -38,19 +38,18 @@ int allowed_cores() {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-// Processor time of the calling thread: what a core can do, also while other programs have it for a part of the time.
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
 }  // namespace
 
 int threads_of_rank(int ranks_on_host) {
   if (const int wanted = environment_number("OMP_NUM_THREADS"); wanted > 0) return wanted;
   const int share = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) / ranks_on_host;
   return std::max(1, std::min(allowed_cores(), share));
+}
+
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 double product_peak(DType dtype, int threads) {

@@ -10,6 +10,10 @@ namespace synthesizer {
 // may have bound it to some.
 int threads_of_rank(int ranks_on_host);
 
+// Processor time of the calling thread, in seconds: what a core can do, also while other programs have it for a part of
+// the time. A kernel's threads work alike, so that of the one that calls it stands for all.
+double thread_seconds();
+
 // Measured floating-point operations a second of this rank's products, of `dtype`: the fastest of a few large ones.
 double product_peak(DType dtype, int threads);
 

@@ -2,28 +2,35 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/nearest.h"
-#include "core/graph/report.h"
-#include "dist/parallel.h"
-#include "dist/plan.h"
-#include "launch/assembly.h"
 #include "launch/commands.h"
 #include "launch/config/check.h"
+#include "launch/config/device.h"
 #include "launch/config/load.h"
+#include "launch/plan_print.h"
+#include "launch/plan_search.h"
+#include "launch/planning.h"
 
 namespace synthesizer {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct PlanCommand {
   std::string config;
   std::vector<std::string> set;
   std::string mesh = "data=1,tensor=1";
+  std::string device;
+  bool search = false;
+  std::string ranks;
+  int64_t batch_per_rank = 0;
+  std::string svg;
   bool json = false;
 };
 
@@ -55,124 +62,58 @@ MeshShape parse_mesh(const std::string& text) {
   return shape;
 }
 
-// Everything that is printed.
-struct Planned {
-  MeshShape mesh;
-  int64_t ranks = 1;
-  int64_t batch = 0;       // rows of all ranks
-  int64_t rows = 0;        // of one
-  int64_t parameters = 0;  // of the whole model
-  int64_t tokens = 0;      // of the global batch
-  StepPlan step;
-  int64_t evaluation = 0;  // bytes of evaluation's own arena
-  int64_t product_flops = 0;
-  int64_t recomputed_flops = 0;
+constexpr int64_t kMostRanks = int64_t{1} << 20;
+constexpr size_t kListed = 10;
 
-  int64_t bytes() const { return step.state() + step.arena + evaluation; }
-};
-
-Planned plan(const config::Run& run, const MeshShape& shape) {
-  const Mesh mesh = Mesh::fake(shape, 0);
-  const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
-  const Partition partition = partition_of(run, mesh);
-  const CpuKernelTable kernels = kernels_of(run, 1);
-  Planned planned;
-  planned.mesh = shape;
-  for (const auto& [axis, size] : shape.axes) planned.ranks *= size;
-  planned.batch = run.data().batch();
-  planned.rows = batch_rows(run, mesh).count();
-  const StepGraphs step = training_graphs(graphs, partition);
-  planned.parameters = count_parameters(step.update());
-  planned.tokens = run.data().batch() * (run.data().input_length() + run.data().target_length());
-  planned.step = plan_step(step, kernels, shape);
-  for (const size_t graph : step.order) {
-    planned.product_flops += product_flops(*step.graphs[graph]);
-    planned.recomputed_flops += recomputed_flops(*step.graphs[graph]);
+// "1,8,64"
+std::vector<int64_t> parse_ranks(const std::string& text) {
+  std::vector<int64_t> ranks;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    int64_t count = 0;
+    const auto [rest, error] = std::from_chars(text.data() + begin, text.data() + end, count);
+    if (error != std::errc() || rest != text.data() + end || count < 1 || count > kMostRanks)
+      fail_usage("--ranks {}: got '{}', expected numbers from 1 to {} with commas, as 1,8,64", text,
+                 text.substr(begin, end - begin), kMostRanks);
+    ranks.push_back(count);
+    begin = end + 1;
   }
-  planned.evaluation = plan_step(*evaluation_graph(graphs, partition), kernels, shape).arena;
-  return planned;
+  return ranks;
 }
 
-Json to_json(const Planned& p) {
-  Json mesh, flops, collectives = Json::array();
-  for (const auto& [axis, size] : p.mesh.axes) mesh[axis] = size;
-  for (const CollectiveTotal& total : p.step.collectives)
-    collectives.push_back({{"kind", to_string(total.kind)},
-                           {"axis", total.axis},
-                           {"ranks", total.ranks},
-                           {"calls", total.traffic.calls},
-                           {"bytes_sent", total.traffic.bytes}});
-  for (const auto& [op, count] : p.step.flops) flops[op] = count;
-  return {{"mesh", mesh},
-          {"ranks", p.ranks},
-          {"parameters", p.parameters},
-          {"batch", p.batch},
-          {"rows", p.rows},
-          {"tokens", p.tokens},
-          {"bytes",
-           {{"parameters", p.step.parameters},
-            {"fixed", p.step.fixed},
-            {"optimizer", p.step.optimizer},
-            {"sums", p.step.sums},
-            {"step", p.step.arena},
-            {"evaluation", p.evaluation},
-            {"all", p.bytes()}}},
-          {"peak",
-           {{"op", p.step.peak.op},
-            {"node", p.step.peak.node},
-            {"gradients", p.step.peak.gradients},
-            {"activations", p.step.peak.activations},
-            {"inputs", p.step.peak.inputs},
-            {"workspace", p.step.peak.workspace}}},
-          {"collectives", collectives},
-          {"flops", flops},
-          {"product_flops", p.product_flops},
-          {"recomputed_flops", p.recomputed_flops}};
-}
-
-void print_memory(const Planned& p) {
-  const ArenaPeak& peak = p.step.peak;
-  const auto line = [](std::string_view what, int64_t bytes) { fmt::print("  {:<26} {:>18}\n", what, bytes); };
-  fmt::print("bytes of a rank\n");
-  line("parameters", p.step.parameters);
-  line("fixed matrices", p.step.fixed);
-  line("optimizer", p.step.optimizer);
-  line("sums over micro-batches", p.step.sums);
-  line("step", p.step.arena);
-  fmt::print("    at its peak, in {} {}:\n", peak.op, peak.node);
-  line("    gradients", peak.gradients);
-  line("    activations", peak.activations);
-  line("    inputs", peak.inputs);
-  line("    workspace", peak.workspace);
-  line("evaluation", p.evaluation);
-  line("all", p.bytes());
-  fmt::print("  (what libraries take for themselves - code, threads, MPI's buffers - is not in it)\n");
-}
-
-void print(const Planned& p) {
-  std::string mesh;
-  for (const auto& [axis, size] : p.mesh.axes) mesh += fmt::format(" {}={}", axis, size);
-  fmt::print("mesh{}: {} rank(s), {} of {} rows a rank, {} parameters\n", mesh, p.ranks, p.rows, p.batch, p.parameters);
-  print_memory(p);
-  fmt::print("collectives of a step          calls  bytes sent by a rank\n");
-  for (const CollectiveTotal& total : p.step.collectives)
-    fmt::print("  {:<14} {:<12} {:>6}  {:>20}\n", to_string(total.kind),
-               fmt::format("{} ({})", total.axis, total.ranks), total.traffic.calls, total.traffic.bytes);
-  if (p.step.collectives.empty()) fmt::print("  none\n");
-  fmt::print("operations of a step, of a rank\n");
-  int64_t all = 0;
-  for (const auto& [op, flops] : p.step.flops) {
-    fmt::print("  {:<26} {:>18}\n", op, flops);
-    all += flops;
+int run_search(const PlanCommand& options) {
+  if (options.ranks.empty()) fail_usage("--search: no --ranks, expected how many there are: --search --ranks 512");
+  const std::vector<int64_t> all_ranks = parse_ranks(options.ranks);
+  config::Run run = load_run(options.config, options.set);
+  check_names(run);
+  const Device device = device_for(load_device(options.device.empty() ? "h100" : options.device), run.precision());
+  if (!options.svg.empty()) require_writable("--svg", std::filesystem::path(options.svg).parent_path());
+  std::vector<Search> searches;
+  for (const int64_t ranks : all_ranks) {
+    if (const int64_t batch = options.batch_per_rank * ranks; batch > std::numeric_limits<int32_t>::max())
+      fail_usage("--batch-per-rank {}: got a batch of {} for {} ranks, expected fewer", options.batch_per_rank, batch,
+                 ranks);
+    else if (batch > 0)
+      run.mutable_data()->set_batch(static_cast<int32_t>(batch));
+    searches.push_back(search_plans(run, ranks, device, kListed));
+    if (options.json)
+      fmt::print("{}\n", search_json(searches.back(), device).dump());
+    else
+      print_search(searches.back(), device);
+    std::fflush(stdout);
   }
-  fmt::print("  {:<26} {:>18}\n", "all", all);
-  fmt::print("  {:<26} {:>18}\n", "of matrix products' ops", p.product_flops);
-  if (p.recomputed_flops > 0) fmt::print("  {:<26} {:>18}\n", "done a second time", p.recomputed_flops);
-  fmt::print("{} tokens a step\n", p.tokens);
+  if (const std::filesystem::path folder = std::filesystem::path(options.svg).parent_path(); !folder.empty())
+    std::filesystem::create_directories(folder);
+  const std::string title =
+      fmt::format("{}, {} on {}", options.config,
+                  run.model().structure() == config::Model::DECODER ? run.model().decoder().attention()
+                                                                    : run.model().encoder().attention(),
+                  device.name);
+  if (!options.svg.empty()) replace_text_file(options.svg, search_svg(searches, title));
+  return 0;
 }
 
-int run_plan(const PlanCommand& options) {
-  Session::require_alone("plan");
+int run_mesh(const PlanCommand& options) {
   const MeshShape shape = parse_mesh(options.mesh);
   std::vector<std::string> assignments = options.set;
   int64_t ranks = 1;
@@ -180,29 +121,49 @@ int run_plan(const PlanCommand& options) {
     assignments.push_back(fmt::format("parallel.mesh.{}={}", axis, size));
     ranks *= size;
   }
-  if (ranks > 1 << 20) fail_usage("--mesh {}: got {} ranks, expected at most {}", options.mesh, ranks, 1 << 20);
+  if (ranks > kMostRanks) fail_usage("--mesh {}: got {} ranks, expected at most {}", options.mesh, ranks, kMostRanks);
   const config::Run run = load_run(options.config, assignments);
   check_names(run);
   check_values(run, static_cast<int>(ranks));
-  const Planned planned = plan(run, shape);
+  std::optional<Device> device;
+  if (!options.device.empty()) device = device_for(load_device(options.device), run.precision());
+  const Planned planned = plan_run(run, shape, device);
+  const int64_t largest = device ? largest_batch(run, planned) : 0;
   if (options.json)
-    fmt::print("{}\n", to_json(planned).dump());
+    fmt::print("{}\n", plan_json(planned, largest).dump());
   else
-    print(planned);
+    print_plan(planned, largest);
   return 0;
+}
+
+int run_plan(const PlanCommand& options) {
+  Session::require_alone("plan");
+  return options.search ? run_search(options) : run_mesh(options);
 }
 
 }  // namespace
 
 void add_plan_command(CommandLine& line) {
   const auto options = std::make_shared<PlanCommand>();
-  CLI::App& app = line.add("plan", "What a rank will need: bytes, collectives, operations; nothing is started",
-                           "synthesizer plan configs/models/large.txtpb --mesh data=64,tensor=8 --set "
+  CLI::App& app = line.add("plan", "What a rank will need: bytes, collectives, operations, time; nothing is started",
+                           "synthesizer plan configs/models/large.txtpb --mesh data=64,tensor=8 --device h100 --set "
                            "model.vocab_size=32128 --set model.encoder.attention=R+V",
                            [options](Session&) { return run_plan(*options); });
   app.add_option("config", options->config, "Configuration of the run")->required();
-  app.add_option("--mesh", options->mesh, "Ranks of each axis of the mesh")->capture_default_str();
+  auto* mesh = app.add_option("--mesh", options->mesh, "Ranks of each axis of the mesh")->capture_default_str();
+  app.add_option("--device", options->device, "Tell the time too, on h100, h200, a100, cpu or a device file");
   app.add_option("--set", options->set, "Override a field: field.path=value")->take_all();
+  auto* search =
+      app.add_flag("--search", options->search,
+                   "List the ten fastest meshes, ZeRO stages, recompute choices and micro-batches that fit, on "
+                   "--device (h100)")
+          ->excludes(mesh);
+  app.add_option("--ranks", options->ranks, "With --search: how many ranks; several with commas")->needs(search);
+  app.add_option("--batch-per-rank", options->batch_per_rank,
+                 "With --search: data.batch is so many times the ranks; 0: as the configuration has it")
+      ->needs(search)
+      ->check(at_least(0));
+  app.add_option("--svg", options->svg, "With --search: draw tokens a second by ranks")->needs(search);
   app.add_flag("--json", options->json, "Print a JSON object");
 }
 

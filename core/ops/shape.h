@@ -40,6 +40,9 @@ class Slice : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<Value> gradient(const GradientContext& context) const override;  // pad
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType> outputs) const override {
+    return {0, 2 * outputs[0].bytes()};
+  }
 
  private:
   std::string dim_;
@@ -76,6 +79,9 @@ class SliceAt : public Op {
   std::string attributes() const override { return dim_; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType> outputs) const override {
+    return {0, 2 * outputs[0].bytes()};
+  }
 
  private:
   std::string dim_;

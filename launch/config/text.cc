@@ -93,8 +93,7 @@ class Scanner {
   Place place_;
 };
 
-const Descriptor* message_at(const std::vector<std::string>& path) {
-  const Descriptor* message = config::Run::descriptor();
+const Descriptor* message_at(const Descriptor* message, const std::vector<std::string>& path) {
   for (const std::string& name : path) {
     const FieldDescriptor* field = message->FindFieldByName(name);
     if (field == nullptr || field->message_type() == nullptr) return nullptr;
@@ -129,13 +128,14 @@ std::optional<std::string> wrong_value(const std::string& message) {
 std::string in_words(const std::string& message) {
   if (message.ends_with("got: ")) return "the text ends here, but a brace is still open: expected fields and a }";
   if (message.starts_with("Interpreting non ascii") || message.starts_with("Invalid control characters"))
-    return "not text: expected a configuration, as those in configs/runs";
+    return "not text: expected a configuration or a device file, as those in configs";
   return message.substr(0, message.size() - (message.ends_with('.') ? 1 : 0));
 }
 
 class Errors : public google::protobuf::io::ErrorCollector {
  public:
-  Errors(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+  Errors(std::string_view text, const std::string& name, const Descriptor& root, std::string_view what)
+      : text_(text), name_(name), root_(root), what_(what) {}
 
   void AddError(int line, google::protobuf::io::ColumnNumber column, const std::string& message) override {
     if (first_) return;
@@ -144,12 +144,12 @@ class Errors : public google::protobuf::io::ErrorCollector {
       return;
     }
     const Place place = Scanner(text_).before(line, column);
-    const Descriptor* parent = message_at(place.path);
+    const Descriptor* parent = message_at(&root_, place.path);
     const std::string where = path_text(place.path);
     if (parent != nullptr && message.find("has no field named") != std::string::npos) {
       const std::string typed = quoted_after(message, "has no field named");
       first_ = fmt::format("{}:{}:{}: unknown field '{}' in {}{}", name_, place.line + 1, place.column + 1, typed,
-                           where.empty() ? "the configuration" : where, nearest_hint(typed, field_names(*parent)));
+                           where.empty() ? what_ : where, nearest_hint(typed, field_names(*parent)));
     } else if (parent != nullptr && message.find("Unknown enumeration value") == 0) {
       first_ = enum_error(place, *parent, where, message);
     } else if (const std::optional<std::string> value = wrong_value(message); value && parent != nullptr) {
@@ -177,22 +177,28 @@ class Errors : public google::protobuf::io::ErrorCollector {
 
   std::string_view text_;
   const std::string& name_;
+  const Descriptor& root_;
+  std::string what_;
   std::optional<std::string> first_;
 };
 
 }  // namespace
 
-config::Run parse_run(std::string_view text, const std::string& name) {
+void parse_text(std::string_view text, const std::string& name, std::string_view what, Message& message) {
   if (text.size() > kLargestConfiguration)
-    fail_usage("{}: got more than {} bytes, expected a configuration in protobuf text", name, kLargestConfiguration);
-  config::Run run;
-  Errors errors(text, name);
+    fail_usage("{}: got more than {} bytes, expected {} in protobuf text", name, kLargestConfiguration, what);
+  Errors errors(text, name, *message.GetDescriptor(), what);
   google::protobuf::io::ArrayInputStream input(text.data(), static_cast<int>(text.size()));
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&errors);
-  const bool parsed = parser.Parse(&input, &run);
+  const bool parsed = parser.Parse(&input, &message);
   if (errors.first()) fail_usage("{}", *errors.first());
-  if (!parsed) fail_usage("{}: not a configuration in protobuf text", name);
+  if (!parsed) fail_usage("{}: not {} in protobuf text", name, what);
+}
+
+config::Run parse_run(std::string_view text, const std::string& name) {
+  config::Run run;
+  parse_text(text, name, "the configuration", run);
   return run;
 }
 

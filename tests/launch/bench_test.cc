@@ -3,6 +3,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "tests/launch/program.h"
@@ -11,6 +12,7 @@
 namespace synthesizer {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 TEST(Bench, CommMeasuresEachCollectiveBesideMpis) {
@@ -61,6 +63,35 @@ TEST(Bench, StepRecomputes) {
   EXPECT_LT(block.at("arena_bytes"), attention.at("arena_bytes"));
 }
 
+// Kernels and the link, into a device file that plan reads.
+TEST(Bench, KernelsAndCommWriteADeviceFile) {
+  const TemporaryFolder folder;
+  const ProgramResult kernels = run_ranks(
+      2, {"bench", "kernels", "--rounds", "1", "--threads", "1", "--output", "here.txtpb", "--json"}, folder.path());
+  ASSERT_EQ(kernels.exit_code, 0) << kernels.err;
+  const nlohmann::json line = nlohmann::json::parse(kernels.out);
+  EXPECT_EQ(line.at("threads"), 1);
+  EXPECT_GT(line.at("product_peak"), 1e8);
+  std::set<std::string> ops;
+  for (const auto& op : line.at("ops")) {
+    ops.insert(op.at("op"));
+    EXPECT_GT(op.at("seconds"), 0) << op;
+  }
+  for (const char* op : {"einsum", "softmax", "rms_norm", "dropout", "embedding", "adamw", "linear_cross_entropy"})
+    EXPECT_TRUE(ops.contains(op)) << op;
+  const ProgramResult comm =
+      run_ranks(2, {"bench", "comm", "--max", "262144", "--rounds", "2", "--output", "here.txtpb"}, folder.path());
+  ASSERT_EQ(comm.exit_code, 0) << comm.err;
+  const std::string text = tree(folder.path()).at("here.txtpb");
+  EXPECT_THAT(text, AllOf(HasSubstr("the link inside a host by `synthesizer bench comm` among 2 ranks"),
+                          HasSubstr("ranks_per_host: 2"), HasSubstr("steps: DIRECT")));
+  folder.write("run.txtpb", "model { vocab_size: 1024 d_model: 64 num_heads: 2 } data { batch: 4 input_length: 32 }");
+  const ProgramResult plan =
+      run_program({"plan", "run.txtpb", "--mesh", "data=2", "--device", "here.txtpb", "--json"}, folder.path());
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_GT(nlohmann::json::parse(plan.out).at("seconds").at("step"), 1e-5);
+}
+
 TEST(Bench, WrongLines) {
   const TemporaryFolder folder;
   const ProgramResult alone = run_program({"bench", "comm"}, folder.path());
@@ -72,6 +103,9 @@ TEST(Bench, WrongLines) {
   const ProgramResult rounds = run_ranks(2, {"bench", "comm", "--rounds", "0"}, folder.path());
   EXPECT_EQ(rounds.exit_code, 2);
   EXPECT_THAT(rounds.err, HasSubstr("--rounds: got 0, expected at least 1"));
+  const ProgramResult nowhere = run_ranks(2, {"bench", "comm", "--output", "nowhere.txtpb"}, folder.path());
+  EXPECT_EQ(nowhere.exit_code, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("no such device file. Write it first: synthesizer bench kernels --output"));
   const ProgramResult heads = run_ranks(2, {"bench", "step", "--tensor", "2", "--heads", "3"}, folder.path());
   EXPECT_EQ(heads.exit_code, 2);
   EXPECT_THAT(heads.err, HasSubstr("heads"));

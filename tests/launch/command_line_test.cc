@@ -58,7 +58,7 @@ TEST(CommandLine, HelpOfEveryCommand) {
   const std::vector<std::string> commands[] = {
       {"data", "vocab"}, {"data", "build"}, {"data", "inspect"}, {"data", "verify"},
       {"train"},         {"eval"},          {"generate"},        {"inspect", "graph"},
-      {"plan"},          {"bench", "step"}, {"bench", "comm"}};
+      {"plan"},          {"bench", "step"}, {"bench", "comm"},   {"bench", "kernels"}};
   for (std::vector<std::string> command : commands) {
     SCOPED_TRACE(testing::PrintToString(command));
     command.push_back("--help");

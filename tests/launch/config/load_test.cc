@@ -178,7 +178,8 @@ INSTANTIATE_TEST_SUITE_P(
         TextCase{"twice", "steps: 1 steps: 2", ":1:15: Non-repeated field \"steps\" is specified multiple times"},
         TextCase{"unclosed", "model { d_ff: 8",
                  ":1:16: the text ends here, but a brace is still open: expected fields and a }"},
-        TextCase{"no_text_at_all", "\xff\xfe", ":1:1: not text: expected a configuration, as those in configs/runs"}),
+        TextCase{"no_text_at_all", "\xff\xfe",
+                 ":1:1: not text: expected a configuration or a device file, as those in configs"}),
     [](const auto& row) { return row.param.name; });
 
 struct SetCase {

@@ -1,0 +1,162 @@
+// `synthesizer bench kernels`: what this machine's kernels reach, measured in real training steps of a few sizes, and
+// the device file that `plan --device` reads. Started by mpirun, each rank measures while the others do.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/kernels/cpu/cpu_kernels.h"
+#include "launch/commands.h"
+#include "launch/config/device.h"
+#include "launch/device_figures.h"
+#include "launch/machine.h"
+#include "launch/node_times.h"
+
+namespace synthesizer {
+namespace {
+
+struct BenchKernels {
+  int threads = 0;
+  int64_t rounds = 5;
+  std::string output;
+  bool json = false;
+};
+
+constexpr int64_t kReserved = int64_t{256} << 20;  // code, threads and MPI's buffers
+
+struct StepSize {
+  std::string attention;
+  int64_t d_model, heads, batch, source, target, vocab;
+  OptimizerKind optimizer;
+  double dropout = 0;
+};
+
+// Together they have the ops of every model, in sizes from caches to memory.
+std::vector<StepSize> step_sizes() {
+  using enum OptimizerKind;
+  return {{"R+V", 512, 8, 4, 512, 114, 16384, kAdamW},      {"V", 512, 8, 8, 128, 128, 4096, kAdafactor, 0.1},
+          {"D+FR", 256, 4, 8, 256, 64, 8192, kAdamW},       {"V", 768, 12, 1, 256, 128, 2048, kAdamW},
+          {"R", 256, 4, 8, 128, 64, 8192, kAdafactor, 0.1}, {"FD+Conv", 128, 4, 4, 128, 64, 2048, kAdamW},
+          {"DynConv", 256, 4, 4, 128, 64, 2048, kAdamW},    {"V", 128, 2, 4, 64, 32, 1024, kAdamW}};
+}
+
+StepGraphOptions options_of(const StepSize& size) {
+  StepGraphOptions options;
+  ModelConfig& model = options.model;
+  model.vocab = size.vocab;
+  model.d_model = size.d_model;
+  model.d_ff = 4 * size.d_model;
+  model.num_heads = size.heads;
+  model.d_head = size.d_model / size.heads;
+  model.encoder_layers = model.decoder_layers = 1;
+  model.encoder.kind = model.decoder.kind = size.attention;
+  model.encoder.max_length = model.decoder.max_length = std::max(size.source, size.target);
+  model.dropout = size.dropout;
+  options.shape = {size.batch, size.source, size.target};
+  options.loss.z_loss = size.dropout > 0 ? 1e-4 : 0;
+  options.optimizer.kind = size.optimizer;
+  return options;
+}
+
+// All that a device file has: of the links, which `bench comm` measures, the figures of the device `cpu`.
+config::Device device_of(const std::vector<NodeSeconds>& nodes, double peak, int ranks_on_host) {
+  config::Device device = load_device("cpu");
+  device.set_name("this machine");
+  device.clear_products();
+  device.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE) / ranks_on_host);
+  device.set_reserved_bytes(std::min(kReserved, device.memory_bytes() / 2));
+  device.set_ranks_per_host(ranks_on_host);
+  set_kernel_figures(nodes, peak, device);
+  return device;
+}
+
+struct OpTotal {
+  int64_t calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;
+};
+
+void print(const std::vector<NodeSeconds>& nodes, const config::Device& device, int threads, bool json) {
+  std::map<std::string, OpTotal> totals;
+  for (const NodeSeconds& node : nodes) {
+    OpTotal& total = totals[node.op];
+    ++total.calls;
+    total.seconds += node.seconds;
+    total.flops += static_cast<double>(node.cost.flops);
+    total.bytes += static_cast<double>(node.cost.bytes);
+  }
+  std::map<std::string, double> slowdowns;
+  for (const config::Slowdown& slowdown : device.slowdown()) slowdowns[slowdown.op()] = slowdown.times();
+  const config::Products& products = device.products(0);
+  if (json) {
+    nlohmann::ordered_json ops = nlohmann::ordered_json::array();
+    for (const auto& [op, total] : totals)
+      ops.push_back({{"op", op},
+                     {"calls", total.calls},
+                     {"seconds", total.seconds},
+                     {"flops_per_second", total.flops / total.seconds},
+                     {"bytes_per_second", total.bytes / total.seconds},
+                     {"slowdown", slowdowns.contains(op) ? slowdowns[op] : 1}});
+    fmt::print("{}\n", nlohmann::ordered_json{{"threads", threads},
+                                              {"product_peak", products.peak()},
+                                              {"memory_bandwidth", device.memory_bandwidth()},
+                                              {"op_seconds", device.op_seconds()},
+                                              {"ops", ops}}
+                           .dump());
+    return;
+  }
+  fmt::print("{:<30} {:>6} {:>10} {:>9} {:>8} {:>10}\n", "op", "calls", "seconds", "GFLOP/s", "GB/s", "x roofline");
+  for (const auto& [op, total] : totals)
+    fmt::print("{:<30} {:>6} {:>10.6f} {:>9.2f} {:>8.2f} {:>10}\n", op, total.calls, total.seconds,
+               total.flops / total.seconds / 1e9, total.bytes / total.seconds / 1e9,
+               slowdowns.contains(op) ? fmt::format("{:.2f}", slowdowns[op]) : "");
+  fmt::print(
+      "products: peak {:.1f} GFLOP/s, large ones reach {:.0f}%, half at {:.0f} rows, {:.0f} columns, {:.0f} deep\n",
+      products.peak() / 1e9, 100 * products.reached(), products.half_rows(), products.half_columns(),
+      products.half_depth());
+  fmt::print("memory: {:.1f} GB/s; starting an op: {:.2f} us; {} thread(s)\n", device.memory_bandwidth() / 1e9,
+             device.op_seconds() * 1e6, threads);
+}
+
+int bench_kernels(const BenchKernels& options, Session& session) {
+  MpiCommunicator& world = session.world();
+  const int ranks_on_host = session.ranks_on_host();  // collective
+  const int threads = options.threads > 0 ? options.threads : threads_of_rank(ranks_on_host);
+  const CpuKernelTable kernels(threads);
+  std::vector<NodeSeconds> nodes;
+  for (const StepSize& size : step_sizes())
+    for (NodeSeconds& node : time_nodes(options_of(size), kernels, options.rounds, world))
+      nodes.push_back(std::move(node));
+  double peak = product_peak(DType::kFloat32, threads);
+  world.all_reduce(&peak, 1, DType::kFloat64, Reduction::kMax);
+  if (world.rank() != 0) return 0;
+  const config::Device device = device_of(nodes, peak, ranks_on_host);
+  if (!options.output.empty())
+    replace_text_file(options.output,
+                      device_text(device, fmt::format("Measured by `synthesizer bench kernels`: {} rank(s) of {} "
+                                                      "thread(s).\nThe links are those of the device `cpu` until "
+                                                      "`synthesizer bench comm --output` has measured them.",
+                                                      world.size(), threads)));
+  print(nodes, device, threads, options.json);
+  return 0;
+}
+
+}  // namespace
+
+void add_bench_kernels_command(CommandLine& line) {
+  const auto options = std::make_shared<BenchKernels>();
+  CLI::App& app = line.add("bench kernels", "What each op reaches in real steps; writes a device file for `plan`",
+                           "synthesizer bench kernels --output machine.txtpb",
+                           [options](Session& session) { return bench_kernels(*options, session); });
+  app.add_option("--threads", options->threads, "Threads a rank; 0: its share of the cores")->check(at_least(0));
+  app.add_option("--rounds", options->rounds, "Timed steps of each size, of which each op's fastest counts")
+      ->check(at_least(1))
+      ->capture_default_str();
+  app.add_option("--output", options->output, "Device file to write");
+  app.add_flag("--json", options->json, "One line of JSON");
+}
+
+}  // namespace synthesizer
