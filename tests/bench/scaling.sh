@@ -22,7 +22,7 @@ for size in base large; do
   plan_all fixed "$size" --set data.batch=4096
 done
 {
-  echo "| model | batch | ranks | mesh | ZeRO | GB a rank | seconds a step | tokens/s | speed a rank, of the fewest's | of the peak | bound | compute, memory, starting ops, network | rank-hours |"
+  echo "| model | batch | ranks | mesh | ZeRO, recompute, micro-batches | GB a rank | seconds a step | tokens/s | speed a rank, of the fewest's | of the peak | bound | compute, memory, starting ops, network | rank-hours |"
   echo "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
   for file in base_growing large_growing base_fixed large_fixed; do
     jq -rs --arg size "${file%_*}" --arg batch "${file#*_}" '
@@ -32,7 +32,7 @@ done
       | .[] | . as $search
       | if .fastest == [] then "| T5-\($size) | \($batch) | \(.ranks) | nothing fits: the least needs \(.least_bytes / 1e9 | digits(10)) GB | | | | | | | | | |"
         else .fastest[0]
-          | "| T5-\($size) | \($batch) | \($search.ranks) | \(.mesh.data) x \(.mesh.tensor) | \(.zero) | \(.bytes / 1e9 | digits(10)) | \(.seconds | digits(1000)) "
+          | "| T5-\($size) | \($batch) | \($search.ranks) | \(.mesh.data) x \(.mesh.tensor) | \(.zero), \(.recompute), \(.microbatches) | \(.bytes / 1e9 | digits(10)) | \(.seconds | digits(1000)) "
           + "| \(.tokens_per_second | round) | \(.tokens_per_second / $search.ranks / $one | percent) | \(.utilisation | percent) | \(.bound) "
           + "| \([.shares[] | percent] | join(", ")) | \(.rank_hours | round) |"
         end' "$folder/$file.jsonl"
