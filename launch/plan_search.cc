@@ -73,6 +73,12 @@ bool is_dominated(const Candidate& by, const MeshShape& mesh,
   return true;
 }
 
+bool is_plain(const std::vector<std::pair<std::string, std::string>>& chosen) {
+  for (size_t i = 0; i < chosen.size(); ++i)
+    if (chosen[i].second != choices()[i].values[0]) return false;
+  return true;
+}
+
 std::string choices_text(const Candidate& candidate) {
   std::vector<std::string> parts;
   for (const auto& [name, value] : candidate.choices) parts.push_back(name + "=" + value);
@@ -93,7 +99,7 @@ Search search_plans(const config::Run& run, int64_t ranks, const Device& device,
     try {
       check_values(candidate, static_cast<int>(ranks));
     } catch (const UsageError& error) {
-      refusal = error.what();
+      if (is_plain(chosen)) refusal = error.what();
       return;
     }
     Planned planned = plan_run(candidate, mesh, device);

@@ -90,6 +90,22 @@ TEST_F(LoaderTest, GivesRanksTheRowsOfTheWholeBatch) {
   }
 }
 
+TEST_F(LoaderTest, GivesARankItsRowsOfEachMicroBatch) {
+  Loader whole = load({.batch = 8, .begin = 0, .end = 8});
+  Loader part = load({.batch = 8, .begin = 2, .end = 4, .pieces = 2, .stride = 4});  // rows 2, 3, 6, 7
+  const ptrdiff_t row = 31;
+  for (int i = 0; i < 20; ++i) {
+    const ExampleBatch& all = *whole.next();
+    const ExampleBatch& some = *part.next();
+    ASSERT_EQ(some.rows, 4);
+    ASSERT_TRUE(std::equal(some.inputs.begin(), some.inputs.begin() + 2 * row, all.inputs.begin() + 2 * row));
+    ASSERT_TRUE(std::equal(some.inputs.begin() + 2 * row, some.inputs.end(), all.inputs.begin() + 6 * row));
+    EXPECT_EQ(some.live_targets * 2, all.live_targets);
+  }
+  EXPECT_THAT(usage_error([&] { load({.batch = 8, .begin = 2, .end = 4, .pieces = 3, .stride = 4}); }),
+              HasSubstr("batch: got rows 2 to 12 of 8"));
+}
+
 TEST_F(LoaderTest, GoesOnWhereABatchEnded) {
   Loader first = load({.batch = 8, .begin = 0, .end = 8, .seed = 3});
   const int64_t batches = 2 * first.windows() / 8 + 3;  // into the third epoch

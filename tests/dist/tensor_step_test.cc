@@ -156,6 +156,30 @@ TEST(ZeroStep, HoldsAQuarterOfTheMoments) {
   EXPECT_EQ(counts["all_gather"], quarters / 2);
 }
 
+// ZeRO, stage 2: of four data ranks each keeps a quarter of the sums of gradients over micro-batches; below it, all.
+TEST(ZeroStep, HoldsAQuarterOfTheSums) {
+  for (const int zero : {1, 2}) {
+    StepGraphOptions options = options_of("R+V");
+    options.optimizer.in_parts = true;
+    options.accumulation.micro_batches.count = 2;
+    const StepGraphs graphs = training_graphs(options, [&](const Graph& whole) {
+      return eliminate_dead(*partition(whole, {{{"batch", "data"}}}, {"data", 0, 4}, nullptr, {.zero = zero}));
+    });
+    int64_t whole_bytes = 0, own_bytes = 0;
+    for (const Node& node : graphs.update().nodes()) {
+      const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
+      if (leaf == nullptr || leaf->kind() != Leaf::Kind::kGathered) continue;
+      const int64_t whole = leaf->block().whole.elements(), own = node.outputs[0].shape.elements();
+      const bool split = zero == 2 && whole > 1 && node.name.find("mixture.alpha") == std::string::npos;
+      EXPECT_EQ(own, split ? whole / 4 : whole) << node.name;
+      whole_bytes += whole;
+      own_bytes += own;
+    }
+    EXPECT_GT(whole_bytes, 1000);
+    EXPECT_NEAR(static_cast<double>(own_bytes), static_cast<double>(whole_bytes) / (zero == 2 ? 4 : 1), 16);
+  }
+}
+
 TEST(TensorStep, ComputesHalfOfTheProducts) {
   for (const std::string& kind : kinds()) {
     const int64_t whole = product_flops(*step_of(kind, 1)), own = product_flops(*step_of(kind, 2));

@@ -100,6 +100,28 @@ TEST(Program, AnyMeshTrainsAlikeAndGoesOnWithAnyOther) {
   EXPECT_NEAR(train(2, 1, "both", 8, 1), eight, 1e-10);
 }
 
+// reduction: ORDERED, to the byte of what is saved: on other ranks, threads, stages and micro-batches, and where a run
+// changes these in its middle.
+TEST(Program, OrderedRunsSaveTheSameBytes) {
+  const Workplace place;
+  const auto train = [&](int ranks, const std::string& run, int steps, const std::vector<std::string>& set) {
+    std::vector<std::string> words = {"train",   "run.txtpb",           "--run", run,
+                                      "--steps", std::to_string(steps), "--set", "parallel.reduction=ORDERED"};
+    for (const std::string& field : set) words.insert(words.end(), {"--set", field});
+    const ProgramResult trained = run_ranks(ranks, words, place.path());
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    const auto files = tree(place.path() / run);
+    const std::string folder = "checkpoints/step_0000000" + std::to_string(steps) + "/";
+    return files.at(folder + "model.safetensors") + files.at(folder + "optimizer.safetensors");
+  };
+  const std::string four = train(1, "one", 4, {}), eight = train(1, "one", 8, {});
+  EXPECT_TRUE(train(4, "four", 4, {}) == four);
+  EXPECT_TRUE(train(1, "parts", 4, {"parallel.microbatches=4"}) == four);
+  EXPECT_TRUE(train(2, "stages", 4, {"parallel.zero=1", "parallel.microbatches=2"}) == four);
+  EXPECT_TRUE(train(2, "stages", 8, {"parallel.zero=2"}) == eight);
+  EXPECT_TRUE(train(2, "four", 8, {"recompute=BLOCK"}) == eight);
+}
+
 TEST(Program, PlansAMeshThatIsNotThere) {
   const Workplace place;
   const auto plan = [&](const std::string& mesh) {

@@ -77,15 +77,16 @@ struct Outcome {
 };
 
 Outcome train(const TemporaryFolder& folder, int ranks, TrainerOptions options, std::function<bool(int64_t)> bad,
-              const std::function<void(StateStore&)>& spoil = {}) {
+              const std::function<void(StateStore&)>& spoil = {}, int64_t micro_batches = 1) {
   Outcome outcome;
   std::vector<std::string> messages(static_cast<size_t>(ranks));
   SignalHandlers signals;
   run_ranks(ranks, [&](Communicator& world) {
     const CpuKernelTable kernels(1);
     const Mesh mesh({{{"data", world.size()}}}, world);
-    const StepGraphOptions graphs = options_of("R+V", OptimizerKind::kAdamW, 4);
-    TrainStep step(training_graph(graphs, partition_for(mesh, {{{"batch", "data"}}})), graphs.optimizer, kernels,
+    StepGraphOptions graphs = options_of("R+V", OptimizerKind::kAdamW, 4);
+    graphs.accumulation.micro_batches.count = micro_batches;
+    TrainStep step(training_graphs(graphs, partition_for(mesh, {{{"batch", "data"}}})), graphs.optimizer, kernels,
                    axis_communicators(mesh));
     step.state().initialize(1);
     if (spoil) spoil(step.state());
@@ -152,6 +153,23 @@ TEST(NonFinite, TheFirstTensorAndItsRankAreNamed) {
                          "rank 1/2, the first tensor that is not finite (loss NaN, gradient norm NaN)"));
   EXPECT_THAT(outcome.message, HasSubstr("--init-from " + (folder / "run/checkpoints/step_00000003").string()));
   EXPECT_EQ(saved_steps(folder), (std::vector<int64_t>{2, 3}));
+}
+
+// The sums that a step leaves behind are of no step: those of a bad one must not be found in the next.
+TEST(NonFinite, TheMicroBatchIsNamedAndAStepLeftOutIsForgotten) {
+  const TemporaryFolder folder;
+  TrainerOptions options = every_step(8);
+  options.skip_nonfinite = true;
+  const Outcome skipped = train(
+      folder, 1, options, [](int64_t batch) { return batch == 3; }, {}, 4);
+  EXPECT_EQ(skipped.message, "");
+  EXPECT_EQ(skipped.step, 8);
+  const TemporaryFolder other;
+  const Outcome stopped = train(
+      other, 1, every_step(8), [](int64_t batch) { return batch == 3; }, {}, 4);
+  EXPECT_THAT(stopped.message,
+              StartsWith("[train] step 4: weights (input, [batch 1, length 6]) has NaN at element 3 in "
+                         "micro-batch 1 of 4, the first tensor that is not finite (loss NaN"));
 }
 
 TEST(NonFinite, AParameterIsNamedBeforeWhatIsMadeOfIt) {
