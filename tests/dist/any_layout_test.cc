@@ -11,16 +11,18 @@
 namespace synthesizer {
 namespace {
 
-void expect_near(const WholeRun& whole, const RankRun& run, double tolerance) {
+// `rest`: the tolerance of all that is no weight.
+void expect_near(const WholeRun& whole, const RankRun& run, double tolerance, double rest) {
   for (size_t i = 0; i < run.results.size(); ++i) {
     const StepResult &got = run.results[i], &expected = whole.results[i];
-    EXPECT_NEAR(got.loss, expected.loss, tolerance * expected.loss);
-    EXPECT_NEAR(got.log_perplexity, expected.log_perplexity, tolerance * expected.log_perplexity);
-    EXPECT_NEAR(got.gradient_norm, expected.gradient_norm, tolerance * expected.gradient_norm);
+    EXPECT_NEAR(got.loss, expected.loss, rest * expected.loss);
+    EXPECT_NEAR(got.log_perplexity, expected.log_perplexity, rest * expected.log_perplexity);
+    EXPECT_NEAR(got.gradient_norm, expected.gradient_norm, rest * expected.gradient_norm);
   }
   ASSERT_EQ(run.step.state().tensors().size(), whole.state.size());
   for (const StateTensor& tensor : run.step.state().tensors())
-    EXPECT_LE(distance(tensor, whole.state.at(tensor.name)), tolerance) << tensor.name;
+    EXPECT_LE(distance(tensor, whole.state.at(tensor.name)), tensor.kind == Leaf::Kind::kState ? rest : tolerance)
+        << tensor.name;
 }
 
 std::vector<LayoutSetting> settings() {
@@ -59,34 +61,37 @@ std::vector<LayoutSetting> settings() {
   return all;
 }
 
-void expect_any_mesh(const StepGraphOptions& options, const std::vector<Mesh2d>& meshes, int steps, double tolerance) {
-  const WholeRun whole = train_whole(options, steps);
+void expect_any_mesh(const StepGraphOptions& options, const std::vector<Mesh2d>& meshes, int steps, double tolerance,
+                     double rest, double learning_rate = 0.05) {
+  const WholeRun whole = train_whole(options, steps, learning_rate);
   for (const Mesh2d shape : meshes)
     on_mesh(options, default_layout(), shape, [&](RankRun& run) {
       SCOPED_TRACE(text(shape) + " " + run.mesh.describe());
+      run.learning_rate = learning_rate;
       run.train(0, steps);
-      expect_near(whole, run, tolerance);
+      expect_near(whole, run, tolerance, rest);
     });
 }
 
 class AnyLayout : public testing::TestWithParam<LayoutSetting> {};
 
 TEST_P(AnyLayout, GivesWhatOneRankGives) {
-  expect_any_mesh(layout_options(GetParam(), DType::kFloat64), {{2, 1}, {1, 2}, {2, 2}, {1, 4}, {4, 2}}, 3, 1e-12);
+  expect_any_mesh(layout_options(GetParam(), DType::kFloat64), {{2, 1}, {1, 2}, {2, 2}, {1, 4}, {4, 2}}, 3, 1e-12,
+                  1e-12);
 }
 
 TEST_P(AnyLayout, InAnyMicroBatchesAndZeroStage) {
   expect_any_mesh(layout_options(GetParam(), DType::kFloat64),
-                  {{1, 1, 4}, {2, 1, 2}, {2, 2, 2, 1}, {4, 1, 1, 2}, {2, 1, 2, 2}, {2, 2, 1, 2}}, 3, 1e-12);
+                  {{1, 1, 4}, {2, 1, 2}, {2, 2, 2, 1}, {4, 1, 1, 2}, {2, 1, 2, 2}, {2, 2, 1, 2}}, 3, 1e-12, 1e-12);
+}
+
+// In float32 weights stay as near over twenty steps; Adafactor's means of squares and the norm are a little further.
+TEST_P(AnyLayout, StaysNearInFloat32) {
+  expect_any_mesh(layout_options(GetParam(), DType::kFloat32), {{2, 2}, {1, 4}}, 20, 1e-5, 1e-4, 1e-3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, AnyLayout, testing::ValuesIn(settings()),
                          [](const auto& info) { return info.param.name; });
-
-// Rounding to float32 moves what Adafactor divides by the least of a row's squares; the weights stay near.
-TEST(AnyLayoutFloat32, StaysNearOverTwentySteps) {
-  expect_any_mesh(layout_options({"", "R+V", "D"}, DType::kFloat32), {{2, 2}, {1, 4}}, 20, 1e-4);
-}
 
 }  // namespace
 }  // namespace synthesizer

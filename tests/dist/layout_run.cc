@@ -123,7 +123,7 @@ void RankRun::train(int from, int count) {
         interleaved ? (micro_batch * ranks + rank) * rows : rank * (options.shape.batch / ranks) + micro_batch * rows;
     feed_rows(program, first, options.shape.batch);
   };
-  for (int i = from; i < from + count; ++i) results.push_back(step.run(write, i, 0.05));
+  for (int i = from; i < from + count; ++i) results.push_back(step.run(write, i, learning_rate));
 }
 
 void on_mesh(const StepGraphOptions& whole, const Layout& layout, Mesh2d shape,
@@ -140,9 +140,10 @@ void on_mesh(const StepGraphOptions& whole, const Layout& layout, Mesh2d shape,
   });
 }
 
-WholeRun train_whole(const StepGraphOptions& options, int steps) {
+WholeRun train_whole(const StepGraphOptions& options, int steps, double learning_rate) {
   WholeRun whole;
   on_mesh(options, {}, {1, 1}, [&](RankRun& run) {
+    run.learning_rate = learning_rate;
     run.train(0, steps);
     whole.results = run.results;
     for (const StateTensor& tensor : run.step.state().tensors())

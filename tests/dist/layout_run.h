@@ -51,6 +51,7 @@ struct RankRun {
   const StepGraphOptions& options;
   TrainStep& step;
   std::vector<StepResult> results;
+  double learning_rate = 0.05;
 
   // Steps `from` … `from + count - 1`, each on the same batch.
   void train(int from, int count);
@@ -65,7 +66,7 @@ struct WholeRun {
   std::vector<StepResult> results;
   std::map<std::string, std::vector<double>> state;
 };
-WholeRun train_whole(const StepGraphOptions& options, int steps);
+WholeRun train_whole(const StepGraphOptions& options, int steps, double learning_rate = 0.05);
 
 // How far a rank's block of a tensor is from the whole one, relative to the whole one's largest element (at least
 // 1e-3).

@@ -43,7 +43,8 @@ class Plan : public testing::TestWithParam<LayoutSetting> {};
 TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
   const StepGraphOptions whole = layout_options(GetParam(), DType::kFloat32);
   const CpuKernelTable kernels(1);
-  for (const Mesh2d shape : kMeshes)
+  for (const Mesh2d shape : kMeshes) {
+    std::vector<StepPlan> plans;
     for (const int rank : {0, shape.data * shape.tensor - 1}) {
       SCOPED_TRACE(fmt::format("{}, rank {}", text(shape), rank));
       const Mesh mesh = Mesh::fake(shape_of(shape), rank);
@@ -51,6 +52,7 @@ TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
       TrainStep step(training_graphs(options, partition_for(mesh, default_layout(), partition_on(shape))),
                      options.optimizer, kernels, axis_communicators(mesh));
       const StepPlan plan = plan_step(step.graphs(), kernels, mesh.shape());
+      plans.push_back(plan);
       EXPECT_EQ(plan.state(), step.state().bytes());
       EXPECT_EQ(plan.arena, step.program().arena_bytes());
       EXPECT_LE(plan.peak.total(), plan.arena);
@@ -69,6 +71,10 @@ TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
               << " bytes";
         }
     }
+    // What plan says of rank 0 holds for all.
+    EXPECT_EQ(plans[0].state(), plans[1].state()) << text(shape);
+    EXPECT_GE(plans[0].arena, plans[1].arena) << text(shape);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Plan, testing::ValuesIn(settings()), [](const auto& info) { return info.param.name; });

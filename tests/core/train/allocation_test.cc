@@ -7,10 +7,12 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
+#include "dist/plan.h"
 #include "dist/thread_communicator.h"
 
 extern "C" void* __libc_malloc(size_t);
@@ -133,17 +135,20 @@ struct Rows {
 class Allocation : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Allocation, AStepAllocatesNothingAndTheArenaIsAsPlanned) {
-  for (const OptimizerKind optimizer : {OptimizerKind::kAdamW, OptimizerKind::kAdafactor}) {
+  for (const auto& [optimizer, micro_batches] :
+       {std::pair{OptimizerKind::kAdamW, 1}, {OptimizerKind::kAdafactor, 1}, {OptimizerKind::kAdamW, 4}}) {
     const CpuKernelTable kernels(1);
-    const StepGraphOptions options = options_of(GetParam(), optimizer);
-    std::unique_ptr<Graph> graph = training_graph(options, nullptr);
+    StepGraphOptions options = options_of(GetParam(), optimizer);
+    options.accumulation.micro_batches.count = micro_batches;
+    StepGraphs graphs = training_graphs(options, nullptr);
+    const StepPlan plan = plan_step(graphs, kernels, {});
     g_armed = true;
-    TrainStep step(std::move(graph), options.optimizer, kernels, {});
+    TrainStep step(std::move(graphs), options.optimizer, kernels, {});
     const std::vector<Record> building = own_allocations();
     int64_t arenas = 0, stores = 0;
     for (const Record& r : building) {
-      arenas += r.bytes == static_cast<size_t>(step.program().memory().arena_bytes);
-      stores += r.bytes == static_cast<size_t>(step.state().bytes());
+      arenas += r.bytes == static_cast<size_t>(plan.arena);
+      stores += r.bytes == static_cast<size_t>(plan.state());
     }
     EXPECT_EQ(arenas, 1);
     EXPECT_EQ(stores, 1);
