@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "core/attention/table.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
 #include "dist/plan.h"
@@ -118,7 +119,8 @@ TEST(MpiTraffic, SmallReductionsAreGathered) {
 
 std::vector<LayoutSetting> settings() {
   std::vector<LayoutSetting> all;
-  for (const char* kind : {"V", "R", "FR", "D", "FD", "R+V", "LightConv", "DynConv"}) all.push_back({kind, kind, kind});
+  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});
   return all;
