@@ -43,7 +43,7 @@ void set_products(std::span<const NodeSeconds> nodes, double peak, double start,
   const std::vector<double> x = fit_costs(samples);  // seconds an operation
   products.set_peak(peak);
   const double whole = std::max(x[0], 1 / peak);  // no product is faster than the peak
-  products.set_reached(1 / (whole * peak));
+  products.set_reached(std::min(1.0, 1 / (whole * peak)));
   products.set_half_rows(x[1] / whole);
   products.set_half_columns(x[2] / whole);
   products.set_half_depth(x[3] / whole);
