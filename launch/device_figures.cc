@@ -31,6 +31,8 @@ config::Products& float32_products(config::Device& device) {
   return products;
 }
 
+constexpr double kMostHalf = 1e6;  // that a device file may have
+
 // t · peak / flops = (1 + a/m + b/n + c/k) / reached
 void set_products(std::span<const NodeSeconds> nodes, double peak, double start, config::Products& products) {
   std::vector<Sample> samples;
@@ -44,9 +46,9 @@ void set_products(std::span<const NodeSeconds> nodes, double peak, double start,
   products.set_peak(peak);
   const double whole = std::max(x[0], 1 / peak);  // no product is faster than the peak
   products.set_reached(std::min(1.0, 1 / (whole * peak)));
-  products.set_half_rows(x[1] / whole);
-  products.set_half_columns(x[2] / whole);
-  products.set_half_depth(x[3] / whole);
+  products.set_half_rows(std::min(kMostHalf, x[1] / whole));
+  products.set_half_columns(std::min(kMostHalf, x[2] / whole));
+  products.set_half_depth(std::min(kMostHalf, x[3] / whole));
 }
 
 }  // namespace
