@@ -13,9 +13,6 @@
 namespace synthesizer {
 namespace {
 
-// A collective is cut into pieces of this many bytes (over all ranks): small enough for the caches and for MPI's int
-// counts, large enough that the naps between polls do not matter.
-constexpr int64_t kPieceBytes = int64_t{8} << 20;
 constexpr int kTag = 1;
 
 // Polls before the first nap, about 0.1 ms: enough for a small message between ranks that are both there.

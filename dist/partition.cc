@@ -48,12 +48,6 @@ class Partitioner {
     std::vector<std::pair<Placement, Value>> available;
   };
 
-  std::vector<ValueType> types_of(const Node& node) const {
-    std::vector<ValueType> types;
-    for (const ValueRef& ref : node.inputs) types.push_back(from_.type(ref));
-    return types;
-  }
-
   bool mapped(const Placement& placement, const Node& node) const {
     if (placement.kind != Kind::kSplit || layout_.axis(placement.dim) == axis_.axis) return true;
     return parts_.of_node(node.name) == placement.dim;
@@ -178,7 +172,7 @@ class Partitioner {
       return;
     }
     if (dynamic_cast<const Accumulate*>(node.op.get()) != nullptr) place_sums(node);
-    const std::vector<ValueType> types = types_of(node);
+    const std::vector<ValueType> types = from_.input_types(node);
     const PartitionRule* best = nullptr;
     double best_cost = std::numeric_limits<double>::infinity();
     const std::vector<PartitionRule> rules = node.op->partition(types, node.outputs);
@@ -236,7 +230,7 @@ class Partitioner {
   void emit(const Node& node, const PartitionRule& rule) {
     std::vector<Value> inputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(require(node.inputs[i], rule.inputs[i]));
-    std::shared_ptr<const Op> op = node.op->localize(rule, axis_, types_of(node), node.outputs);
+    std::shared_ptr<const Op> op = node.op->localize(rule, axis_, from_.input_types(node), node.outputs);
     if (op == nullptr) op = node.op;
     const std::vector<Value> outputs = to_->add_named(op, inputs, node.name);
     if (placements_ != nullptr) (*placements_)[outputs[0].node().name] = rule.outputs;

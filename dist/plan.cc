@@ -13,12 +13,6 @@
 namespace synthesizer {
 namespace {
 
-std::vector<ValueType> input_types(const Graph& graph, const Node& node) {
-  std::vector<ValueType> types;
-  for (const ValueRef& ref : node.inputs) types.push_back(graph.type(ref));
-  return types;
-}
-
 // Of leaves that are not in `counted` yet.
 void add_state(const Graph& graph, std::set<std::string>& counted, StepPlan& plan) {
   for (const Node& node : graph.nodes()) {
@@ -89,7 +83,7 @@ void add_calls(const CollectiveTotal& call, int64_t times, StepPlan& plan) {
 void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan& plan) {
   for (const Node& node : graph.nodes()) {
     if (node.op->collective()) add_calls(collective_of(graph, node, mesh), times, plan);
-    if (const int64_t flops = node.op->cost(input_types(graph, node), node.outputs).flops; flops > 0)
+    if (const int64_t flops = node.op->cost(graph.input_types(node), node.outputs).flops; flops > 0)
       plan.flops[std::string(node.op->name())] += times * flops;
   }
 }
@@ -130,7 +124,7 @@ std::string_view to_string(Collective collective) {
 }
 
 CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh) {
-  const CollectiveCall call = call_of(node, input_types(graph, node));
+  const CollectiveCall call = call_of(node, graph.input_types(node));
   int ranks = 0;
   for (const auto& [axis, size] : mesh.axes)
     if (axis == call.axis) ranks = size;

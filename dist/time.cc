@@ -15,9 +15,6 @@
 namespace synthesizer {
 namespace {
 
-// Those of dist/mpi_communicator.cc.
-constexpr int64_t kPieceBytes = int64_t{8} << 20;
-
 ProductSize einsum_size(const Shape& a, const Shape& b, const Shape& c) {
   ProductSize size{1, 1, 1};
   for (const Dim& dim : a.dims()) {
@@ -40,12 +37,6 @@ ProductSize shared_size(const Shape& weights, const Shape& values) {
   const auto& dims = weights.dims();
   const auto m = static_cast<double>(dims[1].size), k = static_cast<double>(dims[2].size);
   return {m, static_cast<double>(values.elements()) / (k * static_cast<double>(dims[0].size)), k};
-}
-
-std::vector<ValueType> input_types(const Graph& graph, const Node& node) {
-  std::vector<ValueType> types;
-  for (const ValueRef& ref : node.inputs) types.push_back(graph.type(ref));
-  return types;
 }
 
 }  // namespace
@@ -127,7 +118,7 @@ StepTime time_step(const Graph& graph, const MeshShape& mesh, const Device& devi
     const Node& node = graph.node(order.order[p]);
     LaneSlot& slot = slots.emplace_back();
     if (runs_nothing(node)) continue;
-    const std::vector<ValueType> inputs = input_types(graph, node);
+    const std::vector<ValueType> inputs = graph.input_types(node);
     if (node.op->collective()) {
       const CollectiveCall call = call_of(node, inputs);
       slot = {collective_seconds(call.kind, call.block_bytes, mesh.size(call.axis), link_of(mesh, call.axis, device),

@@ -21,6 +21,10 @@ struct Traffic {
 inline constexpr int64_t kGatheredBytes = int64_t{64} << 10;
 constexpr bool reduces_by_gathering(int64_t block_bytes, int size) { return block_bytes * size <= kGatheredBytes; }
 
+// A collective is cut into pieces of this many bytes (over all ranks): small enough for the caches and for MPI's int
+// counts, large enough that the naps between polls do not matter.
+inline constexpr int64_t kPieceBytes = int64_t{8} << 20;
+
 // Bytes that a rank sends to the others in one call among `size` ranks. `block_bytes` is `count` elements of the call.
 // What is sent to two ranks counts twice, whatever way MPI takes within its own collectives (all_reduce by gathering,
 // broadcast).

@@ -94,6 +94,12 @@ void Graph::mark_output(const std::string& name, Value value) {
   outputs_.emplace_back(name, value.ref());
 }
 
+std::vector<ValueType> Graph::input_types(const Node& node) const {
+  std::vector<ValueType> types;
+  for (const ValueRef& ref : node.inputs) types.push_back(type(ref));
+  return types;
+}
+
 ScopedName::ScopedName(Graph& graph, std::string_view part) : graph_(graph), before_(graph.scope()) {
   graph.set_scope(before_.empty() ? std::string(part) : before_ + "." + std::string(part));
 }

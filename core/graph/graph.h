@@ -43,6 +43,7 @@ class Graph {
   const std::deque<Node>& nodes() const { return nodes_; }
   const Node& node(int id) const { return nodes_[static_cast<size_t>(id)]; }
   const ValueType& type(ValueRef ref) const { return node(ref.node).outputs[static_cast<size_t>(ref.output)]; }
+  std::vector<ValueType> input_types(const Node& node) const;
   Value value(ValueRef ref) { return Value(this, ref); }
   // The leaf of this name, or no value.
   Value leaf(std::string_view name);

@@ -165,12 +165,6 @@ void place_blocks(std::vector<PlannedBlock>& blocks, int64_t& arena_bytes) {
   }
 }
 
-std::vector<ValueType> types_of(const Graph& graph, const std::vector<ValueRef>& refs) {
-  std::vector<ValueType> types;
-  for (const ValueRef& ref : refs) types.push_back(graph.type(ref));
-  return types;
-}
-
 }  // namespace
 
 MemoryPlan plan_memory(const Graph& graph, const Schedule& schedule, const KernelTable& kernels) {
@@ -207,7 +201,7 @@ MemoryPlan plan_memory(const Graph& graph, const Schedule& schedule, const Kerne
   for (size_t p = 0; p < schedule.order.size(); ++p) {
     const Node& node = graph.node(schedule.order[p]);
     if (runs_nothing(node)) continue;
-    const int64_t bytes = align_up(kernels.workspace(*node.op, types_of(graph, node.inputs), node.outputs));
+    const int64_t bytes = align_up(kernels.workspace(*node.op, graph.input_types(node), node.outputs));
     if (bytes == 0) continue;
     workspace_block[p] = static_cast<int>(plan.blocks.size());
     plan.blocks.push_back({0, bytes, static_cast<int>(p), schedule.wait[p], {}});

@@ -10,14 +10,8 @@
 namespace synthesizer {
 namespace {
 
-std::vector<ValueType> input_types(const Graph& graph, const Node& node) {
-  std::vector<ValueType> types;
-  for (const ValueRef& ref : node.inputs) types.push_back(graph.type(ref));
-  return types;
-}
-
 int64_t flops_of(const Graph& graph, const Node& node) {
-  return node.op->cost(input_types(graph, node), node.outputs).flops;
+  return node.op->cost(graph.input_types(node), node.outputs).flops;
 }
 
 bool is_product(const Op& op) {

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "core/attention/table.h"
 #include "tests/dist/layout_run.h"
 
 namespace synthesizer {
@@ -26,8 +25,7 @@ void expect_near(const WholeRun& whole, const RankRun& run, double tolerance, do
 }
 
 std::vector<LayoutSetting> settings() {
-  std::vector<LayoutSetting> all;
-  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  std::vector<LayoutSetting> all = each_attention();
   const auto add = [&](LayoutSetting setting) { all.push_back(std::move(setting)); };
   add({"mixtures", "R+V", "D+FR"});
   add({"mixtures_of_convolutions", "R+Conv", "ConvBottleneck+V"});

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "core/attention/table.h"
 #include "core/base/philox.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
@@ -62,6 +63,12 @@ double element(const StateTensor& tensor, int64_t i) {
 }
 
 }  // namespace
+
+std::vector<LayoutSetting> each_attention() {
+  std::vector<LayoutSetting> all;
+  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  return all;
+}
 
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
   StepGraphOptions options;

@@ -23,6 +23,9 @@ struct LayoutSetting {
   friend void PrintTo(const LayoutSetting& setting, std::ostream* out) { *out << setting.name; }
 };
 
+// One of each attention string's parts, in both stacks where a decoder may have it.
+std::vector<LayoutSetting> each_attention();
+
 // Small sizes that divide by four ranks: a batch of 4, a vocabulary of 61 in 64 rows.
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype);
 

@@ -5,7 +5,6 @@
 
 #include <array>
 
-#include "core/attention/table.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
 #include "dist/plan.h"
@@ -118,8 +117,7 @@ TEST(MpiTraffic, SmallReductionsAreGathered) {
 // ---- whole steps
 
 std::vector<LayoutSetting> settings() {
-  std::vector<LayoutSetting> all;
-  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  std::vector<LayoutSetting> all = each_attention();
   all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});

@@ -2,44 +2,16 @@
 // ZeRO stage, on any number of threads, and where a run changes all of these in its middle.
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <filesystem>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
-#include "core/checkpoint/state_slices.h"
-#include "core/checkpoint/writer.h"
 #include "tests/dist/layout_run.h"
+#include "tests/dist/run_checkpoint.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
 namespace {
-
-namespace fs = std::filesystem;
-
-// Checksums of everything that a run goes on from: whole tensors, whoever holds what of them.
-std::vector<std::string> save(RankRun& run, const fs::path& folder, int64_t step) {
-  CheckpointWriter writer({folder, 1, 0}, run.mesh.world());
-  CheckpointState state;
-  state.step = step;
-  const StateStore& store = run.step.state();
-  writer.begin(state, slices_to_write(store, CheckpointPart::kModel),
-               slices_to_write(store, CheckpointPart::kOptimizer));
-  writer.finish();
-  std::vector<std::string> lines;
-  const CheckpointReader reader(*find_newest_checkpoint(folder, run.mesh.world()).folder);
-  for (const CheckpointPart part : kCheckpointParts)
-    for (const StoredTensor& tensor : reader.file(part).tensors())
-      lines.push_back(tensor.name + " " + std::to_string(reader.checksum(part, tensor.name)));
-  return lines;
-}
-
-void load(RankRun& run, const fs::path& folder) {
-  const CheckpointReader reader(*find_newest_checkpoint(folder, run.mesh.world()).folder);
-  for (const CheckpointPart part : kCheckpointParts) read_state(reader, run.step.state(), part);
-}
 
 struct OrderedRun {
   std::vector<StepResult> results;
@@ -56,7 +28,7 @@ class Ordered : public testing::TestWithParam<LayoutSetting> {
     on_mesh(options, default_layout(), mesh, [&](RankRun& run) {
       if (!before.empty()) load(run, folder_ / before);
       run.train(from, to - from);
-      const std::vector<std::string> state = save(run, folder_ / name, to);
+      const std::vector<std::string> state = checksums(save(run, folder_ / name, to));
       if (run.mesh.rank() != 0) return;
       ordered.results = run.results;
       ordered.state = state;

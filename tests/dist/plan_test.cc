@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "core/attention/table.h"
 #include "core/graph/report.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
@@ -28,8 +27,7 @@ constexpr Mesh2d kMeshes[] = {{1, 2},
 MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
 
 std::vector<LayoutSetting> settings() {
-  std::vector<LayoutSetting> all;
-  for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
+  std::vector<LayoutSetting> all = each_attention();
   all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});

@@ -14,6 +14,7 @@
 #include "core/train/trainer.h"
 #include "dist/parallel.h"
 #include "dist/thread_communicator.h"
+#include "tests/core/train/small_step.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
@@ -23,25 +24,14 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
 StepGraphOptions options_of(const std::string& attention, OptimizerKind optimizer, int64_t rows) {
-  StepGraphOptions options;
-  ModelConfig& model = options.model;
-  model.vocab = 48;
-  model.d_model = 16;
-  model.d_ff = 32;
-  model.num_heads = 2;
-  model.d_head = 8;
-  model.encoder_layers = model.decoder_layers = 1;
-  model.encoder.kind = model.decoder.kind = attention;
-  model.encoder.max_length = model.decoder.max_length = 12;
-  options.shape = {rows, 8, 6};
-  options.optimizer.kind = optimizer;
+  StepGraphOptions options = small_step(attention, optimizer, rows);
   options.optimizer.clip_norm = 1;
   options.input_mask = true;
   return options;
 }
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 // Rows of one batch, given again and again; the weights of `bad` batches (counted from 0) hold a NaN.
 class Source : public BatchSource {

@@ -13,6 +13,7 @@
 #include "dist/parallel.h"
 #include "dist/plan.h"
 #include "dist/thread_communicator.h"
+#include "tests/core/train/small_step.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
@@ -23,24 +24,9 @@ using testing::ThrowsMessage;
 
 constexpr int64_t kSteps = 3, kDone = 5;
 
-StepGraphOptions small_step() {
-  StepGraphOptions options;
-  ModelConfig& model = options.model;
-  model.vocab = 48;
-  model.d_model = 16;
-  model.d_ff = 32;
-  model.num_heads = 2;
-  model.d_head = 8;
-  model.encoder_layers = model.decoder_layers = 1;
-  model.encoder.kind = model.decoder.kind = "R+V";
-  model.encoder.max_length = model.decoder.max_length = 12;
-  options.shape = {4, 8, 6};
-  return options;
-}
-
 // Feeds numbers and takes steps, profiled or not; the state's bytes at the end.
 std::string train(Communicator& world, const std::filesystem::path& folder, bool profiled) {
-  const StepGraphOptions options = small_step();
+  const StepGraphOptions options = small_step("R+V", OptimizerConfig().kind, 4);
   const Mesh mesh({.axes = {{"data", world.size()}}}, world);
   const CpuKernelTable kernels(1);
   TrainStep step(training_graph(options, partition_for(mesh, {{{"batch", "data"}}})), options.optimizer, kernels,
@@ -90,7 +76,8 @@ TEST(Profile, HasEveryNodeOnceAStepAndChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder / "none"));
 
   const Mesh mesh = Mesh::fake({.axes = {{"data", 2}}}, 0);
-  const auto graph = training_graph(small_step(), partition_for(mesh, {{{"batch", "data"}}}));
+  const auto graph =
+      training_graph(small_step("R+V", OptimizerConfig().kind, 4), partition_for(mesh, {{{"batch", "data"}}}));
   std::map<std::string, int64_t> expected;  // nodes that run, by name
   for (const Node& node : graph->nodes())
     if (!runs_nothing(node)) expected[node.name] = kSteps;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
-#include "launch/planning.h"
+#include "launch/plan/planning.h"
 
 namespace synthesizer {
 

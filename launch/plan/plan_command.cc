@@ -15,9 +15,9 @@
 #include "launch/config/check.h"
 #include "launch/config/device.h"
 #include "launch/config/load.h"
-#include "launch/plan_print.h"
-#include "launch/plan_search.h"
-#include "launch/planning.h"
+#include "launch/plan/plan_print.h"
+#include "launch/plan/plan_search.h"
+#include "launch/plan/planning.h"
 
 namespace synthesizer {
 namespace {

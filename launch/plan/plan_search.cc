@@ -1,4 +1,4 @@
-#include "launch/plan_search.h"
+#include "launch/plan/plan_search.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -6,7 +6,7 @@
 
 #include "configs/schema/device.pb.h"
 #include "dist/fake_communicator.h"
-#include "launch/node_times.h"
+#include "launch/bench/node_times.h"
 
 namespace synthesizer {
 

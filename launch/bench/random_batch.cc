@@ -1,4 +1,4 @@
-#include "launch/random_batch.h"
+#include "launch/bench/random_batch.h"
 
 #include "core/base/philox.h"
 

@@ -1,4 +1,4 @@
-#include "launch/planning.h"
+#include "launch/plan/planning.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-#include "launch/device_figures.h"
+#include "launch/bench/device_figures.h"
 
 #include <algorithm>
 #include <limits>
 #include <map>
 
 #include "core/base/error.h"
-#include "launch/fit.h"
+#include "launch/bench/fit.h"
 
 namespace synthesizer {
 namespace {

@@ -10,11 +10,11 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/kernels/cpu/cpu_kernels.h"
+#include "launch/bench/device_figures.h"
+#include "launch/bench/node_times.h"
 #include "launch/commands.h"
 #include "launch/config/device.h"
-#include "launch/device_figures.h"
 #include "launch/machine.h"
-#include "launch/node_times.h"
 
 namespace synthesizer {
 namespace {

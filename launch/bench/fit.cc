@@ -1,4 +1,4 @@
-#include "launch/fit.h"
+#include "launch/bench/fit.h"
 
 #include <algorithm>
 #include <cmath>

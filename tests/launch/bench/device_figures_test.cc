@@ -1,10 +1,10 @@
 // Device figures from times that are known: what the fits give back.
-#include "launch/device_figures.h"
+#include "launch/bench/device_figures.h"
 
 #include <gmock/gmock.h>
 
+#include "launch/bench/fit.h"
 #include "launch/config/device.h"
-#include "launch/fit.h"
 
 namespace synthesizer {
 namespace {

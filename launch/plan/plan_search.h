@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "configs/schema/run.pb.h"
-#include "launch/planning.h"
+#include "launch/plan/planning.h"
 
 namespace synthesizer {
 

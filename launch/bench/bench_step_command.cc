@@ -15,10 +15,10 @@
 #include "core/train/memory.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
+#include "launch/bench/random_batch.h"
 #include "launch/commands.h"
 #include "launch/config/convert.h"
 #include "launch/machine.h"
-#include "launch/random_batch.h"
 
 namespace synthesizer {
 namespace {

@@ -1,4 +1,4 @@
-#include "launch/node_times.h"
+#include "launch/bench/node_times.h"
 
 #include <span>
 
@@ -6,8 +6,8 @@
 #include "core/graph/program.h"
 #include "core/graph/state_store.h"
 #include "core/train/train_step.h"
+#include "launch/bench/random_batch.h"
 #include "launch/machine.h"
-#include "launch/random_batch.h"
 
 namespace synthesizer {
 namespace {

@@ -1,4 +1,4 @@
-#include "launch/plan_print.h"
+#include "launch/plan/plan_print.h"
 
 #include <fmt/format.h>
 

@@ -18,9 +18,9 @@
 #include "core/graph/communication_lane.h"
 #include "core/kernels/gemm.h"
 #include "core/tensor/storage.h"
+#include "launch/bench/device_figures.h"
 #include "launch/commands.h"
 #include "launch/config/device.h"
-#include "launch/device_figures.h"
 #include "launch/machine.h"
 
 namespace synthesizer {
