@@ -5,22 +5,39 @@
 #include <type_traits>
 
 #include "core/base/error.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
 
 constexpr int64_t kPiece = 1024;  // elements joined at once: what lies between the tree's levels stays in the cache
 
+// Bfloat16 is joined in float, and rounded at every level of the tree.
+template <typename T>
+auto value(T x) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    return to_float(x);
+  else
+    return x;
+}
+template <typename T>
+void put(T& to, Compute<T> x) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    to = to_bfloat16(x);
+  else
+    to = x;
+}
+
 template <typename T>
 void join(const T* a, const T* b, T* out, int64_t count, Reduction reduction) {
   if (reduction == Reduction::kSum) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) out[i] = a[i] + b[i];
+    for (int64_t i = 0; i < count; ++i) put(out[i], value(a[i]) + value(b[i]));
   } else {
     // Written so that a NaN on either side wins: it must not vanish in the maximum.
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
-      const bool keep = a[i] >= b[i] || a[i] != a[i];
+      const bool keep = value(a[i]) >= value(b[i]) || value(a[i]) != value(a[i]);
       out[i] = keep ? a[i] : b[i];
     }
   }
@@ -55,6 +72,8 @@ void reduce_blocks(std::span<const void* const> blocks, void* out, int64_t count
       return reduce_typed(blocks, static_cast<float*>(out), count, reduction);
     case DType::kFloat64:
       return reduce_typed(blocks, static_cast<double*>(out), count, reduction);
+    case DType::kBFloat16:
+      return reduce_typed(blocks, static_cast<BFloat16*>(out), count, reduction);
     case DType::kInt32:
       return reduce_typed(blocks, static_cast<int32_t*>(out), count, reduction);
     case DType::kInt64:

@@ -40,6 +40,7 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   options.loss = loss_config(run);
   options.optimizer = optimizer_config(run);
   options.dtype = run_dtype(run);
+  options.bfloat16 = run.precision() == config::Run::BF16;
   options.seed = run.seed();
   options.recompute = recompute_choice(run.recompute());
   options.freeze.assign(run.freeze().begin(), run.freeze().end());

@@ -157,7 +157,7 @@ class Job {
   // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.
   TrainerOptions finish_options(const std::string& record) {
     TrainerOptions options = trainer_options(run_, record, data_->objective());
-    const double peak_flops = product_peak(graphs_.dtype, kernels_.threads());
+    const double peak_flops = product_peak(graphs_.bfloat16 ? DType::kBFloat16 : graphs_.dtype, kernels_.threads());
     double totals[2] = {static_cast<double>(step_->product_flops()), peak_flops};
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];

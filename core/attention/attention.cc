@@ -4,6 +4,7 @@
 #include "core/attention/projections.h"
 #include "core/attention/table.h"
 #include "core/base/error.h"
+#include "core/ops/cast.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
@@ -20,7 +21,18 @@ struct Logits {
   Value shared, own;
 };
 
-void accumulate(Value& sum, Value term) { sum = sum ? sum + term : term; }
+// A sum with a term that is not in bf16 is not rounded to it.
+void accumulate(Value& sum, Value term) {
+  if (!sum) {
+    sum = term;
+    return;
+  }
+  if (sum.dtype() != term.dtype()) {
+    sum = cast(sum, compute_type(sum.dtype()));
+    term = cast(term, compute_type(term.dtype()));
+  }
+  sum = sum + term;
+}
 
 Logits synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
                   Value bias) {
@@ -37,7 +49,7 @@ Logits synthesize(const Scope& scope, const AttentionConfig& config, const Atten
 }
 
 Value shown(const Scope& scope, Value alignment, const AttentionTerms& terms) {
-  if (!terms.output.empty()) scope.graph().mark_output(terms.output, alignment);
+  if (!terms.output.empty()) scope.graph().mark_output(terms.output, cast(alignment, scope.dtype()));
   return alignment;
 }
 

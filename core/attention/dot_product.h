@@ -1,4 +1,5 @@
 // V: S(X) = (X Wq)(X Wk)ᵀ, Vaswani et al. 2017. T5 has no 1/sqrt(e) at run time: it is in the query's initial values.
+// Logits grow with e: rounded to bf16 they would be off by more than the softmax forgives.
 #pragma once
 
 #include "core/attention/projections.h"
@@ -12,7 +13,7 @@ class DotProduct : public SynthesizingFunction {
 
   Value alignment(const Scope& scope, const AttentionInput& in) const override {
     const Value query = project_query(scope, config_, sizes_, in), key = project_key(scope, config_, sizes_, in);
-    return einsum_to(query, key, {kBatch, kHeads, kLength, kMemoryLength});
+    return wide_einsum_to(query, key, {kBatch, kHeads, kLength, kMemoryLength});
   }
 };
 

@@ -14,12 +14,14 @@ namespace synthesizer {
 // Holds for a whole model.
 struct BuildContext {
   Graph* graph = nullptr;
-  DType dtype = DType::kFloat32;
-  double dropout = 0;               // rate; 0 where nothing is to be dropped (evaluation)
-  bool dropout_broadcast = true;    // one mask for all positions of a row, as T5 has it
-  uint64_t seed = 0;                // of dropout
-  Value step;                       // i64 [], of dropout; no value where nothing is dropped
-  std::vector<int64_t> alignments;  // layers (0: the first) of each stack whose self-attention is to be looked at
+  DType dtype = DType::kFloat32;        // of parameters, and of what is calculated from them alone
+  DType activations = DType::kFloat32;  // of what there is for each example: dtype, or bf16
+  DType residual = DType::kFloat32;     // of the stream that blocks add to: either
+  double dropout = 0;                   // rate; 0 where nothing is to be dropped (evaluation)
+  bool dropout_broadcast = true;        // one mask for all positions of a row, as T5 has it
+  uint64_t seed = 0;                    // of dropout
+  Value step;                           // i64 [], of dropout; no value where nothing is dropped
+  std::vector<int64_t> alignments;      // layers (0: the first) of each stack whose self-attention is to be looked at
 };
 
 // A block of the model. Parameters are named prefix + "." + name, nodes prefix + "/" + op.
@@ -33,6 +35,8 @@ class Scope {
 
   Graph& graph() const { return *context_.graph; }
   DType dtype() const { return context_.dtype; }
+  DType activations() const { return context_.activations; }
+  DType residual() const { return context_.residual; }
   const BuildContext& context() const { return context_; }
   const std::string& prefix() const { return prefix_; }
 

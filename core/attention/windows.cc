@@ -12,7 +12,7 @@ namespace {
 // [batch, length, window]: 1 where the place is of the query's document, else 0. What lies outside of the row is 0, the
 // number of no document but the padding's.
 Value same_document(const AttentionInput& in, const Dim& window, int64_t before) {
-  const Value own = cast(in.segments, in.x.dtype());
+  const Value own = cast(in.segments, compute_type(in.x.dtype()));  // bf16 counts to 256 only
   return relu(affine(square(unfold(own, kLength, window, before) - own), -1, 1));
 }
 

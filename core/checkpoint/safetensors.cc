@@ -183,6 +183,8 @@ StoredType stored_type(DType dtype) {
       return StoredType::kF32;
     case DType::kFloat64:
       return StoredType::kF64;
+    case DType::kBFloat16:
+      return StoredType::kBf16;
     case DType::kInt32:
       return StoredType::kI32;
     case DType::kInt64:

@@ -1,4 +1,4 @@
-// Matrix products, the one header behind which the libraries are: float32 by oneDNN, float64 by OpenBLAS.
+// Matrix products, the one header behind which the libraries are: float32 and bfloat16 by oneDNN, float64 by OpenBLAS.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,14 @@ struct MatrixStrides {
 // A and B have unit stride along rows or columns, C along columns (exchange A and B for one with unit stride along
 // rows). C's matrices do not overlap each other, A or B.
 struct Product {
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;  // of A and B, and of C unless
+  bool wide = false;              // C is of compute_type(dtype): bfloat16 products are summed in float32 in any case
   int64_t batch[2] = {1, 1};
   int64_t m = 1, n = 1, k = 1;
   MatrixStrides a, b, c;
   bool accumulate = false;
 
+  DType c_type() const { return wide ? compute_type(dtype) : dtype; }
   int64_t flops() const { return 2 * batch[0] * batch[1] * m * n * k; }
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/ops/cast.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/rms_norm.h"
@@ -35,28 +36,31 @@ AttentionSizes attention_sizes(const ModelConfig& config) {
   return {.d_model = config.d_model, .num_heads = config.num_heads, .d_head = config.d_head};
 }
 
-Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x) {
+Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x, DType to) {
   const Scope norm(scope, name);
-  return rms_norm(x, norm.parameter("scale", {kModel(config.d_model)}, ones()), kModel, config.norm_eps);
+  const Value scale = norm.parameter("scale", {kModel(config.d_model)}, ones());
+  return cast(rms_norm(x, scale, kModel, config.norm_eps), to);
 }
 
 Value self_attention_block(const Scope& layer, const ModelConfig& config, const AttentionConfig& attention, Value x,
                            const AttentionTerms& terms) {
   const Scope scope(layer, "self_attention");
-  const Value normal = normalize(scope, config, "norm", x);
-  return x + scope.dropout(self_attention(scope, attention, attention_sizes(config), normal, terms));
+  const Value normal = normalize(scope, config, "norm", x, scope.activations());
+  return x + cast(scope.dropout(self_attention(scope, attention, attention_sizes(config), normal, terms)), x.dtype());
 }
 
 Value cross_attention_block(const Scope& layer, const ModelConfig& config, bool scale, Value x, Value memory,
                             const AttentionTerms& terms) {
   const Scope scope(layer, "cross_attention");
-  const Value normal = normalize(scope, config, "norm", x);
-  return x + scope.dropout(cross_attention(scope, attention_sizes(config), scale, normal, memory, terms));
+  const Value normal = normalize(scope, config, "norm", x, scope.activations());
+  return x +
+         cast(scope.dropout(cross_attention(scope, attention_sizes(config), scale, normal, memory, terms)), x.dtype());
 }
 
 Value feed_forward_block(const Scope& layer, const ModelConfig& config, Value x) {
   const Scope scope(layer, "ffn");
-  return x + scope.dropout(feed_forward(scope, config, normalize(scope, config, "norm", x)));
+  return x + cast(scope.dropout(feed_forward(scope, config, normalize(scope, config, "norm", x, scope.activations()))),
+                  x.dtype());
 }
 
 }  // namespace synthesizer

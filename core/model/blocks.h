@@ -9,7 +9,7 @@ namespace synthesizer {
 AttentionSizes attention_sizes(const ModelConfig& config);
 
 // x [..., model] normalised with the parameter `name`.scale of the scope.
-Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x);
+Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x, DType to);
 
 // All take and give x [batch, length, model]; `layer` is the layer's scope, the sublayer's names are theirs.
 Value self_attention_block(const Scope& layer, const ModelConfig& config, const AttentionConfig& attention, Value x,

@@ -3,6 +3,7 @@
 #include "core/graph/leaf.h"
 #include "core/model/output.h"
 #include "core/model/stack.h"
+#include "core/ops/cast.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -44,8 +45,9 @@ ModelOutputs encode_classify(const Scope& scope, const ModelConfig& config, Valu
   Value encoded;
   {
     const Scope encoder(scope, "encoder");
-    const StackInput source{.x = embedding(table, in.inputs), .key_mask = in.input_mask};
-    encoded = stack(encoder, config, config.encoder, config.encoder_layers, source);
+    const StackInput source{.x = embedding(table, in.inputs, scope.residual()), .key_mask = in.input_mask};
+    // A few examples decide: what is left after the stack is too little to save on.
+    encoded = cast(stack(encoder, config, config.encoder, config.encoder_layers, source), scope.dtype());
   }
   const Value x = with_one(mean_of_live(encoded, in.input_mask)), classes = classifier_table(scope, config);
   ModelOutputs out;

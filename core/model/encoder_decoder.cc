@@ -15,7 +15,7 @@ Value encode_decode(const Scope& scope, const ModelConfig& config, Value table, 
   Value memory;
   {
     const Scope encoder(scope, "encoder");
-    const StackInput source{.x = embedding(table, in.inputs),
+    const StackInput source{.x = embedding(table, in.inputs, scope.residual()),
                             .key_mask = in.input_mask,
                             .segments = in.input_segments,
                             .positions = in.input_positions};
@@ -23,7 +23,7 @@ Value encode_decode(const Scope& scope, const ModelConfig& config, Value table, 
   }
   const Scope decoder(scope, "decoder");
   const Value mask = in.input_segments ? rename(in.input_segments, kLength, kMemoryLength) : in.input_mask;
-  const StackInput target{.x = embedding(table, in.decoder_inputs),
+  const StackInput target{.x = embedding(table, in.decoder_inputs, scope.residual()),
                           .segments = in.target_segments,
                           .positions = in.target_positions,
                           .memory = memory,
@@ -34,7 +34,7 @@ Value encode_decode(const Scope& scope, const ModelConfig& config, Value table, 
 
 Value decode(const Scope& scope, const ModelConfig& config, Value table, const ModelInputs& in) {
   const Scope decoder(scope, "decoder");
-  const StackInput target{.x = embedding(table, in.decoder_inputs),
+  const StackInput target{.x = embedding(table, in.decoder_inputs, scope.residual()),
                           .segments = in.target_segments,
                           .positions = in.target_positions,
                           .causal = true};

@@ -81,6 +81,8 @@ void check_model(const ModelConfig& config) {
 Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& shape, const LossConfig& loss,
                   const ModelOptions& options) {
   check_model(config);
+  CHECK(!options.bfloat16 || options.dtype == DType::kFloat32, "activations in bf16 beside parameters in {}",
+        to_string(options.dtype));
   if (options.next_logits && config.structure == Structure::kEncoderClassifier)
     fail_usage("[model] next_logits: got a classifier, expected a structure that has a next token");
   if (options.packed && config.structure == Structure::kEncoderClassifier)
@@ -88,8 +90,13 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
   Model model;
   model.inputs = add_inputs(graph, config, shape, options);
   const bool train = options.mode == Mode::kTrain;
+  const DType activations = options.bfloat16 ? DType::kBFloat16 : options.dtype;
+  // A classifier's gradient comes from a few examples, over which rounding does not average out.
+  const bool classifier = config.structure == Structure::kEncoderClassifier;
   const BuildContext context{.graph = &graph,
                              .dtype = options.dtype,
+                             .activations = activations,
+                             .residual = classifier ? options.dtype : activations,
                              .dropout = train ? config.dropout : 0,
                              .dropout_broadcast = config.dropout_broadcast,
                              .seed = options.seed,
@@ -98,7 +105,7 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
   const Scope scope(context);
   const Value table = embedding_table(scope, config);
   const LossConfig counted = train ? loss : LossConfig{};
-  if (config.structure == Structure::kEncoderClassifier) {
+  if (classifier) {
     model.outputs = encode_classify(scope, config, table, model.inputs, counted, options);
     return model;
   }

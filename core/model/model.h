@@ -28,7 +28,8 @@ enum class Mode {
 
 struct ModelOptions {
   Mode mode = Mode::kTrain;
-  DType dtype = DType::kFloat32;  // of parameters and activations
+  DType dtype = DType::kFloat32;  // of parameters, the loss and all results
+  bool bfloat16 = false;          // what there is for each example in bf16, beside parameters in f32
   uint64_t seed = 0;              // of dropout
   bool input_mask = true;         // whether the encoder's input may have padding
   bool packed = false;            // whether rows hold several documents, each apart from the others; no classifier's do

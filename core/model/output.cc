@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/ops/cast.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
@@ -35,8 +36,9 @@ ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value ta
     table = block.parameter("weight", {kModel(config.d_model), kVocab(config.rows())}, fan_in(config.d_model));
   ModelOutputs out;
   if (options.loss) add_loss(out, table, x, config.vocab, in, loss);
-  if (options.logits) out.logits = einsum(x, table, {kModel});
-  if (options.next_logits) out.next_logits = einsum(slice_at(x, kLength, in.position), table, {kModel});
+  if (options.logits) out.logits = cast(einsum(x, table, {kModel}), scope.dtype());
+  if (options.next_logits)
+    out.next_logits = cast(einsum(slice_at(x, kLength, in.position), table, {kModel}), scope.dtype());
   return out;
 }
 

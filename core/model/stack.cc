@@ -57,7 +57,7 @@ Value stack(const Scope& scope, const ModelConfig& config, const AttentionConfig
     terms.output = std::count(shown.begin(), shown.end(), i) > 0 ? alignment_output(scope.prefix(), i) : "";
     x = apply_layer(scope, config, attention, layers, i, in, terms, x);
   }
-  return scope.dropout(normalize(scope, config, "final_norm", x));
+  return scope.dropout(normalize(scope, config, "final_norm", x, scope.residual()));
 }
 
 }  // namespace synthesizer

@@ -15,7 +15,7 @@ void expect_count(std::string_view op, std::span<const ValueType> inputs, size_t
 }
 
 void expect_floating(std::string_view op, std::string_view what, const ValueType& type) {
-  if (!is_floating(type.dtype)) fail("[{}] {}: got {}, expected f32 or f64", op, what, describe(type));
+  if (!is_floating(type.dtype)) fail("[{}] {}: got {}, expected f32, f64 or bf16", op, what, describe(type));
 }
 
 void expect_type(std::string_view op, std::string_view what, const ValueType& type, const ValueType& expected) {

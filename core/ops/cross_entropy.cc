@@ -24,7 +24,9 @@ struct RowTypes {
 // x […, model], table [vocab, model] or [model, vocab], targets […].
 RowTypes infer_rows(std::string_view op, std::span<const ValueType> inputs, const VocabularyPart& part) {
   const ValueType &x = inputs[0], &table = inputs[1], &targets = inputs[2];
-  expect_one_floating_type(op, inputs.first(2));
+  expect_floating(op, "x", x);
+  const DType wide = compute_type(x.dtype);
+  expect_type(op, "table", table, {wide, table.shape});
   if (x.shape.rank() == 0) fail("[{}] x: got {}, expected […, model]", op, describe(x));
   const std::string& model = x.shape.dims().back().name;
   if (table.shape.rank() != 2 || !table.shape.has(model))
@@ -38,7 +40,7 @@ RowTypes infer_rows(std::string_view op, std::span<const ValueType> inputs, cons
     fail("[{}] blocks: got {}, expected a divisor of {} {}", op, part.blocks, vocab.name, vocab.size);
   std::vector<Dim> blocks = rows.dims();
   blocks.push_back({vocab.name, part.blocks});
-  return {{x.dtype, rows}, {x.dtype, Shape(std::move(blocks))}};
+  return {{wide, rows}, {wide, Shape(std::move(blocks))}};
 }
 
 // Of one product of all rows with the table; its padding is left out.
@@ -84,7 +86,7 @@ std::vector<Value> LinearCrossEntropy::gradient(const GradientContext& context) 
   inputs.push_back(context.outputs[0]);
   for (size_t i = 0; i < (mean_ ? 3u : 2u); ++i) {
     const Value d = context.output_gradients[i];
-    inputs.push_back(d ? d : constant(inputs[0].graph(), inputs[0].dtype(), context.outputs[i].shape(), 0));
+    inputs.push_back(d ? d : constant(inputs[0].graph(), context.outputs[i].dtype(), context.outputs[i].shape(), 0));
   }
   const auto op = std::make_shared<LinearCrossEntropyGradient>(part_, mean_);
   const std::vector<Value> results = inputs[0].graph().add(op, inputs);

@@ -16,7 +16,8 @@ struct VocabularyPart {
   bool operator==(const VocabularyPart&) const = default;
 };
 
-// Inputs: x […, model], table [vocab, model] or [model, vocab], targets […] (i32: words of the whole vocabulary).
+// Inputs: x […, model], table [vocab, model] or [model, vocab], targets […] (i32: words of the whole vocabulary). The
+// table and all outputs are of compute_type() of x's; the product is of x's, its sums are not.
 // Outputs:
 //   log_z   […, vocab of `blocks`] = log Σ exp(logit) over the block's words that count; kNoWords where it has none
 //   target  […] = logit of the target, 0 where the table does not hold it

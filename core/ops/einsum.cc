@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/ops/cast.h"
 #include "core/ops/contract.h"
 
 namespace synthesizer {
@@ -14,7 +15,9 @@ bool contains(const DimNames& names, const std::string& name) {
 
 }  // namespace
 
-std::string Einsum::attributes() const { return fmt::format("to {}", fmt::join(output_, " ")); }
+std::string Einsum::attributes() const {
+  return fmt::format("to {}{}", fmt::join(output_, " "), wide_ ? ", wide" : "");
+}
 
 std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 2);
@@ -33,11 +36,11 @@ std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
       if (!inputs[1 - i].shape.has(dim.name) && !contains(output_, dim.name))
         fail("[einsum] contracted dimension {}: got {} and {}, expected it in both", dim.name, a.to_string(),
              b.to_string());
-  return {{inputs[0].dtype, Shape(std::move(dims))}};
+  return {{wide_ ? compute_type(inputs[0].dtype) : inputs[0].dtype, Shape(std::move(dims))}};
 }
 
 std::vector<Value> Einsum::gradient(const GradientContext& context) const {
-  const Value a = context.inputs[0], b = context.inputs[1], dy = context.output_gradients[0];
+  const Value a = context.inputs[0], b = context.inputs[1], dy = cast(context.output_gradients[0], a.dtype());
   std::vector<Value> gradients(2);
   if (context.needed[0]) gradients[0] = einsum_to(dy, b, a.shape().names());
   if (context.needed[1]) gradients[1] = einsum_to(a, dy, b.shape().names());
@@ -77,7 +80,14 @@ Value einsum(Value a, Value b, const DimNames& contract) {
 }
 
 Value einsum_to(Value a, Value b, const DimNames& output) {
-  return a.graph().add_one(std::make_shared<Einsum>(output), {{a, b}});
+  const auto [x, y] = meet(a, b);
+  return x.graph().add_one(std::make_shared<Einsum>(output), {{x, y}});
+}
+
+Value wide_einsum_to(Value a, Value b, const DimNames& output) {
+  const auto [x, y] = meet(a, b);
+  const bool wide = compute_type(x.dtype()) != x.dtype();
+  return x.graph().add_one(std::make_shared<Einsum>(output, wide), {{x, y}});
 }
 
 }  // namespace synthesizer

@@ -6,11 +6,12 @@
 namespace synthesizer {
 
 // A dim that both inputs have is a batch dim if the output keeps it and contracted if it does not; a dim that one input
-// has must be in the output. Accumulates in the inputs' type.
+// has must be in the output. Accumulates in compute_type() of the inputs' type, which is the output's type if `wide`.
 class Einsum : public Op {
  public:
-  explicit Einsum(DimNames output) : output_(std::move(output)) {}
+  explicit Einsum(DimNames output, bool wide = false) : output_(std::move(output)), wide_(wide) {}
   const DimNames& output() const { return output_; }  // order of the output's dims
+  bool wide() const { return wide_; }
 
   std::string_view name() const override { return "einsum"; }
   std::string attributes() const override;
@@ -21,11 +22,15 @@ class Einsum : public Op {
 
  private:
   DimNames output_;
+  bool wide_;
 };
 
+// In both builders a weight in f32 is cast for an activation in bf16 (meet() in core/ops/cast.h).
 // Output order: what is left of a's dims, then of b's that a has not.
 Value einsum(Value a, Value b, const DimNames& contract);
 // Output order given; every dim that is not in it is contracted.
 Value einsum_to(Value a, Value b, const DimNames& output);
+// The same in compute_type() of the inputs' type: of what must not be rounded to bf16.
+Value wide_einsum_to(Value a, Value b, const DimNames& output);
 
 }  // namespace synthesizer

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/base/error.h"
+#include "core/ops/cast.h"
 #include "core/ops/contract.h"
 #include "core/ops/reduce.h"
 
@@ -111,20 +112,20 @@ std::vector<Value> Binary::gradient(const GradientContext& context) const {
   const bool to_a = context.needed[0], to_b = context.needed[1];
   switch (function_) {
     case BinaryFunction::kAdd:
-      if (to_a) gradients[0] = unbroadcast(dy, a.shape());
-      if (to_b) gradients[1] = unbroadcast(dy, b.shape());
+      if (to_a) gradients[0] = unbroadcast(dy, a.type());
+      if (to_b) gradients[1] = unbroadcast(dy, b.type());
       break;
     case BinaryFunction::kSubtract:
-      if (to_a) gradients[0] = unbroadcast(dy, a.shape());
-      if (to_b) gradients[1] = affine(unbroadcast(dy, b.shape()), -1, 0);
+      if (to_a) gradients[0] = unbroadcast(dy, a.type());
+      if (to_b) gradients[1] = affine(unbroadcast(dy, b.type()), -1, 0);
       break;
     case BinaryFunction::kMultiply:
-      if (to_a) gradients[0] = unbroadcast(dy * b, a.shape());
-      if (to_b) gradients[1] = unbroadcast(dy * a, b.shape());
+      if (to_a) gradients[0] = unbroadcast(dy * b, a.type());
+      if (to_b) gradients[1] = unbroadcast(dy * a, b.type());
       break;
     case BinaryFunction::kDivide:
-      if (to_a) gradients[0] = unbroadcast(dy / b, a.shape());
-      if (to_b) gradients[1] = affine(unbroadcast(dy * context.outputs[0] / b, b.shape()), -1, 0);
+      if (to_a) gradients[0] = unbroadcast(dy / b, a.type());
+      if (to_b) gradients[1] = affine(unbroadcast(dy * context.outputs[0] / b, b.type()), -1, 0);
       break;
     case BinaryFunction::kMaximum:
     case BinaryFunction::kMinimum:
@@ -178,15 +179,22 @@ Value unary(Value x, UnaryFunction function, double scale, double shift) {
 }
 
 Value binary(Value a, Value b, BinaryFunction function) {
-  return a.graph().add_one(std::make_shared<Binary>(function), {{a, b}});
+  const auto [x, y] = meet(a, b);
+  return x.graph().add_one(std::make_shared<Binary>(function), {{x, y}});
 }
 
-Value unbroadcast(Value gradient, const Shape& like) {
+Value unbroadcast(Value gradient, const ValueType& like) {
   DimNames over;
   for (const Dim& dim : gradient.shape().dims())
-    if (!like.has(dim.name)) over.push_back(dim.name);
-  const Value sum = over.empty() ? gradient : reduce_sum(gradient, over);
-  return sum.shape() == like ? sum : broadcast(sum, like);
+    if (!like.shape.has(dim.name)) over.push_back(dim.name);
+  Value sum = gradient;
+  if (!over.empty()) {
+    const bool wide = like.dtype != gradient.dtype();
+    sum = gradient.graph().add_one(std::make_shared<Reduce>(ReduceFunction::kSum, over, ReduceParts{}, wide),
+                                   {{gradient}});
+  }
+  if (sum.shape() != like.shape) sum = broadcast(sum, like.shape);
+  return cast(sum, like.dtype);
 }
 
 }  // namespace synthesizer

@@ -72,6 +72,7 @@ class Binary : public Op {
 };
 
 Value unary(Value x, UnaryFunction function, double scale = 1, double shift = 0);
+// Where one is in bf16 and one in f32, in bf16 (meet() in core/ops/cast.h).
 Value binary(Value a, Value b, BinaryFunction function);
 
 inline Value affine(Value x, double scale, double shift) { return unary(x, UnaryFunction::kAffine, scale, shift); }
@@ -94,7 +95,8 @@ inline Value operator/(Value a, Value b) { return binary(a, b, BinaryFunction::k
 inline Value operator*(Value x, double scale) { return affine(x, scale, 0); }
 inline Value operator+(Value x, double shift) { return affine(x, 1, shift); }
 
-// The sum of `gradient` over the dims that `like` has not, in the order of `like`: the gradient of a broadcast.
-Value unbroadcast(Value gradient, const Shape& like);
+// The sum of `gradient` over the dims that `like` has not, in the order and of the type of `like`: the gradient of a
+// broadcast.
+Value unbroadcast(Value gradient, const ValueType& like);
 
 }  // namespace synthesizer

@@ -20,19 +20,22 @@ int64_t local_first_row(int64_t first_row, const Placement& placement, const std
 
 // ---- Embedding
 
-std::string Embedding::attributes() const { return first_row_ == 0 ? "" : fmt::format("from row {}", first_row_); }
+std::string Embedding::attributes() const {
+  return fmt::format("{}{}", first_row_ == 0 ? "" : fmt::format("from row {}", first_row_), narrow_ ? ", narrow" : "");
+}
 
 std::vector<ValueType> Embedding::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 2);
   const ValueType &table = inputs[0], &ids = inputs[1];
   expect_floating(name(), "table", table);
+  if (narrow_ && table.dtype != DType::kFloat32) fail("[embedding] table: got {}, expected f32", describe(table));
   if (table.shape.rank() != 2) fail("[embedding] table: got {}, expected [vocab, model]", describe(table));
   if (ids.dtype != DType::kInt32) fail("[embedding] ids: got {}, expected i32", describe(ids));
   const Dim& model = table.shape.dims()[1];
   if (ids.shape.has(model.name)) fail("[embedding] ids: got {}, expected no {}", describe(ids), model.name);
   std::vector<Dim> dims = ids.shape.dims();
   dims.push_back(model);
-  return {{table.dtype, Shape(std::move(dims))}};
+  return {{narrow_ ? DType::kBFloat16 : table.dtype, Shape(std::move(dims))}};
 }
 
 std::vector<Value> Embedding::gradient(const GradientContext& context) const {
@@ -56,7 +59,8 @@ std::vector<PartitionRule> Embedding::partition(std::span<const ValueType> input
 std::shared_ptr<const Op> Embedding::localize(const PartitionRule& rule, const AxisIndex& axis,
                                               std::span<const ValueType> inputs, std::span<const ValueType>) const {
   const Dim& vocab = inputs[0].shape.dims()[0];
-  return std::make_shared<Embedding>(local_first_row(first_row_, rule.inputs[0], vocab.name, vocab.size, axis));
+  return std::make_shared<Embedding>(local_first_row(first_row_, rule.inputs[0], vocab.name, vocab.size, axis),
+                                     narrow_);
 }
 
 Cost Embedding::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
@@ -79,7 +83,7 @@ std::vector<ValueType> EmbeddingGradient::infer(std::span<const ValueType> input
   if (dims.size() != rows.size() + 1 || !std::equal(rows.begin(), rows.end(), dims.begin()))
     fail("[embedding_gradient] dy: got {}, expected the dimensions of the ids {} and one more", describe(dy),
          describe(ids));
-  const ValueType output{dy.dtype, Shape{vocab_, dims.back()}};
+  const ValueType output{compute_type(dy.dtype), Shape{vocab_, dims.back()}};
   if (has_base_) expect_type(name(), "base", inputs[2], output);
   return {output};
 }
@@ -116,6 +120,12 @@ std::vector<Alias> EmbeddingGradient::aliases() const {
   return {{0, 2, Alias::Kind::kInPlace}};
 }
 
-Value embedding(Value table, Value ids) { return table.graph().add_one(std::make_shared<Embedding>(), {{table, ids}}); }
+Value embedding(Value table, Value ids) { return embedding(table, ids, table.dtype()); }
+
+Value embedding(Value table, Value ids, DType to) {
+  const bool narrow = to == DType::kBFloat16;
+  CHECK(narrow || to == table.dtype(), "[embedding] rows of {} as {}", to_string(table.dtype()), to_string(to));
+  return table.graph().add_one(std::make_shared<Embedding>(0, narrow), {{table, ids}});
+}
 
 }  // namespace synthesizer

@@ -6,10 +6,12 @@
 namespace synthesizer {
 
 // Inputs: table [vocab, model], ids […] (i32, 0 <= id < vocab; anything else gives a row of 0). Output […, model].
+// `narrow`: rows of an f32 table are rounded to bf16.
 // With `vocab` split, a rank gathers its own rows: ids are taken relative to first_row() and others give 0.
 class Embedding : public Op {
  public:
-  explicit Embedding(int64_t first_row = 0) : first_row_(first_row) {}
+  explicit Embedding(int64_t first_row = 0, bool narrow = false) : first_row_(first_row), narrow_(narrow) {}
+  bool narrow() const { return narrow_; }
   int64_t first_row() const { return first_row_; }
 
   std::string_view name() const override { return "embedding"; }
@@ -24,10 +26,12 @@ class Embedding : public Op {
 
  private:
   int64_t first_row_;
+  bool narrow_;
 };
 
 // Inputs: ids, dy […, model] [, base [vocab, model]]. Output [vocab, model]: base (else 0) plus dy's rows added where
 // their ids say, rows of one id in the order of the ids' positions. In place over base.
+// base and output are of compute_type() of dy's.
 class EmbeddingGradient : public Op {
  public:
   EmbeddingGradient(Dim vocab, int64_t first_row, bool has_base)
@@ -94,6 +98,8 @@ class RelativeBiasGradient : public Op {
   int64_t buckets_;
 };
 
+// Rows as `to`: the table's type, or bf16 of an f32 table.
+Value embedding(Value table, Value ids, DType to);
 Value embedding(Value table, Value ids);
 Value relative_bias(Value table, const RelativeBiasOptions& options);
 

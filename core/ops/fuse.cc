@@ -6,8 +6,11 @@
 
 #include "core/base/error.h"
 #include "core/graph/passes.h"
+#include "core/ops/cast.h"
+#include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
+#include "core/ops/reduce.h"
 
 namespace synthesizer {
 namespace {
@@ -51,7 +54,21 @@ std::optional<Fusion> add_to_embedding_gradient(const Graph& graph, const Node& 
   return {};
 }
 
-constexpr Pattern kPatterns[] = {add_to_embedding_gradient};
+std::optional<Fusion> widen(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* cast = dynamic_cast<const Cast*>(node.op.get());
+  if (cast == nullptr || !uses.once(node.inputs[0]) || graph.type(node.inputs[0]).dtype != DType::kBFloat16) return {};
+  if (cast->to() != compute_type(DType::kBFloat16)) return {};
+  const Node& inner = graph.node(node.inputs[0].node);
+  std::shared_ptr<const Op> wide;
+  if (const auto* product = dynamic_cast<const Einsum*>(inner.op.get()))
+    wide = std::make_shared<Einsum>(product->output(), true);
+  else if (const auto* reduce = dynamic_cast<const Reduce*>(inner.op.get()))
+    wide = std::make_shared<Reduce>(reduce->function(), reduce->over(), reduce->parts(), true);
+  if (!wide) return {};
+  return Fusion{wide, inner.inputs, inner.name, {inner.id}};
+}
+
+constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen};
 
 std::map<int, Fusion> find_fusions(const Graph& graph) {
   const Uses uses(graph);

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/ops/cast.h"
 #include "core/ops/contract.h"
 #include "core/ops/elementwise.h"
 
@@ -32,7 +33,7 @@ std::string_view to_string(ReduceFunction function) {
 
 std::string Reduce::attributes() const {
   const std::string parts = parts_.dim.empty() ? "" : fmt::format(", in {} parts of {}", parts_.count, parts_.dim);
-  return fmt::format("over {}{}", fmt::join(over_, " "), parts);
+  return fmt::format("over {}{}{}", fmt::join(over_, " "), parts, wide_ ? ", wide" : "");
 }
 
 std::vector<ValueType> Reduce::infer(std::span<const ValueType> inputs) const {
@@ -47,12 +48,13 @@ std::vector<ValueType> Reduce::infer(std::span<const ValueType> inputs) const {
                               inputs[0].shape.size(parts_.dim) % parts_.count != 0))
     fail("[{}] {} parts of {}: got {} over {}, expected a multiple that is reduced", name(), parts_.count, parts_.dim,
          describe(inputs[0]), fmt::join(over_, " "));
-  return {{inputs[0].dtype, shape}};
+  return {{wide_ ? compute_type(inputs[0].dtype) : inputs[0].dtype, shape}};
 }
 
 std::vector<Value> Reduce::gradient(const GradientContext& context) const {
-  const Value x = context.inputs[0], dy = context.output_gradients[0];
+  const Value x = context.inputs[0];
   if (!context.needed[0]) return {Value()};
+  const Value dy = cast(context.output_gradients[0], x.dtype());
   switch (function_) {
     case ReduceFunction::kSum:
       return {broadcast(dy, x.shape())};
@@ -80,7 +82,7 @@ std::shared_ptr<const Op> Reduce::localize(const PartitionRule& rule, const Axis
                                            std::span<const ValueType>) const {
   if (parts_.dim.empty() || !(rule.inputs[0] == Placement::split(parts_.dim))) return nullptr;
   CHECK(parts_.count % axis.size == 0, "[{}] {} parts of {} on {} ranks", name(), parts_.count, parts_.dim, axis.size);
-  return std::make_shared<Reduce>(function_, over_, ReduceParts{parts_.dim, parts_.count / axis.size});
+  return std::make_shared<Reduce>(function_, over_, ReduceParts{parts_.dim, parts_.count / axis.size}, wide_);
 }
 
 Cost Reduce::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
@@ -101,7 +103,7 @@ std::vector<ValueType> Broadcast::infer(std::span<const ValueType> inputs) const
 
 std::vector<Value> Broadcast::gradient(const GradientContext& context) const {
   if (!context.needed[0]) return {Value()};
-  return {unbroadcast(context.output_gradients[0], context.inputs[0].shape())};
+  return {unbroadcast(context.output_gradients[0], context.inputs[0].type())};
 }
 
 std::vector<PartitionRule> Broadcast::partition(std::span<const ValueType> inputs,

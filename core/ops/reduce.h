@@ -16,14 +16,16 @@ struct ReduceParts {
 };
 
 // The output has the remaining dims in the input's order; [] if none is left. kMax has no gradient.
-// Sums are accumulated in double, in an order that does not depend on the number of threads.
+// Sums are accumulated in double, in an order that does not depend on the number of threads. The output is of the
+// input's type, or of its compute_type() if `wide`.
 class Reduce : public Op {
  public:
-  Reduce(ReduceFunction function, DimNames over, ReduceParts parts = {})
-      : function_(function), over_(std::move(over)), parts_(std::move(parts)) {}
+  Reduce(ReduceFunction function, DimNames over, ReduceParts parts = {}, bool wide = false)
+      : function_(function), over_(std::move(over)), parts_(std::move(parts)), wide_(wide) {}
   ReduceFunction function() const { return function_; }
   const DimNames& over() const { return over_; }
   const ReduceParts& parts() const { return parts_; }
+  bool wide() const { return wide_; }
 
   std::string_view name() const override { return to_string(function_); }
   std::string attributes() const override;
@@ -38,6 +40,7 @@ class Reduce : public Op {
   ReduceFunction function_;
   DimNames over_;
   ReduceParts parts_;
+  bool wide_;
 };
 
 // Copies x along new dims, put in front: the gradient of a sum.

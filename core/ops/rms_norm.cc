@@ -11,7 +11,7 @@ void expect_scaled(std::string_view op, const std::string& dim, std::span<const 
   expect_floating(op, "input", x);
   if (x.shape.rank() == 0 || x.shape.dims().back().name != dim)
     fail("[{}] input: got {}, expected {} last", op, describe(x), dim);
-  expect_type(op, "scale", x_and_scale[1], {x.dtype, Shape{{dim, x.shape.size(dim)}}});
+  expect_type(op, "scale", x_and_scale[1], {compute_type(x.dtype), Shape{{dim, x.shape.size(dim)}}});
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ std::string RmsNorm::attributes() const { return fmt::format("{}, epsilon {}", d
 std::vector<ValueType> RmsNorm::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 2);
   expect_scaled(name(), dim_, inputs);
-  return {inputs[0], {inputs[0].dtype, inputs[0].shape.without(dim_)}};
+  return {inputs[0], {compute_type(inputs[0].dtype), inputs[0].shape.without(dim_)}};
 }
 
 std::vector<Value> RmsNorm::gradient(const GradientContext& context) const {
@@ -54,7 +54,7 @@ Cost RmsNorm::cost(std::span<const ValueType> inputs, std::span<const ValueType>
 std::vector<ValueType> RmsNormGradient::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 4);
   expect_scaled(name(), dim_, inputs);
-  expect_type(name(), "r", inputs[2], {inputs[0].dtype, inputs[0].shape.without(dim_)});
+  expect_type(name(), "r", inputs[2], {compute_type(inputs[0].dtype), inputs[0].shape.without(dim_)});
   expect_type(name(), "dy", inputs[3], inputs[0]);
   return {inputs[0], inputs[1]};
 }

@@ -5,7 +5,8 @@
 
 namespace synthesizer {
 
-// Inputs: x […, dim], scale [dim]. Outputs: y like x, r […] = rsqrt(mean(x²) + eps), kept for the gradient.
+// Inputs: x […, dim], scale [dim]. Outputs: y like x, r […] = rsqrt(mean(x²) + eps), kept for the gradient. scale and r
+// are of compute_type() of x's.
 class RmsNorm : public Op {
  public:
   RmsNorm(std::string dim, double epsilon) : dim_(std::move(dim)), epsilon_(epsilon) {}

@@ -15,7 +15,8 @@ struct Dims {
 // Checks S, A, V and the mask, and names their dims.
 Dims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
   const ValueType &logits = inputs[kLogits], &values = inputs[kValues], &mask = inputs[kMask];
-  expect_one_floating_type(op, inputs.first(3));
+  expect_floating(op, "values", values);
+  expect_type(op, "logits", logits, {compute_type(values.dtype), logits.shape});
   if (logits.shape.rank() != 3)
     fail("[{}] logits: got {}, expected [heads, length, memory_length]", op, describe(logits));
   expect_type(op, "weights", inputs[kWeights], logits);
@@ -29,7 +30,7 @@ Dims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
 }
 
 std::vector<ValueType> output_types(const Dims& d, DType dtype) {
-  return {{dtype, Shape{d.batch, d.query, d.heads, d.head}}, {dtype, Shape{d.batch, d.query, d.heads}}};
+  return {{dtype, Shape{d.batch, d.query, d.heads, d.head}}, {compute_type(dtype), Shape{d.batch, d.query, d.heads}}};
 }
 
 // Of one product of the weights with the values of all examples, and the column of each that the divisor comes from.
@@ -43,7 +44,7 @@ int64_t product_flops(const Dims& d) {
 
 std::vector<ValueType> SharedAttention::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 4);
-  return output_types(infer_dims(name(), inputs), inputs[kLogits].dtype);
+  return output_types(infer_dims(name(), inputs), inputs[kValues].dtype);
 }
 
 std::vector<Value> SharedAttention::gradient(const GradientContext& context) const {
@@ -79,7 +80,7 @@ Cost SharedAttention::cost(std::span<const ValueType> inputs, std::span<const Va
 
 std::vector<ValueType> SharedAttentionGradient::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 7);
-  const std::vector<ValueType> forward = output_types(infer_dims(name(), inputs), inputs[kLogits].dtype);
+  const std::vector<ValueType> forward = output_types(infer_dims(name(), inputs), inputs[kValues].dtype);
   expect_type(name(), "Y", inputs[kY], forward[0]);
   expect_type(name(), "divisor", inputs[kDivisor], forward[1]);
   expect_type(name(), "dY", inputs[kDy], forward[0]);

@@ -13,8 +13,8 @@ namespace synthesizer {
 
 // Inputs: S [heads, length, memory_length], A = softmax(S) (the same dims), V [batch, memory_length, heads, head],
 // key_mask [batch, memory_length] (i32). Outputs: Y [batch, length, heads, head], D [batch, length, heads].
-// The gradient flows to S and V; A's is folded into that of S, since A is its softmax.
-// Causal: A is zero above the diagonal, and the fallback looks only at keys j <= i.
+// S, A and D are of compute_type() of V's. The gradient flows to S and V; A's is folded into that of S, since A is its
+// softmax. Causal: A is zero above the diagonal, and the fallback looks only at keys j <= i.
 class SharedAttention : public Op {
  public:
   explicit SharedAttention(bool causal) : causal_(causal) {}

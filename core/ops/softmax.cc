@@ -1,6 +1,7 @@
 #include "core/ops/softmax.h"
 
 #include "core/base/error.h"
+#include "core/ops/cast.h"
 #include "core/ops/contract.h"
 #include "core/ops/elementwise.h"
 
@@ -42,7 +43,7 @@ std::vector<ValueType> Softmax::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 1u + options_.addend + options_.key_mask + options_.segments);
   expect_softmax_dims(name(), options_, inputs[0]);
   if (options_.addend) {
-    expect_one_floating_type(name(), inputs.first(2));
+    expect_type(name(), "addend", inputs[1], {compute_type(inputs[0].dtype), inputs[1].shape});
     expect_same_sizes(name(), inputs[0], inputs[1]);
     for (const Dim& dim : inputs[1].shape.dims()) expect_dim(name(), "input, to add an addend to", inputs[0], dim.name);
   }
@@ -70,7 +71,7 @@ std::vector<Value> Softmax::gradient(const GradientContext& context) const {
   const Value y = context.outputs[0];
   const Value dx = y.graph().add_one(std::make_shared<SoftmaxGradient>(options), {{y, context.output_gradients[0]}});
   if (context.needed[0]) gradients[0] = dx;
-  if (to_addend) gradients[1] = unbroadcast(dx, context.inputs[1].shape());
+  if (to_addend) gradients[1] = unbroadcast(dx, context.inputs[1].type());
   return gradients;
 }
 
@@ -117,7 +118,7 @@ Value softmax(Value x, const std::string& over, Value addend, Value key_mask, co
   options.key_mask = static_cast<bool>(key_mask);
   options.segments = static_cast<bool>(segments);
   std::vector<Value> inputs = {x};
-  if (addend) inputs.push_back(addend);
+  if (addend) inputs.push_back(cast(addend, compute_type(x.dtype())));
   if (key_mask) inputs.push_back(key_mask);
   if (segments) inputs.push_back(segments);
   return x.graph().add_one(std::make_shared<Softmax>(std::move(options)), inputs);

@@ -15,7 +15,7 @@ struct SoftmaxOptions {
 };
 
 // Inputs: x [, addend] [, key_mask [, segments]]; y = softmax(x + addend) over the keys that may be seen, 0 elsewhere.
-// A row with no key to see is all 0.
+// A row with no key to see is all 0. The addend is of compute_type() of x's.
 class Softmax : public Op {
  public:
   explicit Softmax(SoftmaxOptions options) : options_(std::move(options)) {}

@@ -1,6 +1,7 @@
 #include "core/ops/window.h"
 
 #include "core/base/error.h"
+#include "core/ops/cast.h"
 #include "core/ops/contract.h"
 
 namespace synthesizer {
@@ -164,7 +165,8 @@ Value unfold(Value x, const std::string& dim, const Dim& window, int64_t before)
 }
 
 Value window(Value u, Value weights, int64_t before) {
-  return u.graph().add_one(std::make_shared<Window>(before), {{u, weights}});
+  const auto [x, w] = meet(u, weights);
+  return x.graph().add_one(std::make_shared<Window>(before), {{x, w}});
 }
 
 }  // namespace synthesizer

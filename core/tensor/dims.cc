@@ -11,6 +11,8 @@ std::string_view to_string(DType dtype) {
       return "f32";
     case DType::kFloat64:
       return "f64";
+    case DType::kBFloat16:
+      return "bf16";
     case DType::kInt32:
       return "i32";
     case DType::kInt64:

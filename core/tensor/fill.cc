@@ -27,12 +27,14 @@ void fill_initial(const Initializer& initializer, uint64_t seed, std::string_vie
       return fill_initial(initializer, seed, name, whole_shape, begins, sizes, static_cast<float*>(out));
     case DType::kFloat64:
       return fill_initial(initializer, seed, name, whole_shape, begins, sizes, static_cast<double*>(out));
+    case DType::kBFloat16:
+      break;  // no leaf between steps is: weights and their state are calculated in float32
     case DType::kInt32:
       return fill_integers(initializer, name, sizes, static_cast<int32_t*>(out));
     case DType::kInt64:
       return fill_integers(initializer, name, sizes, static_cast<int64_t*>(out));
   }
-  fail("{}: unknown dtype {}", name, static_cast<int>(dtype));
+  fail("{}: no initial values of type {}", name, to_string(dtype));
 }
 
 }  // namespace synthesizer

@@ -6,15 +6,20 @@
 #include <limits>
 
 #include "core/graph/leaf.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
+
+double value(float x) { return static_cast<double>(x); }
+double value(double x) { return x; }
+double value(BFloat16 x) { return static_cast<double>(to_float(x)); }
 
 template <typename T>
 int64_t first_in(const void* data, int64_t count) {
   const T* values = static_cast<const T*>(data);
   for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(values[i])) return i;
+    if (!std::isfinite(value(values[i]))) return i;
   return -1;
 }
 
@@ -22,13 +27,15 @@ int64_t first_in(const void* data, int64_t count) {
 int64_t first_nonfinite(DType dtype, const void* data, int64_t count) {
   if (dtype == DType::kFloat32) return first_in<float>(data, count);
   if (dtype == DType::kFloat64) return first_in<double>(data, count);
+  if (dtype == DType::kBFloat16) return first_in<BFloat16>(data, count);
   return -1;
 }
 
 std::string element_text(DType dtype, const void* data, int64_t index) {
-  const double value = dtype == DType::kFloat64 ? static_cast<const double*>(data)[index]
-                                                : static_cast<double>(static_cast<const float*>(data)[index]);
-  return fmt::format("{} at element {}", std::isnan(value) ? "NaN" : value > 0 ? "infinity" : "-infinity", index);
+  const double found = dtype == DType::kFloat64    ? static_cast<const double*>(data)[index]
+                       : dtype == DType::kBFloat16 ? value(static_cast<const BFloat16*>(data)[index])
+                                                   : value(static_cast<const float*>(data)[index]);
+  return fmt::format("{} at element {}", std::isnan(found) ? "NaN" : found > 0 ? "infinity" : "-infinity", index);
 }
 
 // What the rank with the smallest (node, rank) has, on all ranks.

@@ -71,6 +71,7 @@ Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   ModelOptions build;
   build.mode = mode;
   build.dtype = options.dtype;
+  build.bfloat16 = options.bfloat16;
   build.seed = options.seed;
   build.input_mask = options.input_mask;
   build.packed = options.packed;
@@ -167,6 +168,7 @@ std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vec
   ModelOptions build;
   build.mode = Mode::kEvaluate;
   build.dtype = options.dtype;
+  build.bfloat16 = options.bfloat16;
   build.input_mask = options.input_mask;
   build.packed = options.packed;
   build.loss = false;
@@ -180,6 +182,7 @@ std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   ModelOptions build;
   build.mode = Mode::kEvaluate;
   build.dtype = options.dtype;
+  build.bfloat16 = options.bfloat16;
   build.input_mask = options.input_mask;
   build.loss = false;
   build.next_logits = true;

@@ -24,7 +24,8 @@ struct StepGraphOptions {
   Accumulation accumulation;
   LossConfig loss;
   OptimizerConfig optimizer;
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;  // of parameters, gradients, the optimizer and results
+  bool bfloat16 = false;          // activations, and products of them, in bf16
   uint64_t seed = 1;
   bool input_mask = false;          // whether encoder inputs may have padding
   bool packed = false;              // whether rows hold several documents; in decoding they never do

@@ -44,8 +44,9 @@ std::vector<StepSize> step_sizes() {
           {"DynConv", 256, 4, 4, 128, 64, 2048, kAdamW},    {"V", 128, 2, 4, 64, 32, 1024, kAdamW}};
 }
 
-StepGraphOptions options_of(const StepSize& size) {
+StepGraphOptions options_of(const StepSize& size, bool bfloat16) {
   StepGraphOptions options;
+  options.bfloat16 = bfloat16;
   ModelConfig& model = options.model;
   model.vocab = size.vocab;
   model.d_model = size.d_model;
@@ -62,15 +63,32 @@ StepGraphOptions options_of(const StepSize& size) {
   return options;
 }
 
+// What steps of one precision show.
+struct Measured {
+  std::vector<NodeSeconds> nodes;
+  double peak = 0;  // of large products, operations a second
+};
+
+Measured measure(bool bfloat16, const CpuKernelTable& kernels, int64_t rounds, MpiCommunicator& world) {
+  Measured measured;
+  for (const StepSize& size : step_sizes())
+    for (NodeSeconds& node : time_nodes(options_of(size, bfloat16), kernels, rounds, world))
+      measured.nodes.push_back(std::move(node));
+  measured.peak = product_peak(bfloat16 ? DType::kBFloat16 : DType::kFloat32, kernels.threads());
+  world.all_reduce(&measured.peak, 1, DType::kFloat64, Reduction::kMax);
+  return measured;
+}
+
 // All that a device file has: of the links, which `bench comm` measures, the figures of the device `cpu`.
-config::Device device_of(const std::vector<NodeSeconds>& nodes, double peak, int ranks_on_host) {
+config::Device device_of(const Measured& float32, const Measured& bfloat16, int ranks_on_host) {
   config::Device device = load_device("cpu");
   device.set_name("this machine");
   device.clear_products();
   device.set_memory_bytes(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE) / ranks_on_host);
   device.set_reserved_bytes(std::min(kReserved, device.memory_bytes() / 2));
   device.set_ranks_per_host(ranks_on_host);
-  set_kernel_figures(nodes, peak, device);
+  set_kernel_figures(float32.nodes, float32.peak, device);
+  set_product_figures(bfloat16.nodes, bfloat16.peak, config::Products::BF16, device);
   return device;
 }
 
@@ -90,7 +108,6 @@ void print(const std::vector<NodeSeconds>& nodes, const config::Device& device, 
   }
   std::map<std::string, double> slowdowns;
   for (const config::Slowdown& slowdown : device.slowdown()) slowdowns[slowdown.op()] = slowdown.times();
-  const config::Products& products = device.products(0);
   if (json) {
     nlohmann::ordered_json ops = nlohmann::ordered_json::array();
     for (const auto& [op, total] : totals)
@@ -101,7 +118,8 @@ void print(const std::vector<NodeSeconds>& nodes, const config::Device& device, 
                      {"bytes_per_second", total.bytes / total.seconds},
                      {"slowdown", slowdowns.contains(op) ? slowdowns[op] : 1}});
     fmt::print("{}\n", nlohmann::ordered_json{{"threads", threads},
-                                              {"product_peak", products.peak()},
+                                              {"product_peak", device.products(0).peak()},
+                                              {"product_peak_bf16", device.products(1).peak()},
                                               {"memory_bandwidth", device.memory_bandwidth()},
                                               {"op_seconds", device.op_seconds()},
                                               {"ops", ops}}
@@ -113,10 +131,12 @@ void print(const std::vector<NodeSeconds>& nodes, const config::Device& device, 
     fmt::print("{:<30} {:>6} {:>10.6f} {:>9.2f} {:>8.2f} {:>10}\n", op, total.calls, total.seconds,
                total.flops / total.seconds / 1e9, total.bytes / total.seconds / 1e9,
                slowdowns.contains(op) ? fmt::format("{:.2f}", slowdowns[op]) : "");
-  fmt::print(
-      "products: peak {:.1f} GFLOP/s, large ones reach {:.0f}%, half at {:.0f} rows, {:.0f} columns, {:.0f} deep\n",
-      products.peak() / 1e9, 100 * products.reached(), products.half_rows(), products.half_columns(),
-      products.half_depth());
+  for (const config::Products& products : device.products())
+    fmt::print(
+        "products, {}: peak {:.1f} GFLOP/s, large ones reach {:.0f}%, half at {:.0f} rows, {:.0f} columns, {:.0f} "
+        "deep\n",
+        config::Products::Precision_Name(products.precision()), products.peak() / 1e9, 100 * products.reached(),
+        products.half_rows(), products.half_columns(), products.half_depth());
   fmt::print("memory: {:.1f} GB/s; starting an op: {:.2f} us; {} thread(s)\n", device.memory_bandwidth() / 1e9,
              device.op_seconds() * 1e6, threads);
 }
@@ -126,21 +146,17 @@ int bench_kernels(const BenchKernels& options, Session& session) {
   const int ranks_on_host = session.ranks_on_host();  // collective
   const int threads = options.threads > 0 ? options.threads : threads_of_rank(ranks_on_host);
   const CpuKernelTable kernels(threads);
-  std::vector<NodeSeconds> nodes;
-  for (const StepSize& size : step_sizes())
-    for (NodeSeconds& node : time_nodes(options_of(size), kernels, options.rounds, world))
-      nodes.push_back(std::move(node));
-  double peak = product_peak(DType::kFloat32, threads);
-  world.all_reduce(&peak, 1, DType::kFloat64, Reduction::kMax);
+  const Measured float32 = measure(false, kernels, options.rounds, world);
+  const Measured bfloat16 = measure(true, kernels, options.rounds, world);
   if (world.rank() != 0) return 0;
-  const config::Device device = device_of(nodes, peak, ranks_on_host);
+  const config::Device device = device_of(float32, bfloat16, ranks_on_host);
   if (!options.output.empty())
     replace_text_file(options.output,
                       device_text(device, fmt::format("Measured by `synthesizer bench kernels`: {} rank(s) of {} "
                                                       "thread(s).\nThe links are those of the device `cpu` until "
                                                       "`synthesizer bench comm --output` has measured them.",
                                                       world.size(), threads)));
-  print(nodes, device, threads, options.json);
+  print(float32.nodes, device, threads, options.json);
   return 0;
 }
 

@@ -51,8 +51,9 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   if (!config::Run::Recompute_Parse(bench.recompute, &recompute))
     fail_usage("[bench step] --recompute: got {}, expected NONE, ATTENTION or BLOCK", bench.recompute);
   options.recompute = recompute_choice(recompute);
-  if (bench.precision != "fp32")
-    fail_usage("[bench step] --precision: got {}, expected fp32 (bf16 is not in this version)", bench.precision);
+  if (bench.precision != "fp32" && bench.precision != "bf16")
+    fail_usage("[bench step] --precision: got {}, expected fp32 or bf16", bench.precision);
+  options.bfloat16 = bench.precision == "bf16";
   return options;
 }
 
@@ -124,7 +125,7 @@ void add_bench_step_command(CommandLine& line) {
                            "synthesizer bench step --attention R+V --batch 8 --steps 5 --json",
                            [options](Session& session) { return bench_step(*options, session); });
   app.add_option("--attention", options->attention, "Self-attention of every layer, as V or R+V");
-  app.add_option("--precision", options->precision, "fp32");
+  app.add_option("--precision", options->precision, "fp32, or bf16: activations and products, with weights in float32");
   const auto count = [&](const char* name, int64_t& value, const char* help) {
     app.add_option(name, value, help)->check(at_least(1))->capture_default_str();
   };

@@ -23,11 +23,11 @@ double median(std::span<const NodeSeconds> nodes, const Is& is, const Of& of, co
   return weighted_median(std::move(values));
 }
 
-config::Products& float32_products(config::Device& device) {
+config::Products& products_of(config::Products::Precision precision, config::Device& device) {
   for (config::Products& products : *device.mutable_products())
-    if (products.precision() == config::Products::FP32) return products;
+    if (products.precision() == precision) return products;
   config::Products& products = *device.add_products();
-  products.set_precision(config::Products::FP32);
+  products.set_precision(precision);
   return products;
 }
 
@@ -74,7 +74,7 @@ void set_kernel_figures(std::span<const NodeSeconds> nodes, double peak, config:
   device.set_op_seconds(start);
   device.set_memory_bandwidth(bandwidth);
   device.set_vector_flops(vector_flops);
-  config::Products& products = float32_products(device);
+  config::Products& products = products_of(config::Products::FP32, device);
   set_products(nodes, peak, start, products);
 
   const ProductRate rate{products.peak(), products.reached(), products.half_rows(), products.half_columns(),
@@ -95,6 +95,11 @@ void set_kernel_figures(std::span<const NodeSeconds> nodes, double peak, config:
     slowdown.set_op(op);
     slowdown.set_times(weighted_median(std::move(values)));
   }
+}
+
+void set_product_figures(std::span<const NodeSeconds> nodes, double peak, config::Products::Precision precision,
+                         config::Device& device) {
+  set_products(nodes, peak, device.op_seconds(), products_of(precision, device));
 }
 
 void set_link_figures(std::span<const CollectiveSeconds> calls, config::Link& link) {

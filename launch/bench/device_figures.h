@@ -14,6 +14,10 @@ namespace synthesizer {
 // a second of large products. What no node shows stays: an op of small tensors only gets no slowdown.
 void set_kernel_figures(std::span<const NodeSeconds> nodes, double peak, config::Device& device);
 
+// Sets the products of another precision, from nodes of steps in it; op_seconds is known.
+void set_product_figures(std::span<const NodeSeconds> nodes, double peak, config::Products::Precision precision,
+                         config::Device& device);
+
 // One size of a collective among `ranks`.
 struct CollectiveSeconds {
   Collective kind = Collective::kAllReduce;

@@ -178,7 +178,6 @@ Recompute recompute_choice(config::Run::Recompute recompute) {
 LossConfig loss_config(const config::Run& run) { return {run.z_loss(), run.label_smoothing()}; }
 
 DType run_dtype(const config::Run& run) {
-  CHECK(run.precision() != config::Run::BF16, "precision BF16 has no dtype");
   return run.precision() == config::Run::FP64 ? DType::kFloat64 : DType::kFloat32;
 }
 

@@ -89,7 +89,6 @@ struct Available {
 
 std::vector<Available> available_values() {
   return {
-      {"precision", {"FP32", "FP64"}},
       {"device", {"CPU"}},
   };
 }

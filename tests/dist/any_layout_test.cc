@@ -88,6 +88,25 @@ TEST_P(AnyLayout, StaysNearInFloat32) {
   expect_any_mesh(layout_options(GetParam(), DType::kFloat32), {{2, 2}, {1, 4}}, 20, 1e-5, 1e-4, 1e-3);
 }
 
+// With activations in bf16 partial sums are rounded before they are added: losses stay near, bits do not.
+TEST(AnyLayoutInBFloat16, LossesStayNear) {
+  for (const LayoutSetting& setting :
+       {LayoutSetting{"mixtures", "R+V", "D+FR"}, LayoutSetting{"convolutions", "DynConv", "LightConv"},
+        LayoutSetting{"classifier", "V", "V", Structure::kEncoderClassifier}}) {
+    StepGraphOptions options = layout_options(setting, DType::kFloat32);
+    options.bfloat16 = true;
+    const WholeRun whole = train_whole(options, 5, 1e-3);
+    for (const Mesh2d shape : {Mesh2d{2, 2}, Mesh2d{1, 4}, Mesh2d{2, 1, 2, 2}, Mesh2d{4, 1, 1, 1}})
+      on_mesh(options, default_layout(), shape, [&](RankRun& run) {
+        run.learning_rate = 1e-3;
+        run.train(0, 5);
+        for (size_t i = 0; i < 5; ++i)
+          EXPECT_NEAR(run.results[i].loss, whole.results[i].loss, 0.01 * whole.results[i].loss)
+              << setting.name << ", " << text(shape) << ", step " << i;
+      });
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, AnyLayout, testing::ValuesIn(settings()),
                          [](const auto& info) { return info.param.name; });
 

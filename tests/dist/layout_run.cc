@@ -88,6 +88,7 @@ StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
   options.optimizer.adafactor.min_factored = 4;
   options.optimizer.clip_norm = 0.5;
   options.dtype = dtype;
+  options.bfloat16 = setting.bfloat16;
   options.seed = 7;
   options.input_mask = true;
   return options;

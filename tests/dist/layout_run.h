@@ -20,6 +20,7 @@ struct LayoutSetting {
   OptimizerKind optimizer = OptimizerKind::kAdafactor;
   double dropout = 0;
   void (*change)(ModelConfig&) = nullptr;
+  bool bfloat16 = false;  // beside float32
   friend void PrintTo(const LayoutSetting& setting, std::ostream* out) { *out << setting.name; }
 };
 

@@ -104,7 +104,8 @@ std::vector<LayoutSetting> settings() {
           dropout("convolutions", "DynConv", "LightConv", OptimizerKind::kAdafactor),
           dropout("fixed", "Fix", "FD+GLU", OptimizerKind::kAdafactor),
           {"decoder", "V", "V", Structure::kDecoder, OptimizerKind::kAdafactor, 0.1},
-          {"classifier", "FR", "V", Structure::kEncoderClassifier, OptimizerKind::kAdafactor, 0.1}};
+          {"classifier", "FR", "V", Structure::kEncoderClassifier, OptimizerKind::kAdafactor, 0.1},
+          {"bfloat16", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1, nullptr, true}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Ordered, testing::ValuesIn(settings()),

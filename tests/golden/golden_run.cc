@@ -121,6 +121,7 @@ Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Co
   options.shape = in.shape;
   options.loss = golden.loss;
   options.dtype = setting.dtype;
+  options.bfloat16 = setting.bfloat16;
   options.input_mask = true;
   options.passes = setting.passes;
   options.update = false;
@@ -147,7 +148,8 @@ Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Co
 }  // namespace
 
 std::string Setting::to_string() const {
-  return fmt::format("{}, {} ranks, passes {}", synthesizer::to_string(dtype), ranks, passes ? "on" : "off");
+  return fmt::format("{}, {} ranks, passes {}", bfloat16 ? "bf16" : synthesizer::to_string(dtype), ranks,
+                     passes ? "on" : "off");
 }
 
 std::vector<Result> run(const Case& golden, const Setting& setting) {

@@ -14,6 +14,7 @@ struct Setting {
   DType dtype = DType::kFloat64;
   int ranks = 1;
   bool passes = true;
+  bool bfloat16 = false;  // activations in bf16, beside float32
 
   std::string to_string() const;
 };

@@ -1,11 +1,13 @@
-// Every golden case against the step that training runs: logits, loss and all gradients, in float64 and float32, on 1,
-// 2 and 4 data ranks, with the optimize passes on and off. The folder is listed when the test runs.
+// Every golden case against the step that training runs: logits, loss and all gradients, in float64 and float32, and
+// loss and the direction of gradients with activations in bfloat16, on 1, 2 and 4 data ranks, with the optimize passes
+// on and off. The folder is listed when the test runs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "tests/golden/golden_case.h"
@@ -93,6 +95,46 @@ void check_all_cases(const Setting& setting) {
   }
 }
 
+// The cosine of the angle between two gradients; 1 for two zeros.
+double cosine(const std::vector<double>& a, const std::vector<double>& b) {
+  double product = 0, a_squares = 0, b_squares = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    product += a[i] * b[i];
+    a_squares += a[i] * a[i];
+    b_squares += b[i] * b[i];
+  }
+  return a_squares == 0 && b_squares == 0 ? 1 : product / std::sqrt(a_squares * b_squares);
+}
+
+// Activations have 8 bits of precision: the loss is near, and gradients point the same way.
+void check_bfloat16(const Case& golden, const Result& result) {
+  const double loss = golden.at("loss").values[0];
+  EXPECT_NEAR(result.loss, loss, 0.003 * std::abs(loss));
+  double least = 1;
+  std::string of;
+  for (const auto& [name, gradient] : result.gradients) {
+    const std::vector<double>& expected = golden.at("grad." + name).values;
+    ASSERT_EQ(gradient.size(), expected.size()) << name;
+    if (expected.size() < 8) continue;
+    const double found = cosine(gradient, expected);
+    EXPECT_GE(found, 0.95) << name;
+    if (found < least) std::tie(least, of) = std::tie(found, name);
+  }
+  std::cout << fmt::format("{}: bf16, loss {:.2g} off, least cosine {:.5f} at {}\n", golden.name,
+                           std::abs(result.loss / loss - 1), least, of);
+}
+
+void check_all_in_bfloat16(const Setting& setting) {
+  for (const Case& golden : load_cases(folder())) {
+    SCOPED_TRACE(fmt::format("{}, {}", golden.name, setting.to_string()));
+    try {
+      for (const Result& result : run(golden, setting)) check_bfloat16(golden, result);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+  }
+}
+
 // load_cases refuses a folder that has none.
 TEST(Golden, HasCases) {
   for (const Case& golden : load_cases(folder())) std::cout << golden.name << "\n";
@@ -108,6 +150,10 @@ TEST(Golden, Float32WithoutPasses) { check_all_cases({DType::kFloat32, 1, false}
 TEST(Golden, Float32TwoRanks) { check_all_cases({DType::kFloat32, 2, true}); }
 TEST(Golden, Float32FourRanks) { check_all_cases({DType::kFloat32, 4, true}); }
 TEST(Golden, Float32FourRanksWithoutPasses) { check_all_cases({DType::kFloat32, 4, false}); }
+
+TEST(Golden, BFloat16) { check_all_in_bfloat16({DType::kFloat32, 1, true, true}); }
+TEST(Golden, BFloat16WithoutPasses) { check_all_in_bfloat16({DType::kFloat32, 1, false, true}); }
+TEST(Golden, BFloat16FourRanks) { check_all_in_bfloat16({DType::kFloat32, 4, true, true}); }
 
 }  // namespace
 }  // namespace synthesizer::golden

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
@@ -38,29 +39,46 @@ struct Layout2d {
     const int64_t word = target - first_word;
     return word >= 0 && word < vocab ? word : -1;
   }
-  int64_t block_bytes() const { return align_up(std::min(kRows, rows) * std::min(kColumns, vocab) * size_of(dtype)); }
-  // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n].
-  int64_t copy_bytes() const { return model_first ? align_up(depth * std::min(kColumns, vocab) * size_of(dtype)) : 0; }
+  // Of logits, in the type that is calculated in.
+  int64_t block_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
+  // Of their gradients, where they are of another type: they enter products.
+  int64_t gradient_bytes() const { return narrow() ? align_up(block_elements() * size_of(dtype)) : 0; }
+  // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
+  // rounded, as it lies.
+  bool copied() const { return model_first || narrow(); }
+  int64_t copy_bytes() const { return copied() ? align_up(depth * std::min(kColumns, vocab) * size_of(dtype)) : 0; }
+  // Of the table's gradient, where a block does not lie densely.
+  int64_t gradient_copy_bytes() const {
+    return model_first ? align_up(depth * std::min(kColumns, vocab) * size_of(compute_type(dtype))) : 0;
+  }
+  // Of dx of a block of rows, where it has to be rounded.
+  int64_t dx_bytes() const {
+    return narrow() ? align_up(std::min(kRows, rows) * depth * size_of(compute_type(dtype))) : 0;
+  }
+  bool narrow() const { return dtype != compute_type(dtype); }
   // logits [m, n] = x · tableᵀ
   Product logits(int64_t m, int64_t n) const {
     Product p = base(m, n, depth);
+    p.wide = true;
     p.a = {{0, 0}, depth, 1};
     p.b = model_first ? MatrixStrides{{0, 0}, n, 1} : MatrixStrides{{0, 0}, 1, depth};
     p.c = {{0, 0}, n, 1};
     return p;
   }
-  // dx [m, depth] (+)= dlogits · table
+  // dx [m, depth] (+)= dlogits · table, summed over the blocks of words before it is rounded
   Product dx(int64_t m, int64_t n, bool accumulate) const {
     Product p = base(m, depth, n);
     p.a = {{0, 0}, n, 1};
     p.b = model_first ? MatrixStrides{{0, 0}, 1, n} : MatrixStrides{{0, 0}, depth, 1};
     p.c = {{0, 0}, depth, 1};
+    p.wide = true;
     p.accumulate = accumulate;
     return p;
   }
   // dtable [n, depth] (+)= dlogitsᵀ · x, or a copied block [depth, n] = xᵀ · dlogits
   Product dtable(int64_t m, int64_t n, bool accumulate) const {
     Product p = model_first ? base(depth, n, m) : base(n, depth, m);
+    p.wide = true;
     p.a = {{0, 0}, 1, p.m};
     p.b = {{0, 0}, p.n, 1};
     p.c = {{0, 0}, p.n, 1};
@@ -77,6 +95,7 @@ struct Layout2d {
   bool model_first;
 
  private:
+  int64_t block_elements() const { return std::min(kRows, rows) * std::min(kColumns, vocab); }
   Product base(int64_t m, int64_t n, int64_t k) const {
     Product p;
     p.dtype = dtype;
@@ -118,7 +137,8 @@ int64_t products_workspace(const Layout2d& layout, GemmThreads threads, bool gra
   return align_up(bytes);
 }
 
-// After the logits: running maximum (as T) and sum (double) of each row by block of words, and its total (double).
+// After the logits: running maximum (as Compute<T>) and sum (double) of each row by block of words, and its total
+// (double).
 struct Sums {
   explicit Sums(const Layout2d& layout)
       : rows(align_up(std::min(kRows, layout.rows) * 8)),
@@ -134,17 +154,29 @@ int64_t forward_workspace(const KernelCase& c) {
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const Layout2d layout(c, c.as<LinearCrossEntropyGradient>().part());
-  return layout.block_bytes() + 2 * layout.copy_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
+  return layout.block_bytes() + layout.gradient_bytes() + layout.copy_bytes() + layout.gradient_copy_bytes() +
+         layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
 }
 
-// The words [word, word + n) of the table, copied to `copy` if they do not lie densely.
+// The words [word, word + n) of the table as T, in `copy` if they do not lie densely or are not of T.
 template <typename T>
-const T* table_block(const Layout2d& layout, int threads, const T* table, int64_t word, int64_t n, T* copy) {
-  if (!layout.model_first) return table + word * layout.depth;
-  parallel_ranges(threads, layout.depth, n, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::copy_n(table + i * layout.padded + word, n, copy + i * n);
-  });
-  return copy;
+const T* table_block(const Layout2d& layout, const CpuContext& context, const Compute<T>* table, int64_t word,
+                     int64_t n, T* copy) {
+  const auto store = context.loops.of<T>().store;
+  if (layout.model_first) {
+    parallel_ranges(context.threads, layout.depth, n, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) store(table + i * layout.padded + word, copy + i * n, n);
+    });
+    return copy;
+  }
+  const Compute<T>* words = table + word * layout.depth;
+  if constexpr (std::is_same_v<T, Compute<T>>) {
+    return words;
+  } else {
+    parallel_ranges(context.threads, n * layout.depth, 1,
+                    [&](int64_t begin, int64_t end) { store(words + begin, copy + begin, end - begin); });
+    return copy;
+  }
 }
 
 // Calls body(block, from, count) for the runs of words [word, word + n) that are of one block: `from` counts from
@@ -170,40 +202,41 @@ class CrossEntropyKernel : public Kernel {
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row);
-      const Out out{output<T>(outputs, 0) + row * layout_.blocks, output<T>(outputs, 1) + row,
-                    output<T>(outputs, 2) + row, output<T>(outputs, 3) + row};
-      block_of_rows(input<T>(inputs, 0) + row * layout_.depth, input<T>(inputs, 1), input<int32_t>(inputs, 2) + row, m,
+      const Out out{output<C>(outputs, 0) + row * layout_.blocks, output<C>(outputs, 1) + row,
+                    output<C>(outputs, 2) + row, output<C>(outputs, 3) + row};
+      block_of_rows(input<T>(inputs, 0) + row * layout_.depth, input<C>(inputs, 1), input<int32_t>(inputs, 2) + row, m,
                     out, static_cast<std::byte*>(workspace));
     }
   }
 
  private:
+  using C = Compute<T>;
   struct Out {
-    T *log_z, *target, *mean, *largest;
+    C *log_z, *target, *mean, *largest;
   };
 
-  void block_of_rows(const T* x, const T* table, const int32_t* targets, int64_t m, const Out& out,
+  void block_of_rows(const T* x, const C* table, const int32_t* targets, int64_t m, const Out& out,
                      std::byte* workspace) const {
-    T* logits = reinterpret_cast<T*>(workspace);
+    C* logits = reinterpret_cast<C*>(workspace);
     T* copy = reinterpret_cast<T*>(workspace += layout_.block_bytes());
     workspace += layout_.copy_bytes();
     const Sums sizes(layout_);
-    T* maximum = reinterpret_cast<T*>(workspace);
+    C* maximum = reinterpret_cast<C*>(workspace);
     double* sum = reinterpret_cast<double*>(workspace + sizes.by_block);
     double* total = reinterpret_cast<double*>(workspace + 2 * sizes.by_block);
     workspace += sizes.bytes();
-    std::fill_n(maximum, m * layout_.blocks, -std::numeric_limits<T>::infinity());
+    std::fill_n(maximum, m * layout_.blocks, -std::numeric_limits<C>::infinity());
     std::fill_n(sum, m * layout_.blocks, 0);
     std::fill_n(total, m, 0);
-    std::fill_n(out.target, m, T(0));
-    const auto log_sum_exp = context_.loops.of<T>().log_sum_exp;
+    std::fill_n(out.target, m, C(0));
+    const auto log_sum_exp = context_.loops.of<C>().log_sum_exp;
     for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
       const int64_t n = std::min(kColumns, layout_.vocab - word);
-      const T* words = table_block(layout_, context_.threads, table, word, n, copy);
+      const T* words = table_block<T>(layout_, context_, table, word, n, copy);
       logits_.of(m, n, layout_).run(x, words, logits, workspace);
       parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-          T* row = logits + i * n;
+          C* row = logits + i * n;
           const int64_t target = layout_.local(targets[i]);
           if (target >= word && target < word + n) out.target[i] = row[target - word];
           each_block(layout_, word, n, [&](int64_t block, int64_t from, int64_t count) {
@@ -218,13 +251,13 @@ class CrossEntropyKernel : public Kernel {
     });
   }
 
-  void finish(int64_t i, const T* maximum, const double* sum, double total, const Out& out) const {
-    const T none = static_cast<T>(LinearCrossEntropy::kNoWords);
+  void finish(int64_t i, const C* maximum, const double* sum, double total, const Out& out) const {
+    const C none = static_cast<C>(LinearCrossEntropy::kNoWords);
     out.largest[i] = none;
-    out.mean[i] = mean_ ? static_cast<T>(total / static_cast<double>(layout_.true_vocab)) : T(0);
+    out.mean[i] = mean_ ? static_cast<C>(total / static_cast<double>(layout_.true_vocab)) : C(0);
     for (int64_t at = i * layout_.blocks; at < (i + 1) * layout_.blocks; ++at) {
       const bool any = sum[at] != 0;  // NaN is
-      out.log_z[at] = any ? static_cast<T>(static_cast<double>(maximum[at]) + std::log(sum[at])) : none;
+      out.log_z[at] = any ? static_cast<C>(static_cast<double>(maximum[at]) + std::log(sum[at])) : none;
       // As the loops take a maximum, but that NaN stays.
       if (any && !(maximum[at] <= out.largest[i])) out.largest[i] = maximum[at];
     }
@@ -251,24 +284,29 @@ class CrossEntropyGradientKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
-    const T* table = input<T>(inputs, 1);
+    const C* table = input<C>(inputs, 1);
     T* dx = output<T>(outputs, 0);
-    T* dtable = output<T>(outputs, 1);
+    C* dtable = output<C>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    T* block = reinterpret_cast<T*>(space);
-    T* copy = reinterpret_cast<T*>(space += layout_.block_bytes());
-    T* dcopy = reinterpret_cast<T*>(space += layout_.copy_bytes());
-    space += layout_.copy_bytes();
+    C* logits = reinterpret_cast<C*>(space);
+    T* block = reinterpret_cast<T*>(space += layout_.block_bytes());  // where they are of one type: the logits' own
+    if (!layout_.narrow()) block = reinterpret_cast<T*>(logits);
+    T* copy = reinterpret_cast<T*>(space += layout_.gradient_bytes());
+    C* dcopy = reinterpret_cast<C*>(space += layout_.copy_bytes());
+    C* wide_dx = reinterpret_cast<C*>(space += layout_.gradient_copy_bytes());
+    space += layout_.dx_bytes();
     clear_padding(dtable);
     if (layout_.vocab == 0) std::fill_n(dx, layout_.rows * layout_.depth, T(0));
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
+      C* dx_sum = wide_dx;
+      if constexpr (std::is_same_v<T, C>) dx_sum = dx + at;
       for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
         const int64_t n = std::min(kColumns, layout_.vocab - word);
-        const T* words = table_block(layout_, context_.threads, table, word, n, copy);
-        logits_.of(m, n, layout_).run(x + at, words, block, space);
-        dlogits(inputs, row, m, word, n, block);
-        (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, words, dx + at, space);
+        const T* words = table_block<T>(layout_, context_, table, word, n, copy);
+        logits_.of(m, n, layout_).run(x + at, words, logits, space);
+        dlogits(inputs, row, m, word, n, logits, block);
+        (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, words, dx_sum, space);
         if (layout_.model_first) {
           dtable_.of(m, n, layout_).run(x + at, block, dcopy, space);
           add_block(dcopy, word, n, row > 0, dtable);
@@ -276,38 +314,57 @@ class CrossEntropyGradientKernel : public Kernel {
           (row == 0 ? dtable_ : dtable_add_).of(m, n, layout_).run(block, x + at, dtable + word * layout_.depth, space);
         }
       }
+      if (layout_.narrow() && layout_.vocab > 0)
+        parallel_ranges(context_.threads, m * layout_.depth, 1, [&](int64_t begin, int64_t end) {
+          context_.loops.of<T>().store(dx_sum + begin, dx + at + begin, end - begin);
+        });
     }
   }
 
  private:
-  void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, T* block) const {
+  using C = Compute<T>;
+
+  // From the logits [m, n]; `block` may be the logits.
+  void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, const C* logits,
+               T* block) const {
     const int32_t* targets = input<int32_t>(inputs, 2) + row;
-    const T* log_z = input<T>(inputs, 3) + row * layout_.blocks;
-    const T* d_log_z = input<T>(inputs, 4) + row * layout_.blocks;
-    const T* d_target = input<T>(inputs, 5) + row;
-    const T* d_mean = mean_ ? input<T>(inputs, 6) + row : nullptr;
+    const C* log_z = input<C>(inputs, 3) + row * layout_.blocks;
+    const C* d_log_z = input<C>(inputs, 4) + row * layout_.blocks;
+    const C* d_target = input<C>(inputs, 5) + row;
+    const C* d_mean = mean_ ? input<C>(inputs, 6) + row : nullptr;
     const auto loop = context_.loops.of<T>().cross_entropy_gradient;
     parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        T* of_row = block + i * n;
-        const T mean = mean_ ? d_mean[i] / static_cast<T>(layout_.true_vocab) : T(0);
+        const C mean = mean_ ? d_mean[i] / static_cast<C>(layout_.true_vocab) : C(0);
+        const int64_t target = layout_.local(targets[i]);
+        const bool here = target >= word && target < word + n;
+        // Before the row is overwritten: the target's own, with what is added to it, is rounded once.
+        C of_target = 0;
+        if (here) {
+          const int64_t at = i * layout_.blocks + target / layout_.block;
+          loop_of_one(logits[i * n + target - word], log_z[at], d_log_z[at], mean, &of_target);
+          of_target += d_target[i];
+        }
         each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
           const int64_t at = i * layout_.blocks + b;
-          loop(of_row + from, count, log_z[at], d_log_z[at], mean);
+          loop(logits + i * n + from, block + i * n + from, count, log_z[at], d_log_z[at], mean);
         });
-        const int64_t target = layout_.local(targets[i]);
-        if (target >= word && target < word + n) of_row[target - word] += d_target[i];
+        if (here) context_.loops.of<T>().store(&of_target, block + i * n + target - word, 1);
       }
     });
   }
 
+  void loop_of_one(C logit, C log_z, C d_log_z, C mean, C* d) const {
+    context_.loops.of<C>().cross_entropy_gradient(&logit, d, 1, log_z, d_log_z, mean);
+  }
+
   // A copied block [depth, n] to (or, with `add`, onto) its place in dtable.
-  void add_block(const T* block, int64_t word, int64_t n, bool add, T* dtable) const {
+  void add_block(const C* block, int64_t word, int64_t n, bool add, C* dtable) const {
     parallel_ranges(context_.threads, layout_.depth, n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        T* out = dtable + i * layout_.padded + word;
+        C* out = dtable + i * layout_.padded + word;
         if (add)
-          context_.loops.of<T>().axpy(T(1), block + i * n, out, n);
+          context_.loops.of<C>().axpy(1, block + i * n, out, n);
         else
           std::copy_n(block + i * n, n, out);
       }
@@ -315,13 +372,13 @@ class CrossEntropyGradientKernel : public Kernel {
   }
 
   // Words of padding have no logits and so no gradient.
-  void clear_padding(T* dtable) const {
+  void clear_padding(C* dtable) const {
     const int64_t padding = layout_.padded - layout_.vocab;
     if (!layout_.model_first) {
-      std::fill_n(dtable + layout_.vocab * layout_.depth, padding * layout_.depth, T(0));
+      std::fill_n(dtable + layout_.vocab * layout_.depth, padding * layout_.depth, C(0));
     } else {
       for (int64_t i = 0; i < layout_.depth; ++i)
-        std::fill_n(dtable + i * layout_.padded + layout_.vocab, padding, T(0));
+        std::fill_n(dtable + i * layout_.padded + layout_.vocab, padding, C(0));
     }
   }
 
@@ -335,8 +392,8 @@ class CrossEntropyGradientKernel : public Kernel {
 
 std::span<const KernelEntry> cross_entropy_kernels() {
   static const KernelEntry kEntries[] = {
-      {&typeid(LinearCrossEntropy), make_floating<CrossEntropyKernel>, forward_workspace},
-      {&typeid(LinearCrossEntropyGradient), make_floating<CrossEntropyGradientKernel>, gradient_workspace}};
+      {&typeid(LinearCrossEntropy), make_by_input<CrossEntropyKernel>, forward_workspace},
+      {&typeid(LinearCrossEntropyGradient), make_by_input<CrossEntropyGradientKernel>, gradient_workspace}};
   return kEntries;
 }
 

@@ -29,7 +29,7 @@ std::vector<Dim> mask_dims(const Dropout& op, const Shape& x) {
 // A mask that is shared along a dim is kept; one with all of x's elements is used as it is drawn.
 int64_t dropout_workspace(const KernelCase& c) {
   const Shape mask(mask_dims(c.as<Dropout>(), c.in(0)));
-  return mask.elements() < c.in(0).elements() ? mask.elements() * size_of(c.outputs[0].dtype) : 0;
+  return mask.elements() < c.in(0).elements() ? mask.elements() * size_of(compute_type(c.outputs[0].dtype)) : 0;
 }
 
 template <typename T>
@@ -47,7 +47,7 @@ class DropoutKernel : public Kernel {
     stream_.name_low = static_cast<uint32_t>(op.name_hash());
     // uniform_float(word) >= rate, in the integers it is made of.
     stream_.threshold = static_cast<uint32_t>(std::ceil(op.rate() * 16777216.0));
-    scale_ = static_cast<T>(1.0 / (1.0 - op.rate()));
+    scale_ = static_cast<Compute<T>>(1.0 / (1.0 - op.rate()));
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
@@ -59,7 +59,7 @@ class DropoutKernel : public Kernel {
     const T* x = input<T>(inputs, 0);
     T* y = output<T>(outputs, 0);
     if (!shared_) return draw_and_multiply(stream, x, y);
-    T* mask = static_cast<T*>(workspace);
+    auto* mask = static_cast<Compute<T>*>(workspace);
     each_piece(
         [&](int64_t row, int64_t from, int64_t n) { draw(stream, row, from, n, mask + row * mask_length_ + from); });
     multiply(x, mask, y);
@@ -129,29 +129,29 @@ class DropoutKernel : public Kernel {
                     });
   }
 
-  void draw(const DropoutStream& stream, int64_t row, int64_t from, int64_t n, T* mask) const {
+  void draw(const DropoutStream& stream, int64_t row, int64_t from, int64_t n, Compute<T>* mask) const {
     const int64_t first = first_ + mask_rows_.offset(row, 0) + from;
     context_.loops.of<T>().dropout_mask(stream, static_cast<uint64_t>(first), n, scale_, mask);
   }
 
   void draw_and_multiply(const DropoutStream& stream, const T* x, T* y) const {
     each_piece([&](int64_t row, int64_t from, int64_t n) {
-      T mask[kPiece];
+      Compute<T> mask[kPiece];
       draw(stream, row, from, n, mask);
       const int64_t at = row * mask_length_ + from;
-      context_.loops.of<T>().binary[2](x + at, 1, mask, 1, y + at, n);
+      context_.loops.of<T>().multiply_by(x + at, mask, 1, y + at, n);
     });
   }
 
-  void multiply(const T* x, const T* mask, T* y) const {
-    const auto loop = context_.loops.of<T>().binary[2];
+  void multiply(const T* x, const Compute<T>* mask, T* y) const {
+    const auto loop = context_.loops.of<T>().multiply_by;
     parallel_ranges(context_.threads, rows_.count() * pieces_, std::min(length_, kPiece),
                     [&](int64_t begin, int64_t end) {
                       for (int64_t i = begin; i < end; ++i) {
                         const int64_t from = i % pieces_ * kPiece;
                         const int64_t at = rows_.offset(i / pieces_, 0) + from;
                         const int64_t mask_at = rows_.offset(i / pieces_, 1) + from * stride_[1];
-                        loop(x + at, 1, mask + mask_at, stride_[1], y + at, std::min(kPiece, length_ - from));
+                        loop(x + at, mask + mask_at, stride_[1], y + at, std::min(kPiece, length_ - from));
                       }
                     });
   }
@@ -160,7 +160,7 @@ class DropoutKernel : public Kernel {
   CpuContext context_;
   DropoutStream stream_{};
   bool shared_ = false;
-  T scale_;
+  Compute<T> scale_;
   Walk mask_rows_, rows_;
   int64_t begin_ = 0;               // of the rank's part in the whole mask, in the first micro-batch
   int64_t micro_batch_stride_ = 0;  // elements of the whole mask from one to the next
@@ -171,7 +171,7 @@ class DropoutKernel : public Kernel {
 }  // namespace
 
 std::span<const KernelEntry> dropout_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Dropout), make_floating<DropoutKernel>, dropout_workspace}};
+  static const KernelEntry kEntries[] = {{&typeid(Dropout), make_by_output<DropoutKernel>, dropout_workspace}};
   return kEntries;
 }
 

@@ -152,9 +152,10 @@ int64_t EinsumPlan::sum_count() const {
   return n;
 }
 
-Product EinsumPlan::product(DType dtype, bool accumulate) const {
+Product EinsumPlan::product(DType dtype, bool wide, bool accumulate) const {
   Product p;
   p.dtype = dtype;
+  p.wide = wide;
   p.m = m.size;
   p.n = n.size;
   p.k = k.size;

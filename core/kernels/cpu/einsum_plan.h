@@ -33,7 +33,7 @@ struct EinsumPlan {
   int64_t loop_count() const;
   int64_t sum_count() const;
   // Of one library call of kProducts.
-  Product product(DType dtype, bool accumulate) const;
+  Product product(DType dtype, bool wide, bool accumulate) const;
 };
 
 EinsumPlan plan_einsum(const Shape& a, const Shape& b, const Shape& c);

@@ -9,6 +9,7 @@
 #include "core/kernels/cpu/parallel.h"
 #include "core/ops/cast.h"
 #include "core/ops/functors.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
@@ -19,8 +20,8 @@ class UnaryKernel : public Kernel {
   explicit UnaryKernel(const KernelCase& c)
       : threads_(c.context.threads),
         count_(c.out(0).elements()),
-        scale_(static_cast<T>(c.as<Unary>().scale())),
-        shift_(static_cast<T>(c.as<Unary>().shift())),
+        scale_(static_cast<Compute<T>>(c.as<Unary>().scale())),
+        shift_(static_cast<Compute<T>>(c.as<Unary>().shift())),
         loop_(c.context.loops.of<T>().unary[static_cast<int>(c.as<Unary>().function())]) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
@@ -33,7 +34,7 @@ class UnaryKernel : public Kernel {
  private:
   int threads_;
   int64_t count_;
-  T scale_, shift_;
+  Compute<T> scale_, shift_;
   std::remove_all_extents_t<decltype(Loops<T>::unary)> loop_;
 };
 
@@ -97,31 +98,70 @@ class BinaryKernel : public Kernel {
   std::remove_all_extents_t<decltype(Loops<T>::binary)> loop_;
 };
 
-template <typename T>
+template <typename From, typename To>
+void cast_elements(const CpuContext& context, const From* x, To* y, int64_t n) {
+  if constexpr (std::is_same_v<From, float> && std::is_same_v<To, BFloat16>) {
+    context.loops.bf16.store(x, y, n);
+  } else if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, float>) {
+    context.loops.bf16.load(x, y, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      if constexpr (std::is_same_v<From, BFloat16>)
+        y[i] = static_cast<To>(to_float(x[i]));
+      else if constexpr (std::is_same_v<To, BFloat16>)
+        y[i] = to_bfloat16(static_cast<float>(x[i]));
+      else
+        y[i] = static_cast<To>(x[i]);
+    }
+  }
+}
+
+template <typename From, typename To>
 class CastKernel : public Kernel {
  public:
-  explicit CastKernel(const KernelCase& c) : threads_(c.context.threads), count_(c.out(0).elements()) {}
+  explicit CastKernel(const KernelCase& c) : context_(c.context), count_(c.out(0).elements()) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
-    const int32_t* x = input<int32_t>(inputs, 0);
-    T* y = output<T>(outputs, 0);
-    parallel_ranges(threads_, count_, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(x[i]);
-    });
+    const From* x = input<From>(inputs, 0);
+    To* y = output<To>(outputs, 0);
+    parallel_ranges(context_.threads, count_, 1,
+                    [&](int64_t begin, int64_t end) { cast_elements(context_, x + begin, y + begin, end - begin); });
   }
 
  private:
-  int threads_;
+  CpuContext context_;
   int64_t count_;
 };
+
+template <typename From>
+struct CastFrom {
+  template <typename To>
+  using Kernel = CastKernel<From, To>;
+};
+
+std::unique_ptr<Kernel> make_cast(const KernelCase& c) {
+  switch (c.inputs[0].dtype) {
+    case DType::kInt32:
+      return make_by_output<CastFrom<int32_t>::Kernel>(c);
+    case DType::kFloat32:
+      return make_by_output<CastFrom<float>::Kernel>(c);
+    case DType::kFloat64:
+      return make_by_output<CastFrom<double>::Kernel>(c);
+    case DType::kBFloat16:
+      return make_by_output<CastFrom<BFloat16>::Kernel>(c);
+    case DType::kInt64:
+      break;
+  }
+  fail("[cast] no kernel from {}", to_string(c.inputs[0].dtype));
+}
 
 }  // namespace
 
 std::span<const KernelEntry> elementwise_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Unary), make_floating<UnaryKernel>, nullptr},
-                                         {&typeid(UnaryGradient), make_floating<UnaryGradientKernel>, nullptr},
-                                         {&typeid(Binary), make_floating<BinaryKernel>, nullptr},
-                                         {&typeid(Cast), make_floating<CastKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {{&typeid(Unary), make_by_output<UnaryKernel>, nullptr},
+                                         {&typeid(UnaryGradient), make_by_output<UnaryGradientKernel>, nullptr},
+                                         {&typeid(Binary), make_by_output<BinaryKernel>, nullptr},
+                                         {&typeid(Cast), make_cast, nullptr}};
   return kEntries;
 }
 

@@ -10,6 +10,7 @@
 namespace synthesizer {
 namespace {
 
+// Rows of a table of Compute<T> as T.
 template <typename T>
 class EmbeddingKernel : public Kernel {
  public:
@@ -18,10 +19,11 @@ class EmbeddingKernel : public Kernel {
         first_row_(c.as<Embedding>().first_row()),
         rows_(c.in(0).dims()[0].size),
         width_(c.in(0).elements() / rows_),
-        ids_(c.in(1).elements()) {}
+        ids_(c.in(1).elements()),
+        store_(c.context.loops.of<T>().store) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
-    const T* table = input<T>(inputs, 0);
+    const Compute<T>* table = input<Compute<T>>(inputs, 0);
     const int32_t* ids = input<int32_t>(inputs, 1);
     T* y = output<T>(outputs, 0);
     parallel_ranges(threads_, ids_, width_, [&](int64_t begin, int64_t end) {
@@ -29,7 +31,7 @@ class EmbeddingKernel : public Kernel {
         const int64_t row = ids[i] - first_row_;
         T* out = y + i * width_;
         if (row >= 0 && row < rows_) {
-          std::copy_n(table + row * width_, width_, out);
+          store_(table + row * width_, out, width_);
         } else {
           std::fill_n(out, width_, T(0));
         }
@@ -40,8 +42,10 @@ class EmbeddingKernel : public Kernel {
  private:
   int threads_;
   int64_t first_row_, rows_, width_, ids_;
+  decltype(Loops<T>::store) store_;
 };
 
+// dy of T, the table of Compute<T>.
 template <typename T>
 class EmbeddingGradientKernel : public Kernel {
  public:
@@ -52,25 +56,25 @@ class EmbeddingGradientKernel : public Kernel {
         rows_(c.out(0).dims()[0].size),
         width_(c.out(0).elements() / rows_),
         ids_(c.in(0).elements()),
-        axpy_(c.context.loops.of<T>().axpy) {}
+        add_to_(c.context.loops.of<T>().add_to) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
     const int32_t* ids = input<int32_t>(inputs, 0);
     const T* dy = input<T>(inputs, 1);
-    T* table = output<T>(outputs, 0);
-    const T* base = has_base_ ? input<T>(inputs, 2) : nullptr;
+    auto* table = output<Compute<T>>(outputs, 0);
+    const auto* base = has_base_ ? input<Compute<T>>(inputs, 2) : nullptr;
     if (base != table) {
       parallel_ranges(threads_, rows_ * width_, 1, [&](int64_t begin, int64_t end) {
         if (base != nullptr)
           std::copy(base + begin, base + end, table + begin);
         else
-          std::fill(table + begin, table + end, T(0));
+          std::fill(table + begin, table + end, Compute<T>(0));
       });
     }
     parallel_ranges(threads_, width_, ids_, [&](int64_t begin, int64_t end) {
       for (int64_t i = 0; i < ids_; ++i) {
         const int64_t row = ids[i] - first_row_;
-        if (row >= 0 && row < rows_) axpy_(T(1), dy + i * width_ + begin, table + row * width_ + begin, end - begin);
+        if (row >= 0 && row < rows_) add_to_(1, dy + i * width_ + begin, table + row * width_ + begin, end - begin);
       }
     });
   }
@@ -80,14 +84,15 @@ class EmbeddingGradientKernel : public Kernel {
   int64_t first_row_;
   bool has_base_;
   int64_t rows_, width_, ids_;
-  decltype(Loops<T>::axpy) axpy_;
+  decltype(Loops<T>::add_to) add_to_;
 };
 
 }  // namespace
 
 std::span<const KernelEntry> embedding_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Embedding), make_floating<EmbeddingKernel>, nullptr},
-                                         {&typeid(EmbeddingGradient), make_floating<EmbeddingGradientKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {
+      {&typeid(Embedding), make_by_output<EmbeddingKernel>, nullptr},
+      {&typeid(EmbeddingGradient), (make_by_input<EmbeddingGradientKernel, 1>), nullptr}};
   return kEntries;
 }
 

@@ -35,10 +35,23 @@ bool is_tiled(const Product& product, GemmThreads threads) {
   return threads.same_bits && has_long_inner_dimension(product);
 }
 
+bool is_converted(const Product& product) {
+  static const bool kNative = has_bfloat16_products();
+  return product.dtype == DType::kBFloat16 && !kNative;
+}
+
+std::unique_ptr<Gemm> make_uncounted(const Product& product, GemmThreads threads) {
+  if (product.dtype == DType::kFloat64) return make_openblas_gemm(product, threads.count);
+  if (is_converted(product)) return make_converted_gemm(product, threads.count);
+  if (is_tiled(product, threads)) return make_tiled_gemm(product, threads.count);
+  return make_onednn_gemm(product, threads.count, onednn_workspace(product, threads.count));
+}
+
 }  // namespace
 
 int64_t gemm_workspace(const Product& product, GemmThreads threads) {
-  if (product.dtype != DType::kFloat32) return 0;
+  if (product.dtype == DType::kFloat64) return 0;
+  if (is_converted(product)) return converted_workspace(product, threads.count);
   return is_tiled(product, threads) ? tiled_workspace(product, threads.count)
                                     : onednn_workspace(product, threads.count);
 }
@@ -54,10 +67,7 @@ int64_t onednn_workspace(const Product& product, int threads) {
 std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters) {
   CHECK(is_floating(product.dtype), "a product of {}", to_string(product.dtype));
   CHECK(product.c.column == 1 || product.n == 1, "C has stride {} along its columns", product.c.column);
-  std::unique_ptr<Gemm> gemm = product.dtype != DType::kFloat32 ? make_openblas_gemm(product, threads.count)
-                               : is_tiled(product, threads)
-                                   ? make_tiled_gemm(product, threads.count)
-                                   : make_onednn_gemm(product, threads.count, onednn_workspace(product, threads.count));
+  std::unique_ptr<Gemm> gemm = make_uncounted(product, threads);
   if (counters == nullptr) return gemm;
   return std::make_unique<CountedGemm>(std::move(gemm), product.flops(), *counters);
 }

@@ -1,6 +1,6 @@
-// float32 products: one oneDNN matmul primitive over two batch dimensions, its scratchpad in the given workspace.
-// oneDNN's AVX-512 kernels take the layouts of attention ([batch, length, heads, head] as batch × heads matrices) as
-// they are.
+// float32 and bfloat16 products: one oneDNN matmul primitive over two batch dimensions, its scratchpad in the given
+// workspace. oneDNN's AVX-512 kernels take the layouts of attention ([batch, length, heads, head] as batch × heads
+// matrices) as they are.
 #include <dnnl.h>
 #include <omp.h>
 
@@ -59,7 +59,8 @@ class OpenMpThreads {
 };
 
 // A batch stride of 0 is a size of 1, which oneDNN spreads over the batch.
-dnnl_memory_desc_t describe(const Product& p, const MatrixStrides& s, int64_t rows, int64_t columns, bool swap) {
+dnnl_memory_desc_t describe(const Product& p, DType dtype, const MatrixStrides& s, int64_t rows, int64_t columns,
+                            bool swap) {
   const int64_t batch[2] = {s.batch[0] == 0 ? 1 : p.batch[0], s.batch[1] == 0 ? 1 : p.batch[1]};
   dnnl_dims_t sizes = {batch[swap], batch[!swap], rows, columns};
   dnnl_dims_t strides = {s.batch[swap], s.batch[!swap], s.row, s.column};
@@ -69,7 +70,8 @@ dnnl_memory_desc_t describe(const Product& p, const MatrixStrides& s, int64_t ro
   for (int i = 0; i < 4; ++i)
     if (sizes[i] == 1) strides[i] = i == 3 ? 1 : extent;
   dnnl_memory_desc_t description;
-  check(dnnl_memory_desc_init_by_strides(&description, 4, sizes, dnnl_f32, strides), "a description of strides");
+  const dnnl_data_type_t type = dtype == DType::kBFloat16 ? dnnl_bf16 : dnnl_f32;
+  check(dnnl_memory_desc_init_by_strides(&description, 4, sizes, type, strides), "a description of strides");
   return description;
 }
 
@@ -105,8 +107,9 @@ class OneDnnGemm : public Gemm {
   // False if the implementation is not one of the block kernels (which keep to the scratchpad) though asked for, or
   // needs more workspace.
   bool prepare(const Product& p, bool swap, int64_t workspace, bool block_kernels_only) {
-    const dnnl_memory_desc_t a = describe(p, p.a, p.m, p.k, swap), b = describe(p, p.b, p.k, p.n, swap),
-                             c = describe(p, p.c, p.m, p.n, swap);
+    const dnnl_memory_desc_t a = describe(p, p.dtype, p.a, p.m, p.k, swap),
+                             b = describe(p, p.dtype, p.b, p.k, p.n, swap),
+                             c = describe(p, p.c_type(), p.c, p.m, p.n, swap);
     Attributes attributes;
     check(dnnl_primitive_attr_create(attributes.out()), "attributes");
     check(dnnl_primitive_attr_set_scratchpad_mode(attributes.get(), dnnl_scratchpad_mode_user), "the scratchpad mode");
@@ -141,6 +144,11 @@ class OneDnnGemm : public Gemm {
 };
 
 }  // namespace
+
+bool has_bfloat16_products() {
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();  // levels are sets of bits
+  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
 
 std::unique_ptr<Gemm> make_onednn_gemm(const Product& product, int threads, int64_t workspace) {
   return std::make_unique<OneDnnGemm>(product, threads, workspace);

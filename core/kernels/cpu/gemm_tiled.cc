@@ -1,6 +1,6 @@
-// float32 products with a long inner dimension: tiles of C, each by a single-threaded product of its own. Left to
-// itself oneDNN splits the inner dimension of such products (those of a weight's gradient) among threads, and the bits
-// of the sums then depend on their number. The tiles depend on the shape alone.
+// float32 and bfloat16 products with a long inner dimension: tiles of C, each by a single-threaded product of its own.
+// Left to itself oneDNN splits the inner dimension of such products (those of a weight's gradient) among threads, and
+// the bits of the sums then depend on their number. The tiles depend on the shape alone.
 #include <omp.h>
 
 #include <algorithm>
@@ -31,9 +31,10 @@ class TiledGemm : public Gemm {
       const int64_t row = tile / columns, column = tile % columns, thread = omp_get_thread_num();
       const int shape = (row + 1 == rows ? 2 : 0) + (column + 1 == columns ? 1 : 0);
       tiles_[static_cast<size_t>(4 * thread + shape)]->run(
-          static_cast<const float*>(a) + row * kTileRows * p_.a.row,
-          static_cast<const float*>(b) + column * kTileColumns * p_.b.column,
-          static_cast<float*>(c) + row * kTileRows * p_.c.row + column * kTileColumns * p_.c.column,
+          static_cast<const std::byte*>(a) + row * kTileRows * p_.a.row * size_of(p_.dtype),
+          static_cast<const std::byte*>(b) + column * kTileColumns * p_.b.column * size_of(p_.dtype),
+          static_cast<std::byte*>(c) +
+              (row * kTileRows * p_.c.row + column * kTileColumns * p_.c.column) * size_of(p_.c_type()),
           static_cast<std::byte*>(workspace) + thread * workspace_);
     }
   }

@@ -49,13 +49,30 @@ struct KernelEntry {
   KernelWorkspace workspace;  // null: none
 };
 
-// The kernel of the case's first floating-point type: K<float> or K<double>.
+// K<float> or K<double>, as the first output is: of what is never stored in bf16 (weights, what is made of them alone).
 template <template <typename> typename K>
 std::unique_ptr<Kernel> make_floating(const KernelCase& c) {
   const DType dtype = c.outputs[0].dtype;
   if (dtype == DType::kFloat32) return std::make_unique<K<float>>(c);
   if (dtype == DType::kFloat64) return std::make_unique<K<double>>(c);
   fail("[{}] no kernel for {}: expected f32 or f64", c.op.name(), to_string(dtype));
+}
+
+// K<BFloat16> too. `dtype` is that of the activations; what K keeps beside them is of its compute_type().
+template <template <typename> typename K>
+std::unique_ptr<Kernel> make_stored(const KernelCase& c, DType dtype) {
+  if (dtype == DType::kFloat32) return std::make_unique<K<float>>(c);
+  if (dtype == DType::kFloat64) return std::make_unique<K<double>>(c);
+  if (dtype == DType::kBFloat16) return std::make_unique<K<BFloat16>>(c);
+  fail("[{}] no kernel for {}: expected f32, f64 or bf16", c.op.name(), to_string(dtype));
+}
+template <template <typename> typename K>
+std::unique_ptr<Kernel> make_by_output(const KernelCase& c) {
+  return make_stored<K>(c, c.outputs[0].dtype);
+}
+template <template <typename> typename K, size_t kInput = 0>
+std::unique_ptr<Kernel> make_by_input(const KernelCase& c) {
+  return make_stored<K>(c, c.inputs[kInput].dtype);
 }
 
 template <typename T>

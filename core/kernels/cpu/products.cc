@@ -1,8 +1,11 @@
 // Einsum: matrix products through core/kernels/gemm.h, or loops where they are too small for a library.
+#include <type_traits>
+
 #include "core/kernels/cpu/einsum_plan.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/ops/einsum.h"
+#include "core/tensor/storage.h"
 
 namespace synthesizer {
 namespace {
@@ -26,28 +29,30 @@ Offsets offsets(const std::vector<EinsumDim>& dims, int64_t index) {
 template <typename T>
 class ProductEinsum : public Kernel {
  public:
-  ProductEinsum(const EinsumPlan& plan, const CpuContext& context)
-      : plan_(plan), first_(make_gemm(plan.product(kDTypeOf<T>, false), context.gemm_threads(), context.counters)) {
+  ProductEinsum(const EinsumPlan& plan, bool wide, const CpuContext& context) : plan_(plan), wide_(wide) {
+    first_ = make_gemm(plan.product(kDTypeOf<T>, wide_, false), context.gemm_threads(), context.counters);
     if (plan.sum_count() > 1)
-      next_ = make_gemm(plan.product(kDTypeOf<T>, true), context.gemm_threads(), context.counters);
+      next_ = make_gemm(plan.product(kDTypeOf<T>, wide_, true), context.gemm_threads(), context.counters);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* a = input<T>(inputs, plan_.swapped ? 1 : 0);
     const T* b = input<T>(inputs, plan_.swapped ? 0 : 1);
-    T* c = output<T>(outputs, 0);
+    std::byte* c = output<std::byte>(outputs, 0);
     const int64_t loops = plan_.loop_count(), sums = plan_.sum_count();
+    const int64_t c_size = size_of(wide_ ? compute_type(kDTypeOf<T>) : kDTypeOf<T>);
     for (int64_t i = 0; i < loops; ++i) {
       const Offsets at = offsets(plan_.loops, i);
       for (int64_t j = 0; j < sums; ++j) {
         const Offsets sum = offsets(plan_.sums, j);
-        (j == 0 ? first_ : next_)->run(a + at.a + sum.a, b + at.b + sum.b, c + at.c, workspace);
+        (j == 0 ? first_ : next_)->run(a + at.a + sum.a, b + at.b + sum.b, c + at.c * c_size, workspace);
       }
     }
   }
 
  private:
   EinsumPlan plan_;
+  bool wide_;  // whether C is of Compute<T>
   std::unique_ptr<Gemm> first_, next_;
 };
 
@@ -91,23 +96,95 @@ class LoopEinsum : public Kernel {
   SmallProduct shape_;
 };
 
+// bfloat16 by a kernel of float32: the output alone where it is a sum of several products, which must not be rounded
+// each, or the inputs too.
+class ThroughFloat : public Kernel {
+ public:
+  // `widened`: whether `inner` takes float inputs.
+  ThroughFloat(const KernelCase& c, std::unique_ptr<Kernel> inner, bool widened)
+      : context_(c.context),
+        inner_(std::move(inner)),
+        widened_(widened),
+        rounds_(c.outputs[0].dtype == DType::kBFloat16),
+        counts_{c.in(0).elements(), c.in(1).elements(), c.out(0).elements()} {}
+
+  static int64_t workspace(const KernelCase& c, bool widened) {
+    const bool rounds = c.outputs[0].dtype == DType::kBFloat16;
+    return (widened ? float_bytes(c.in(0).elements()) + float_bytes(c.in(1).elements()) : 0) +
+           (rounds ? float_bytes(c.out(0).elements()) : 0);
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    auto* space = static_cast<std::byte*>(workspace);
+    void* in[2] = {inputs[0], inputs[1]};
+    const auto& loops = context_.loops.bf16;
+    for (size_t i = 0; widened_ && i < 2; ++i) {
+      const auto* from = static_cast<const BFloat16*>(inputs[i]);
+      auto* to = reinterpret_cast<float*>(space);
+      in[i] = space;
+      space += float_bytes(counts_[i]);
+      parallel_ranges(context_.threads, counts_[i], 1,
+                      [&](int64_t begin, int64_t end) { loops.load(from + begin, to + begin, end - begin); });
+    }
+    if (!rounds_) return inner_->run(in, outputs, space);
+    auto* sums = reinterpret_cast<float*>(space);
+    void* out[1] = {sums};
+    inner_->run(in, out, space + float_bytes(counts_[2]));
+    auto* to = output<BFloat16>(outputs, 0);
+    parallel_ranges(context_.threads, counts_[2], 1,
+                    [&](int64_t begin, int64_t end) { loops.store(sums + begin, to + begin, end - begin); });
+  }
+
+ private:
+  static int64_t float_bytes(int64_t count) { return align_up(count * size_of(DType::kFloat32)); }
+
+  CpuContext context_;
+  std::unique_ptr<Kernel> inner_;
+  bool widened_, rounds_;
+  int64_t counts_[3];
+};
+
+// What an einsum of this type is done by.
+struct EinsumCase {
+  explicit EinsumCase(const KernelCase& c)
+      : plan(plan_einsum(c.in(0), c.in(1), c.out(0))), dtype(c.inputs[0].dtype), wide(c.as<Einsum>().wide()) {
+    by_products = plan.kind == EinsumPlan::Kind::kProducts;
+    through_float = dtype == DType::kBFloat16 && (!by_products || (plan.sum_count() > 1 && !wide));
+  }
+  // Whether the products' results are of compute_type().
+  bool wide_products() const { return wide || through_float; }
+
+  EinsumPlan plan;
+  DType dtype;
+  bool wide, by_products, through_float;
+};
+
 template <typename T>
-std::unique_ptr<Kernel> make(const EinsumPlan& plan, const CpuContext& context) {
-  if (plan.kind == EinsumPlan::Kind::kProducts) return std::make_unique<ProductEinsum<T>>(plan, context);
-  return std::make_unique<LoopEinsum<T>>(plan, context);
+std::unique_ptr<Kernel> make(const EinsumCase& einsum, const CpuContext& context) {
+  if (einsum.by_products) return std::make_unique<ProductEinsum<T>>(einsum.plan, einsum.wide_products(), context);
+  if constexpr (std::is_same_v<T, BFloat16>)
+    return std::make_unique<LoopEinsum<float>>(einsum.plan, context);
+  else
+    return std::make_unique<LoopEinsum<T>>(einsum.plan, context);
 }
 
 std::unique_ptr<Kernel> make_einsum(const KernelCase& c) {
-  const EinsumPlan plan = plan_einsum(c.in(0), c.in(1), c.out(0));
-  if (c.outputs[0].dtype == DType::kFloat32) return make<float>(plan, c.context);
-  if (c.outputs[0].dtype == DType::kFloat64) return make<double>(plan, c.context);
-  fail("[einsum] no kernel for {}: expected f32 or f64", to_string(c.outputs[0].dtype));
+  const EinsumCase einsum(c);
+  if (einsum.dtype == DType::kFloat32) return make<float>(einsum, c.context);
+  if (einsum.dtype == DType::kFloat64) return make<double>(einsum, c.context);
+  if (einsum.dtype != DType::kBFloat16)
+    fail("[einsum] no kernel for {}: expected f32, f64 or bf16", to_string(einsum.dtype));
+  auto kernel = make<BFloat16>(einsum, c.context);
+  if (!einsum.through_float) return kernel;
+  return std::make_unique<ThroughFloat>(c, std::move(kernel), !einsum.by_products);
 }
 
 int64_t einsum_workspace(const KernelCase& c) {
-  const EinsumPlan plan = plan_einsum(c.in(0), c.in(1), c.out(0));
-  if (plan.kind != EinsumPlan::Kind::kProducts) return 0;
-  return gemm_workspace(plan.product(c.outputs[0].dtype, false), c.context.gemm_threads());
+  const EinsumCase einsum(c);
+  const int64_t around = einsum.through_float ? ThroughFloat::workspace(c, !einsum.by_products) : 0;
+  if (!einsum.by_products) return around;
+  return around +
+         gemm_workspace(einsum.plan.product(einsum.dtype, einsum.wide_products(), false), c.context.gemm_threads());
 }
 
 }  // namespace

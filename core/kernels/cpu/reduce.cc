@@ -9,6 +9,7 @@
 #include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
@@ -66,7 +67,18 @@ int64_t reduce_workspace(const KernelCase& c) {
   return groups + (plan.parts == 1 ? 0 : plan.outputs * plan.parts * size_of(c.outputs[0].dtype));
 }
 
+// A result as it is stored, and back.
 template <typename T>
+void put(T& to, double x) {
+  to = static_cast<T>(x);
+}
+void put(BFloat16& to, double x) { to = to_bfloat16(static_cast<float>(x)); }
+float value(BFloat16 x) { return to_float(x); }
+float value(float x) { return x; }
+double value(double x) { return x; }
+
+// Results are of type Out: T, or Compute<T>.
+template <typename T, typename Out>
 class ReduceKernel : public Kernel {
  public:
   explicit ReduceKernel(const KernelCase& c)
@@ -74,16 +86,16 @@ class ReduceKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
-    T* y = output<T>(outputs, 0);
+    Out* y = output<Out>(outputs, 0);
     double* partial = static_cast<double*>(workspace);  // [groups, outputs]; not used by one group
     if (plan_.parts == 1) return reduce(x, partial, y);
-    T* parts = reinterpret_cast<T*>(partial + (plan_.groups == 1 ? 0 : plan_.groups * plan_.outputs));
+    Out* parts = reinterpret_cast<Out*>(partial + (plan_.groups == 1 ? 0 : plan_.groups * plan_.outputs));
     for (int64_t p = 0; p < plan_.parts; ++p) reduce(x + p * plan_.part_offset, partial, parts + p * plan_.outputs);
     join_parts(parts, y);
   }
 
  private:
-  void reduce(const T* x, double* partial, T* y) const {
+  void reduce(const T* x, double* partial, Out* y) const {
     const int64_t items = plan_.keep.count() * (plan_.columns ? plan_.runs : 1) * plan_.groups;
     const int64_t cost = plan_.pieces * std::min(plan_.length, kRun) / plan_.groups;
     parallel_ranges(threads_, items, cost, [&](int64_t begin, int64_t end) {
@@ -94,7 +106,7 @@ class ReduceKernel : public Kernel {
         } else {
           const double result = reduce_runs(x + plan_.keep.offset(place, 0), group);
           if (plan_.groups == 1)
-            y[place] = static_cast<T>(result);
+            put(y[place], result);
           else
             partial[group * plan_.outputs + place] = result;
         }
@@ -103,14 +115,14 @@ class ReduceKernel : public Kernel {
     if (plan_.groups > 1) combine(partial, y);
   }
 
-  // Neighbours first, in T, as ranks with a part each do it.
-  void join_parts(T* parts, T* y) const {
+  // Neighbours first, as they are stored, as ranks with a part each do it.
+  void join_parts(Out* parts, Out* y) const {
     for (int64_t step = 1; step < plan_.parts; step *= 2)
       for (int64_t p = 0; p + step < plan_.parts; p += 2 * step) {
-        T* a = parts + p * plan_.outputs;
-        const T* b = parts + (p + step) * plan_.outputs;
+        Out* a = parts + p * plan_.outputs;
+        const Out* b = parts + (p + step) * plan_.outputs;
         for (int64_t i = 0; i < plan_.outputs; ++i)
-          a[i] = is_max() ? static_cast<T>(join(a[i], b[i])) : static_cast<T>(a[i] + b[i]);
+          put(a[i], is_max() ? join(value(a[i]), value(b[i])) : value(a[i]) + value(b[i]));
       }
     std::copy(parts, parts + plan_.outputs, y);
   }
@@ -135,7 +147,7 @@ class ReduceKernel : public Kernel {
     return result;
   }
 
-  void reduce_columns(const T* x, int64_t place, int64_t group, double* partial, T* y) const {
+  void reduce_columns(const T* x, int64_t place, int64_t group, double* partial, Out* y) const {
     const int64_t row = place / plan_.runs, from = place % plan_.runs * kColumns;
     const int64_t n = std::min(kColumns, plan_.length - from);
     x += plan_.keep.offset(row, 0) + from;
@@ -148,15 +160,15 @@ class ReduceKernel : public Kernel {
                                                                  : loops_.accumulate;
     for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p)
       loop(x + plan_.over.offset(p, 0), sums, n);
-    for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) y[out + i] = static_cast<T>(sums[i]);
+    for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) put(y[out + i], sums[i]);
   }
 
-  void combine(const double* partial, T* y) const {
+  void combine(const double* partial, Out* y) const {
     parallel_ranges(threads_, plan_.outputs, plan_.groups, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         double result = partial[i];
         for (int64_t g = 1; g < plan_.groups; ++g) result = join(result, partial[g * plan_.outputs + i]);
-        y[i] = static_cast<T>(result);
+        put(y[i], result);
       }
     });
   }
@@ -202,11 +214,20 @@ class BroadcastKernel : public Kernel {
   int64_t stride_[Walk::kTensors];
 };
 
+template <typename T>
+using NarrowReduce = ReduceKernel<T, T>;
+template <typename T>
+using WideReduce = ReduceKernel<T, Compute<T>>;
+
+std::unique_ptr<Kernel> make_reduce(const KernelCase& c) {
+  return c.as<Reduce>().wide() ? make_by_input<WideReduce>(c) : make_by_input<NarrowReduce>(c);
+}
+
 }  // namespace
 
 std::span<const KernelEntry> reduce_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Reduce), make_floating<ReduceKernel>, reduce_workspace},
-                                         {&typeid(Broadcast), make_floating<BroadcastKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {{&typeid(Reduce), make_reduce, reduce_workspace},
+                                         {&typeid(Broadcast), make_by_output<BroadcastKernel>, nullptr}};
   return kEntries;
 }
 

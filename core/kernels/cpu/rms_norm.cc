@@ -28,9 +28,9 @@ class RmsNormKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
     const T* x = input<T>(inputs, 0);
-    const T* scale = input<T>(inputs, 1);
+    const Compute<T>* scale = input<Compute<T>>(inputs, 1);
     T* y = output<T>(outputs, 0);
-    T* r = output<T>(outputs, 1);
+    Compute<T>* r = output<Compute<T>>(outputs, 1);
     parallel_ranges(threads_, rows_, length_, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) r[i] = loop_(x + i * length_, scale, y + i * length_, length_, epsilon_);
     });
@@ -60,11 +60,11 @@ class RmsNormGradientKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
-    const T* scale = input<T>(inputs, 1);
-    const T* r = input<T>(inputs, 2);
+    const Compute<T>* scale = input<Compute<T>>(inputs, 1);
+    const Compute<T>* r = input<Compute<T>>(inputs, 2);
     const T* dy = input<T>(inputs, 3);
     T* dx = output<T>(outputs, 0);
-    T* dscale = output<T>(outputs, 1);
+    Compute<T>* dscale = output<Compute<T>>(outputs, 1);
     double* sums = static_cast<double*>(workspace);  // [group, dim]
     parallel_ranges(threads_, kGroups, rows_ * length_ / kGroups, [&](int64_t begin, int64_t end) {
       for (int64_t group = begin; group < end; ++group) {
@@ -77,7 +77,7 @@ class RmsNormGradientKernel : public Kernel {
     for (int64_t i = 0; i < length_; ++i) {
       double sum = 0;
       for (int64_t group = 0; group < kGroups; ++group) sum += sums[group * length_ + i];
-      dscale[i] = static_cast<T>(sum);
+      dscale[i] = static_cast<Compute<T>>(sum);
     }
   }
 
@@ -91,8 +91,8 @@ class RmsNormGradientKernel : public Kernel {
 
 std::span<const KernelEntry> rms_norm_kernels() {
   static const KernelEntry kEntries[] = {
-      {&typeid(RmsNorm), make_floating<RmsNormKernel>, nullptr},
-      {&typeid(RmsNormGradient), make_floating<RmsNormGradientKernel>, gradient_workspace}};
+      {&typeid(RmsNorm), make_by_output<RmsNormKernel>, nullptr},
+      {&typeid(RmsNormGradient), make_by_output<RmsNormGradientKernel>, gradient_workspace}};
   return kEntries;
 }
 

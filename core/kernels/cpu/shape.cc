@@ -6,6 +6,7 @@
 #include "core/graph/leaf.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
@@ -116,6 +117,8 @@ class ConstantKernel : public Kernel {
         return fill(output<float>(outputs, 0));
       case DType::kFloat64:
         return fill(output<double>(outputs, 0));
+      case DType::kBFloat16:
+        return fill_with(output<BFloat16>(outputs, 0), to_bfloat16(static_cast<float>(value_)));
       case DType::kInt32:
         return fill(output<int32_t>(outputs, 0));
       case DType::kInt64:
@@ -126,8 +129,12 @@ class ConstantKernel : public Kernel {
  private:
   template <typename T>
   void fill(T* y) const {
+    fill_with(y, static_cast<T>(value_));
+  }
+  template <typename T>
+  void fill_with(T* y, T value) const {
     parallel_ranges(threads_, type_.shape.elements(), 1,
-                    [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, static_cast<T>(value_)); });
+                    [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, value); });
   }
 
   int threads_;

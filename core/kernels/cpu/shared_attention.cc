@@ -4,6 +4,7 @@
 #include "core/ops/shared_attention.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
@@ -18,6 +19,7 @@ namespace {
 Product forward_product(const SharedSizes& s) {
   Product p;
   p.dtype = s.dtype;
+  p.wide = true;
   p.batch[0] = s.heads;
   p.m = s.length;
   p.n = s.columns;
@@ -32,6 +34,7 @@ Product forward_product(const SharedSizes& s) {
 Product weights_product(const SharedSizes& s) {
   Product p;
   p.dtype = s.dtype;
+  p.wide = true;
   p.batch[0] = s.heads;
   p.m = s.length;
   p.n = s.memory;
@@ -46,6 +49,7 @@ Product weights_product(const SharedSizes& s) {
 Product values_product(const SharedSizes& s) {
   Product p;
   p.dtype = s.dtype;
+  p.wide = true;
   p.batch[0] = s.heads;
   p.m = s.memory;
   p.n = s.columns;
@@ -56,24 +60,47 @@ Product values_product(const SharedSizes& s) {
   return p;
 }
 
-int64_t rows_workspace(const SharedSizes& s, int threads) { return threads * align_up(s.memory * size_of(s.dtype)); }
+int64_t rows_workspace(const SharedSizes& s, int threads) { return threads * s.thread_bytes(); }
 
 int64_t forward_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
-  return s.packed_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
+  return s.weights_bytes() + s.packed_bytes(s.memory) + s.sums_bytes(s.length) + rows_workspace(s, c.context.threads) +
          gemm_workspace(forward_product(s), c.context.gemm_threads());
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
-  return s.packed_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
+  return s.weights_bytes() + s.sums_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
          std::max(gemm_workspace(weights_product(s), c.context.gemm_threads()),
                   gemm_workspace(values_product(s), c.context.gemm_threads()));
 }
 
+// The weights as products take them, in `copy` where those are of another type.
+template <typename T>
+const T* rounded(const SharedSizes& s, const CpuContext& context, const Compute<T>* weights, T* copy) {
+  if constexpr (std::is_same_v<T, Compute<T>>) {
+    return weights;
+  } else {
+    const auto store = context.loops.of<T>().store;
+    parallel_ranges(context.threads, s.heads * s.length * s.memory, 1,
+                    [&](int64_t begin, int64_t end) { store(weights + begin, copy + begin, end - begin); });
+    return copy;
+  }
+}
+
+// 1 as T.
+template <typename T>
+T one(const CpuContext& context) {
+  const Compute<T> wide = 1;
+  T value;
+  context.loops.of<T>().store(&wide, &value, 1);
+  return value;
+}
+
 // P[head, j, (example, a)] = m·V, P[head, j, example's own column] = m, 0 in what rounds the columns up.
 template <typename T>
-void pack_values(const SharedSizes& s, int threads, const T* v, const int32_t* mask, T* packed) {
-  parallel_ranges(threads, s.heads * s.memory, s.columns, [&](int64_t begin, int64_t end) {
+void pack_values(const SharedSizes& s, const CpuContext& context, const T* v, const int32_t* mask, T* packed) {
+  const T live_mask = one<T>(context);
+  parallel_ranges(context.threads, s.heads * s.memory, s.columns, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t head = row / s.memory, j = row % s.memory;
       T* out = packed + row * s.columns;
@@ -84,7 +111,7 @@ void pack_values(const SharedSizes& s, int threads, const T* v, const int32_t* m
           std::copy_n(from, s.head, out + b * s.head);
         else
           std::fill_n(out + b * s.head, s.head, T(0));
-        out[s.batch * s.head + b] = live ? T(1) : T(0);
+        out[s.batch * s.head + b] = live ? live_mask : T(0);
       }
       std::fill(out + s.batch * (s.head + 1), out + s.columns, T(0));
     }
@@ -97,34 +124,39 @@ class SharedAttentionKernel : public Kernel {
   explicit SharedAttentionKernel(const KernelCase& c)
       : s_(c, 2),
         rows_(s_, c.context, c.as<SharedAttention>().causal()),
-        threads_(c.context.threads),
+        context_(c.context),
         product_(make_gemm(forward_product(s_), c.context.gemm_threads(), c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
-    const T *logits = input<T>(inputs, 0), *weights = input<T>(inputs, 1), *v = input<T>(inputs, 2);
+    const C *logits = input<C>(inputs, 0), *weights = input<C>(inputs, 1);
+    const T* v = input<T>(inputs, 2);
     const int32_t* mask = input<int32_t>(inputs, 3);
-    T *y = output<T>(outputs, 0), *d = output<T>(outputs, 1);
+    T* y = output<T>(outputs, 0);
+    C* d = output<C>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    T* packed = reinterpret_cast<T*>(space);
-    T* mixed = reinterpret_cast<T*>(space += s_.packed_bytes(s_.memory));
-    T* buffers = reinterpret_cast<T*>(space += s_.packed_bytes(s_.length));
-    space += rows_workspace(s_, threads_);
-    pack_values(s_, threads_, v, mask, packed);
-    product_->run(weights, packed, mixed, space);
-    parallel_ranges(threads_, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
-      T* buffer = buffers + omp_get_thread_num() * align_up(s_.memory * size_of(s_.dtype)) / size_of(s_.dtype);
+    T* copy = reinterpret_cast<T*>(space);
+    T* packed = reinterpret_cast<T*>(space += s_.weights_bytes());
+    C* mixed = reinterpret_cast<C*>(space += s_.packed_bytes(s_.memory));
+    std::byte* buffers = space += s_.sums_bytes(s_.length);
+    space += rows_workspace(s_, context_.threads);
+    pack_values(s_, context_, v, mask, packed);
+    product_->run(rounded(s_, context_, weights, copy), packed, mixed, space);
+    const auto store = context_.loops.of<T>().store;
+    parallel_ranges(context_.threads, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t head = row / s_.length, i = row % s_.length;
-        const T* from = mixed + row * s_.columns;
+        C* from = mixed + row * s_.columns;
         for (int64_t b = 0; b < s_.batch; ++b) {
-          const T divisor = from[s_.batch * s_.head + b];
+          const C divisor = from[s_.batch * s_.head + b];
           T* out = y + s_.query(b, i, head);
           d[s_.divisor(b, i, head)] = divisor;
           if (rows_.underflows(divisor)) {
-            rows_.attend(b, head, i, logits, v, mask, out, buffer);
+            rows_.attend(b, head, i, logits, v, mask, out, buffers);
           } else {
-            const T factor = T(1) / divisor;
-            for (int64_t a = 0; a < s_.head; ++a) out[a] = from[b * s_.head + a] * factor;
+            const C factor = C(1) / divisor;
+            C* sums = from + b * s_.head;
+            for (int64_t a = 0; a < s_.head; ++a) sums[a] *= factor;
+            store(sums, out, s_.head);
           }
         }
       }
@@ -132,9 +164,10 @@ class SharedAttentionKernel : public Kernel {
   }
 
  private:
+  using C = Compute<T>;
   SharedSizes s_;
   SharedRows<T> rows_;
-  int threads_;
+  CpuContext context_;
   std::unique_ptr<Gemm> product_;
 };
 
@@ -144,60 +177,68 @@ class SharedAttentionGradientKernel : public Kernel {
   explicit SharedAttentionGradientKernel(const KernelCase& c)
       : s_(c, 2),
         rows_(s_, c.context, c.as<SharedAttentionGradient>().causal()),
+        context_(c.context),
         threads_(c.context.threads),
         loops_(c.context.loops.of<T>()),
         weights_product_(make_gemm(weights_product(s_), c.context.gemm_threads(), c.context.counters)),
         values_product_(make_gemm(values_product(s_), c.context.gemm_threads(), c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
-    const T *logits = input<T>(inputs, 0), *weights = input<T>(inputs, 1), *v = input<T>(inputs, 2);
+    const C *logits = input<C>(inputs, 0), *weights = input<C>(inputs, 1), *d = input<C>(inputs, 5);
+    const T* v = input<T>(inputs, 2);
     const int32_t* mask = input<int32_t>(inputs, 3);
-    const T *y = input<T>(inputs, 4), *d = input<T>(inputs, 5), *dy = input<T>(inputs, 6);
-    T *dlogits = output<T>(outputs, 0), *dv = output<T>(outputs, 1);
+    const T *y = input<T>(inputs, 4), *dy = input<T>(inputs, 6);
+    C* dlogits = output<C>(outputs, 0);
+    T* dv = output<T>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    T* packed = reinterpret_cast<T*>(space);
-    T* scaled = reinterpret_cast<T*>(space += s_.packed_bytes(s_.memory));
-    T* buffers = reinterpret_cast<T*>(space += s_.packed_bytes(s_.length));
+    T* copy = reinterpret_cast<T*>(space);
+    T* packed = reinterpret_cast<T*>(space += s_.weights_bytes());
+    C* sums = reinterpret_cast<C*>(packed);  // once the packed values are not needed any more
+    T* scaled = reinterpret_cast<T*>(space += s_.sums_bytes(s_.memory));
+    std::byte* buffers = space += s_.packed_bytes(s_.length);
     space += rows_workspace(s_, threads_);
-    pack_values(s_, threads_, v, mask, packed);
+    pack_values(s_, context_, v, mask, packed);
     pack_gradient(y, d, dy, scaled);
     weights_product_->run(scaled, packed, dlogits, space);
     const int64_t count = s_.heads * s_.length * s_.memory;
     parallel_ranges(threads_, count, 1, [&](int64_t begin, int64_t end) {
-      loops_.binary[2](dlogits + begin, 1, weights + begin, 1, dlogits + begin, end - begin);
+      context_.loops.of<C>().binary[2](dlogits + begin, 1, weights + begin, 1, dlogits + begin, end - begin);
     });
-    values_product_->run(weights, scaled, packed, space);  // the packed values are not needed any more
-    unpack_values(packed, mask, dv);
+    values_product_->run(rounded(s_, context_, weights, copy), scaled, sums, space);
+    unpack_values(sums, mask, dv);
     rows_.add_gradients(logits, v, mask, y, d, dy, dlogits, dv, buffers);
   }
 
  private:
+  using C = Compute<T>;
+
   // G[head, i, (example, a)] = dY/D, G[head, i, example's own column] = −dY·Y/D; 0 where D underflows.
-  void pack_gradient(const T* y, const T* d, const T* dy, T* scaled) const {
+  void pack_gradient(const T* y, const C* d, const T* dy, T* scaled) const {
     parallel_ranges(threads_, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t head = row / s_.length, i = row % s_.length;
         T* out = scaled + row * s_.columns;
         for (int64_t b = 0; b < s_.batch; ++b) {
-          const T divisor = d[s_.divisor(b, i, head)];
+          const C divisor = d[s_.divisor(b, i, head)];
           const int64_t at = s_.query(b, i, head);
-          const T factor = rows_.underflows(divisor) ? T(0) : T(1) / divisor;
-          for (int64_t a = 0; a < s_.head; ++a) out[b * s_.head + a] = dy[at + a] * factor;
-          out[s_.batch * s_.head + b] = static_cast<T>(-loops_.dot(dy + at, y + at, s_.head)) * factor;
+          const C factor = rows_.underflows(divisor) ? C(0) : C(1) / divisor;
+          loops_.multiply_by(dy + at, &factor, 0, out + b * s_.head, s_.head);
+          const C mean = static_cast<C>(-loops_.dot(dy + at, y + at, s_.head)) * factor;
+          loops_.store(&mean, out + s_.batch * s_.head + b, 1);
         }
         std::fill(out + s_.batch * (s_.head + 1), out + s_.columns, T(0));
       }
     });
   }
 
-  void unpack_values(const T* packed, const int32_t* mask, T* dv) const {
+  void unpack_values(const C* packed, const int32_t* mask, T* dv) const {
     parallel_ranges(threads_, s_.batch * s_.memory, s_.heads * s_.head, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t b = row / s_.memory, j = row % s_.memory;
         for (int64_t head = 0; head < s_.heads; ++head) {
           T* out = dv + s_.value(b, j, head);
           if (mask[row] != 0)
-            std::copy_n(packed + (head * s_.memory + j) * s_.columns + b * s_.head, s_.head, out);
+            loops_.store(packed + (head * s_.memory + j) * s_.columns + b * s_.head, out, s_.head);
           else
             std::fill_n(out, s_.head, T(0));
         }
@@ -207,6 +248,7 @@ class SharedAttentionGradientKernel : public Kernel {
 
   SharedSizes s_;
   SharedRows<T> rows_;
+  CpuContext context_;
   int threads_;
   Loops<T> loops_;
   std::unique_ptr<Gemm> weights_product_, values_product_;
@@ -216,8 +258,8 @@ class SharedAttentionGradientKernel : public Kernel {
 
 std::span<const KernelEntry> shared_attention_kernels() {
   static const KernelEntry kEntries[] = {
-      {&typeid(SharedAttention), make_floating<SharedAttentionKernel>, forward_workspace},
-      {&typeid(SharedAttentionGradient), make_floating<SharedAttentionGradientKernel>, gradient_workspace}};
+      {&typeid(SharedAttention), (make_by_input<SharedAttentionKernel, 2>), forward_workspace},
+      {&typeid(SharedAttentionGradient), (make_by_input<SharedAttentionGradientKernel, 2>), gradient_workspace}};
   return kEntries;
 }
 

@@ -13,7 +13,7 @@ namespace synthesizer {
 // Sizes of S [heads, length, memory_length], V [batch, memory_length, heads, head]; `columns` of the packed values.
 struct SharedSizes {
   // `values`: which input V is; S is the first.
-  SharedSizes(const KernelCase& c, size_t values) : dtype(c.inputs[0].dtype) {
+  SharedSizes(const KernelCase& c, size_t values) : dtype(c.inputs[values].dtype), wide(compute_type(dtype)) {
     const Shape &logits = c.in(0), &v = c.in(values);
     CHECK(logits.rank() == 3 && v.rank() == 4, "[{}] {} and {}", c.op.name(), logits.to_string(), v.to_string());
     heads = logits.dims()[0].size;
@@ -25,37 +25,53 @@ struct SharedSizes {
           v.to_string());
     columns = (batch * (head + 1) + 15) / 16 * 16;
   }
+  // Of V, packed, or what is multiplied with it: for products, and of their sums.
   int64_t packed_bytes(int64_t rows) const { return align_up(heads * rows * columns * size_of(dtype)); }
+  int64_t sums_bytes(int64_t rows) const { return align_up(heads * rows * columns * size_of(wide)); }
+  // Of the weights rounded for products; they are of the wide type.
+  int64_t weights_bytes() const { return dtype == wide ? 0 : align_up(heads * length * memory * size_of(dtype)); }
+  // Of a thread: one row's weights and one head's sums.
+  int64_t thread_bytes() const { return align_up((memory + head) * size_of(wide)); }
   int64_t value(int64_t b, int64_t j, int64_t h) const { return ((b * memory + j) * heads + h) * head; }
   int64_t query(int64_t b, int64_t i, int64_t h) const { return ((b * length + i) * heads + h) * head; }
   int64_t divisor(int64_t b, int64_t i, int64_t h) const { return (b * length + i) * heads + h; }
 
-  DType dtype;
+  DType dtype, wide;  // of V and Y; of S, its softmax and D
   int64_t heads, length, memory, batch, head, columns;
 };
 
+// T is V's type.
 template <typename T>
 class SharedRows {
  public:
+  using C = Compute<T>;
+
   SharedRows(const SharedSizes& sizes, const CpuContext& context, bool causal)
-      : s_(sizes), threads_(context.threads), loops_(context.loops.of<T>()), causal_(causal) {}
+      : s_(sizes),
+        threads_(context.threads),
+        loops_(context.loops.of<T>()),
+        softmax_(context.loops.of<C>().softmax),
+        causal_(causal) {}
 
   // Below this the weights that make up D may be denormal numbers, which have lost digits. (NaN goes with the others.)
-  static bool underflows(T divisor) { return divisor < (sizeof(T) == 4 ? T(1e-20) : T(1e-200)); }
+  static bool underflows(C divisor) { return divisor < (sizeof(C) == 4 ? C(1e-20) : C(1e-200)); }
 
-  // y[head] = the row's softmax over its own live keys, applied to V; 0 if it has none. `weights`: memory_length
-  // elements.
-  void attend(int64_t b, int64_t h, int64_t i, const T* logits, const T* v, const int32_t* mask, T* y,
-              T* weights) const {
+  // y[head] = the row's softmax over its own live keys, applied to V; 0 if it has none. `buffers`: thread_bytes() a
+  // thread.
+  void attend(int64_t b, int64_t h, int64_t i, const C* logits, const T* v, const int32_t* mask, T* y,
+              std::byte* buffers) const {
+    C* weights = buffer(buffers);
+    C* sums = weights + s_.memory;
     const int64_t seen = softmax(b, h, i, logits, mask, weights);
-    std::fill_n(y, s_.head, T(0));
+    std::fill_n(sums, s_.head, C(0));
     for (int64_t j = 0; j < seen; ++j)
-      if (weights[j] != 0) loops_.axpy(weights[j], v + s_.value(b, j, h), y, s_.head);
+      if (weights[j] != 0) loops_.add_to(weights[j], v + s_.value(b, j, h), sums, s_.head);
+    loops_.store(sums, y, s_.head);
   }
 
-  // Adds these rows' part to dS and dV. `buffers`: align_up(memory_length elements) a thread.
-  void add_gradients(const T* logits, const T* v, const int32_t* mask, const T* y, const T* d, const T* dy, T* dlogits,
-                     T* dv, T* buffers) const {
+  // Adds these rows' part to dS and dV.
+  void add_gradients(const C* logits, const T* v, const int32_t* mask, const T* y, const C* d, const T* dy, C* dlogits,
+                     T* dv, std::byte* buffers) const {
     // Each thread owns rows of dS, then (example, head) pairs of dV: the order of the sums is fixed.
     parallel_ranges(threads_, s_.heads * s_.length, s_.batch, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row)
@@ -72,29 +88,29 @@ class SharedRows {
   }
 
  private:
-  T* buffer(T* buffers) const {
-    return buffers + omp_get_thread_num() * align_up(s_.memory * size_of(s_.dtype)) / size_of(s_.dtype);
+  C* buffer(std::byte* buffers) const {
+    return reinterpret_cast<C*>(buffers + omp_get_thread_num() * s_.thread_bytes());
   }
 
   // How many keys were looked at.
-  int64_t softmax(int64_t b, int64_t h, int64_t i, const T* logits, const int32_t* mask, T* weights) const {
+  int64_t softmax(int64_t b, int64_t h, int64_t i, const C* logits, const int32_t* mask, C* weights) const {
     const int64_t seen = causal_ ? std::min(s_.memory, i + 1) : s_.memory;
-    loops_.softmax(logits + (h * s_.length + i) * s_.memory, nullptr, mask + b * s_.memory, weights, s_.memory, seen);
+    softmax_(logits + (h * s_.length + i) * s_.memory, nullptr, mask + b * s_.memory, weights, s_.memory, seen);
     return seen;
   }
 
-  void add_to_logits(int64_t b, int64_t h, int64_t i, const T* logits, const T* v, const int32_t* mask, const T* y,
-                     const T* dy, T* dlogits, T* weights) const {
+  void add_to_logits(int64_t b, int64_t h, int64_t i, const C* logits, const T* v, const int32_t* mask, const T* y,
+                     const T* dy, C* dlogits, C* weights) const {
     const int64_t seen = softmax(b, h, i, logits, mask, weights), at = s_.query(b, i, h);
     const double mean = loops_.dot(dy + at, y + at, s_.head);
-    T* out = dlogits + (h * s_.length + i) * s_.memory;
+    C* out = dlogits + (h * s_.length + i) * s_.memory;
     for (int64_t j = 0; j < seen; ++j)
       if (weights[j] != 0)
-        out[j] += weights[j] * static_cast<T>(loops_.dot(dy + at, v + s_.value(b, j, h), s_.head) - mean);
+        out[j] += weights[j] * static_cast<C>(loops_.dot(dy + at, v + s_.value(b, j, h), s_.head) - mean);
   }
 
-  void add_to_values(int64_t b, int64_t h, int64_t i, const T* logits, const int32_t* mask, const T* dy, T* dv,
-                     T* weights) const {
+  void add_to_values(int64_t b, int64_t h, int64_t i, const C* logits, const int32_t* mask, const T* dy, T* dv,
+                     C* weights) const {
     const int64_t seen = softmax(b, h, i, logits, mask, weights);
     for (int64_t j = 0; j < seen; ++j)
       if (weights[j] != 0) loops_.axpy(weights[j], dy + s_.query(b, i, h), dv + s_.value(b, j, h), s_.head);
@@ -103,6 +119,7 @@ class SharedRows {
   SharedSizes s_;
   int threads_;
   Loops<T> loops_;
+  decltype(Loops<C>::softmax) softmax_;
   bool causal_;
 };
 

@@ -1,6 +1,8 @@
-// Softmax and its gradient, row by row; rows that do not lie densely are gathered first.
+// Softmax and its gradient, row by row; rows that do not lie densely, or are not in the type that is calculated in, are
+// gathered first.
 #include "core/ops/softmax.h"
 
+#include <type_traits>
 #include <vector>
 
 #include "core/kernels/cpu/geometry.h"
@@ -35,13 +37,16 @@ struct Rows {
   bool causal = false;
 };
 
+// Between rows as they lie and rows as they are calculated with.
 template <typename T>
-void gather(const T* x, int64_t stride, int64_t n, T* row) {
-  for (int64_t i = 0; i < n; ++i) row[i] = x[i * stride];
+void gather(const Loops<T>& loops, const T* x, int64_t stride, int64_t n, Compute<T>* row) {
+  if (stride == 1) return loops.load(x, row, n);
+  for (int64_t i = 0; i < n; ++i) loops.load(x + i * stride, row + i, 1);
 }
 template <typename T>
-void scatter(const T* row, int64_t stride, int64_t n, T* y) {
-  for (int64_t i = 0; i < n; ++i) y[i * stride] = row[i];
+void scatter(const Loops<T>& loops, const Compute<T>* row, int64_t stride, int64_t n, T* y) {
+  if (stride == 1) return loops.store(row, y, n);
+  for (int64_t i = 0; i < n; ++i) loops.store(row + i, y + i * stride, 1);
 }
 
 // A thread's rows: x (or y), addend (or dy), and the mask of the keys of one segment.
@@ -49,15 +54,15 @@ int64_t thread_bytes(int64_t length, int64_t element) {
   return (length * (2 * element + static_cast<int64_t>(sizeof(int32_t))) + 63) / 64 * 64;
 }
 int64_t workspace(const KernelCase& c, const std::string& over) {
-  return c.context.threads * thread_bytes(c.out(0).size(over), size_of(c.outputs[0].dtype));
+  return c.context.threads * thread_bytes(c.out(0).size(over), size_of(compute_type(c.outputs[0].dtype)));
 }
 int64_t softmax_workspace(const KernelCase& c) { return workspace(c, c.as<Softmax>().options().over); }
 int64_t gradient_workspace(const KernelCase& c) { return workspace(c, c.as<SoftmaxGradient>().options().over); }
 
 template <typename T>
-T* thread_rows(void* workspace, int64_t length) {
-  const int64_t bytes = thread_bytes(length, sizeof(T));
-  return reinterpret_cast<T*>(static_cast<std::byte*>(workspace) + bytes * omp_get_thread_num());
+Compute<T>* thread_rows(void* workspace, int64_t length) {
+  const int64_t bytes = thread_bytes(length, sizeof(Compute<T>));
+  return reinterpret_cast<Compute<T>*>(static_cast<std::byte*>(workspace) + bytes * omp_get_thread_num());
 }
 
 template <typename T>
@@ -79,12 +84,12 @@ class SoftmaxKernel : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
-    const T* addend = options_.addend ? input<T>(inputs, 1) : nullptr;
+    const Compute<T>* addend = options_.addend ? input<Compute<T>>(inputs, 1) : nullptr;
     const int32_t* mask = options_.key_mask ? input<int32_t>(inputs, options_.addend ? 2 : 1) : nullptr;
     const int32_t* segments = options_.segments ? input<int32_t>(inputs, inputs.size() - 1) : nullptr;
     T* y = output<T>(outputs, 0);
     parallel_ranges(context_.threads, rows_.count, 8 * rows_.length, [&](int64_t begin, int64_t end) {
-      T* buffer = thread_rows<T>(workspace, rows_.length);
+      Compute<T>* buffer = thread_rows<T>(workspace, rows_.length);
       for (int64_t row = begin; row < end; ++row) {
         int64_t at[Walk::kTensors];
         walk_.offsets(row, at);
@@ -99,23 +104,25 @@ class SoftmaxKernel : public Kernel {
 
  private:
   // 1 for the keys of this segment, behind the two rows of the buffer.
-  const int32_t* of_segment(const int32_t* keys, int32_t segment, T* buffer) const {
+  const int32_t* of_segment(const int32_t* keys, int32_t segment, Compute<T>* buffer) const {
     int32_t* mask = reinterpret_cast<int32_t*>(buffer + 2 * rows_.length);
     for (int64_t j = 0; j < rows_.length; ++j) mask[j] = keys[j] != 0 && keys[j] == segment ? 1 : 0;
     return mask;
   }
 
-  void one(const T* x, const T* addend, const int32_t* mask, T* y, int64_t seen, T* buffer) const {
-    const auto& softmax = context_.loops.of<T>().softmax;
+  void one(const T* x, const Compute<T>* addend, const int32_t* mask, T* y, int64_t seen, Compute<T>* buffer) const {
+    const auto& loops = context_.loops.of<T>();
+    const auto& wide = context_.loops.of<Compute<T>>();
     const int64_t n = rows_.length;
     if (addend != nullptr && addend_stride_ != 1) {
-      gather(addend, addend_stride_, n, buffer + n);
+      gather(wide, addend, addend_stride_, n, buffer + n);
       addend = buffer + n;
     }
-    if (stride_ == 1) return softmax(x, addend, mask, y, n, seen);
-    gather(x, stride_, n, buffer);
-    softmax(buffer, addend, mask, buffer, n, seen);
-    scatter(buffer, stride_, n, y);
+    if constexpr (std::is_same_v<T, Compute<T>>)
+      if (stride_ == 1) return wide.softmax(x, addend, mask, y, n, seen);
+    gather(loops, x, stride_, n, buffer);
+    wide.softmax(buffer, addend, mask, buffer, n, seen);
+    scatter(loops, buffer, stride_, n, y);
   }
 
   CpuContext context_;
@@ -141,7 +148,7 @@ class SoftmaxGradientKernel : public Kernel {
     const T* dy = input<T>(inputs, 1);
     T* dx = output<T>(outputs, 0);
     parallel_ranges(context_.threads, rows_.count, rows_.length, [&](int64_t begin, int64_t end) {
-      T* buffer = thread_rows<T>(workspace, rows_.length);
+      Compute<T>* buffer = thread_rows<T>(workspace, rows_.length);
       for (int64_t row = begin; row < end; ++row) {
         int64_t at[Walk::kTensors];
         walk_.offsets(row, at);
@@ -151,14 +158,16 @@ class SoftmaxGradientKernel : public Kernel {
   }
 
  private:
-  void one(const T* y, const T* dy, T* dx, int64_t seen, T* buffer) const {
-    const auto& gradient = context_.loops.of<T>().softmax_gradient;
+  void one(const T* y, const T* dy, T* dx, int64_t seen, Compute<T>* buffer) const {
+    const auto& loops = context_.loops.of<T>();
+    const auto& gradient = context_.loops.of<Compute<T>>().softmax_gradient;
     const int64_t n = rows_.length;
-    if (stride_[0] == 1 && stride_[1] == 1) return gradient(y, dy, dx, n, seen);
-    gather(y, stride_[0], n, buffer);
-    gather(dy, stride_[1], n, buffer + n);
+    if constexpr (std::is_same_v<T, Compute<T>>)
+      if (stride_[0] == 1 && stride_[1] == 1) return gradient(y, dy, dx, n, seen);
+    gather(loops, y, stride_[0], n, buffer);
+    gather(loops, dy, stride_[1], n, buffer + n);
     gradient(buffer, buffer + n, buffer, n, seen);
-    scatter(buffer, stride_[1], n, dx);
+    scatter(loops, buffer, stride_[1], n, dx);
   }
 
   CpuContext context_;
@@ -171,8 +180,8 @@ class SoftmaxGradientKernel : public Kernel {
 
 std::span<const KernelEntry> softmax_kernels() {
   static const KernelEntry kEntries[] = {
-      {&typeid(Softmax), make_floating<SoftmaxKernel>, softmax_workspace},
-      {&typeid(SoftmaxGradient), make_floating<SoftmaxGradientKernel>, gradient_workspace}};
+      {&typeid(Softmax), make_by_output<SoftmaxKernel>, softmax_workspace},
+      {&typeid(SoftmaxGradient), make_by_output<SoftmaxGradientKernel>, gradient_workspace}};
   return kEntries;
 }
 

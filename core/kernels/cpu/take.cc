@@ -84,7 +84,8 @@ class TakeGradientKernel : public Kernel {
         for (int64_t b = first; b < first + examples; ++b)
           for (int64_t j = 0; j < s.to; ++j) {
             const int64_t position = positions[b * s.to + j];
-            if (s.inside(position)) axpy_(T(1), dy + s.taken(b, o) + j * s.inner, out + position * s.inner, s.inner);
+            if (s.inside(position))
+              axpy_(Compute<T>(1), dy + s.taken(b, o) + j * s.inner, out + position * s.inner, s.inner);
           }
       }
     });
@@ -99,8 +100,8 @@ class TakeGradientKernel : public Kernel {
 }  // namespace
 
 std::span<const KernelEntry> take_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Take), make_floating<TakeKernel>, nullptr},
-                                         {&typeid(TakeGradient), make_floating<TakeGradientKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {{&typeid(Take), make_by_output<TakeKernel>, nullptr},
+                                         {&typeid(TakeGradient), make_by_output<TakeGradientKernel>, nullptr}};
   return kEntries;
 }
 

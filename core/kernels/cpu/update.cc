@@ -22,8 +22,10 @@ double scalar(DType dtype, const void* data) {
       return *static_cast<const int32_t*>(data);
     case DType::kInt64:
       return static_cast<double>(*static_cast<const int64_t*>(data));
+    case DType::kBFloat16:
+      break;
   }
-  fail("unknown dtype {}", static_cast<int>(dtype));
+  fail("a scalar of the update in {}", to_string(dtype));
 }
 
 template <typename T>

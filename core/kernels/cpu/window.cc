@@ -69,7 +69,7 @@ class FoldKernel : public Kernel {
         for (int64_t w = 0; w < x_.window; ++w) {
           const int64_t from = l - w + x_.before;
           if (from < 0 || from >= x_.length) continue;
-          axpy_(T(1), y + ((row - l + from) * x_.window + w) * x_.inner, out, x_.inner);
+          axpy_(Compute<T>(1), y + ((row - l + from) * x_.window + w) * x_.inner, out, x_.inner);
         }
       }
     });
@@ -214,7 +214,8 @@ class WindowGradientKernel : public Kernel {
     for (int64_t i = 0; i < elements; ++i) {
       double sum = 0;
       for (int64_t group = 0; group < kGroups; ++group) sum += sums[group * elements + i];
-      dweights[i] = static_cast<T>(sum);
+      const auto result = static_cast<Compute<T>>(sum);
+      loops_.store(&result, dweights + i, 1);
     }
   }
 
@@ -227,10 +228,10 @@ class WindowGradientKernel : public Kernel {
 
 std::span<const KernelEntry> window_kernels() {
   static const KernelEntry kEntries[] = {
-      {&typeid(Unfold), make_floating<UnfoldKernel>, nullptr},
-      {&typeid(Fold), make_floating<FoldKernel>, nullptr},
-      {&typeid(Window), make_floating<WindowKernel>, nullptr},
-      {&typeid(WindowGradient), make_floating<WindowGradientKernel>, gradient_workspace}};
+      {&typeid(Unfold), make_by_output<UnfoldKernel>, nullptr},
+      {&typeid(Fold), make_by_output<FoldKernel>, nullptr},
+      {&typeid(Window), make_by_output<WindowKernel>, nullptr},
+      {&typeid(WindowGradient), make_by_output<WindowGradientKernel>, gradient_workspace}};
   return kEntries;
 }
 

@@ -182,7 +182,7 @@ TEST(Cast, KeepsTheNumbers) {
       }
   }
   EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kInt32), {integers(Shape{}, {1})}), Error);
-  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kFloat32), {scalar(1)}), Error);
+  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kFloat32), {scalar(1, DType::kInt64)}), Error);
 }
 
 TEST(Elementwise, ExponentialIsWithinTwoUnits) {

@@ -1,13 +1,18 @@
-// Where it is asked for, matrix products do not depend on the number of threads, bit by bit.
+// Matrix products: of bfloat16 against double, by instructions for it and without; and, where it is asked for, the same
+// bits on any number of threads.
 #include "core/kernels/gemm.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "core/base/philox.h"
+#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
@@ -36,16 +41,26 @@ Product product_of(DType dtype, const Sizes& s, Transposed transposed, bool accu
 }
 
 template <typename T>
+void put(T& to, float x) {
+  to = static_cast<T>(x);
+}
+void put(BFloat16& to, float x) { to = to_bfloat16(x); }
+double value(float x) { return static_cast<double>(x); }
+double value(BFloat16 x) { return static_cast<double>(to_float(x)); }
+
+template <typename T>
 std::vector<T> random(int64_t count, uint32_t stream) {
   std::vector<T> values(static_cast<size_t>(count));
   for (size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<T>(uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
+    put(values[i], uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
   return values;
 }
 
 template <typename T>
 std::vector<T> multiply(const Product& p, const std::vector<T>& a, const std::vector<T>& b, int threads) {
-  std::vector<T> c(static_cast<size_t>(p.batch[0] * p.m * p.n), T{0.5});
+  T half;
+  put(half, 0.5f);
+  std::vector<T> c(static_cast<size_t>(p.batch[0] * p.m * p.n), half);
   const GemmThreads team{threads, /*same_bits=*/true};
   const Storage workspace(gemm_workspace(p, team));
   make_gemm(p, team, nullptr)->run(a.data(), b.data(), c.data(), workspace.data());
@@ -76,6 +91,50 @@ void expect_same_bits(DType dtype) {
 TEST(Gemm, SameBitsOnAnyNumberOfThreads) {
   expect_same_bits<float>(DType::kFloat32);
   expect_same_bits<double>(DType::kFloat64);
+  expect_same_bits<BFloat16>(DType::kBFloat16);
+}
+
+// C, with 0.5 in it before, of element type C.
+template <typename C>
+void expect_products(const Product& p, const Gemm& gemm, int64_t workspace_bytes, double tolerance) {
+  const auto a = random<BFloat16>(p.batch[0] * p.m * p.k, 1), b = random<BFloat16>(p.batch[0] * p.k * p.n, 2);
+  std::vector<C> c(static_cast<size_t>(p.batch[0] * p.m * p.n));
+  for (C& element : c) put(element, 0.5f);
+  const Storage workspace(workspace_bytes);
+  gemm.run(a.data(), b.data(), c.data(), workspace.data());
+  double worst = 0, largest = 0;
+  for (int64_t i = 0; i < p.batch[0]; ++i)
+    for (int64_t m = 0; m < p.m; ++m)
+      for (int64_t n = 0; n < p.n; ++n) {
+        double sum = p.accumulate ? 0.5 : 0;
+        for (int64_t k = 0; k < p.k; ++k)
+          sum += value(a[static_cast<size_t>(i * p.a.batch[0] + m * p.a.row + k * p.a.column)]) *
+                 value(b[static_cast<size_t>(i * p.b.batch[0] + k * p.b.row + n * p.b.column)]);
+        worst = std::max(worst, std::abs(sum - value(c[static_cast<size_t>(i * p.c.batch[0] + m * p.c.row + n)])));
+        largest = std::max(largest, std::abs(sum));
+      }
+  EXPECT_LE(worst, tolerance * largest) << fmt::format("{} x {} x {} x {}", p.batch[0], p.m, p.n, p.k);
+}
+
+TEST(Gemm, BFloat16IsSummedInFloat32) {
+  const Sizes table[] = {{1, 31, 33, 511}, {3, 33, 31, 64}, {2, 64, 96, 33}, {1, 1, 17, 129}, {4, 65, 1, 40}};
+  for (const Sizes& sizes : table)
+    for (const Transposed transposed : {Transposed::kNone, Transposed::kA, Transposed::kB})
+      for (const bool accumulate : {false, true})
+        for (const bool wide : {false, true}) {
+          Product p = product_of(DType::kBFloat16, sizes, transposed, accumulate);
+          p.wide = wide;
+          const auto check = [&](const Gemm& gemm, int64_t workspace) {
+            if (wide)
+              expect_products<float>(p, gemm, workspace, 1e-5);
+            else
+              expect_products<BFloat16>(p, gemm, workspace, 0.005);
+          };
+          for (const int threads : {1, 2}) {
+            check(*make_gemm(p, {threads, false}, nullptr), gemm_workspace(p, {threads, false}));
+            check(*make_converted_gemm(p, threads), converted_workspace(p, threads));
+          }
+        }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/base/philox.h"
+#include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
@@ -15,10 +16,21 @@ template <typename T>
 void store(const Tensor& tensor, std::byte* to) {
   for (size_t i = 0; i < tensor.values.size(); ++i) reinterpret_cast<T*>(to)[i] = static_cast<T>(tensor.values[i]);
 }
+template <>
+void store<BFloat16>(const Tensor& tensor, std::byte* to) {
+  for (size_t i = 0; i < tensor.values.size(); ++i)
+    reinterpret_cast<BFloat16*>(to)[i] = to_bfloat16(static_cast<float>(tensor.values[i]));
+}
 template <typename T>
 void load(const std::byte* from, Tensor& tensor) {
   for (size_t i = 0; i < tensor.values.size(); ++i)
     tensor.values[i] = static_cast<double>(reinterpret_cast<const T*>(from)[i]);
+}
+
+template <>
+void load<BFloat16>(const std::byte* from, Tensor& tensor) {
+  for (size_t i = 0; i < tensor.values.size(); ++i)
+    tensor.values[i] = static_cast<double>(to_float(reinterpret_cast<const BFloat16*>(from)[i]));
 }
 
 void store(const Tensor& tensor, std::byte* to) {
@@ -27,6 +39,8 @@ void store(const Tensor& tensor, std::byte* to) {
       return store<float>(tensor, to);
     case DType::kFloat64:
       return store<double>(tensor, to);
+    case DType::kBFloat16:
+      return store<BFloat16>(tensor, to);
     case DType::kInt32:
       return store<int32_t>(tensor, to);
     case DType::kInt64:
@@ -40,6 +54,8 @@ void load(const std::byte* from, Tensor& tensor) {
       return load<float>(from, tensor);
     case DType::kFloat64:
       return load<double>(from, tensor);
+    case DType::kBFloat16:
+      return load<BFloat16>(from, tensor);
     case DType::kInt32:
       return load<int32_t>(from, tensor);
     case DType::kInt64:

@@ -57,7 +57,7 @@ TEST_F(Refused, NamesTheNode) {
 TEST_F(Refused, ByElementwise) {
   EXPECT_REFUSED(f32({kModel(5)}) + f32({kModel(6)}), HasSubstr("[add] dimension model"), HasSubstr("equal sizes"));
   EXPECT_REFUSED(f32({}) * make(DType::kFloat64, {}), HasSubstr("[multiply]"), HasSubstr("expected f32"));
-  EXPECT_REFUSED(relu(i32({kModel(5)})), HasSubstr("[relu] input: got i32 [model 5], expected f32 or f64"));
+  EXPECT_REFUSED(relu(i32({kModel(5)})), HasSubstr("[relu] input: got i32 [model 5], expected f32, f64 or bf16"));
 }
 
 TEST_F(Refused, ByShapes) {

@@ -49,6 +49,7 @@ OpCase make_row(const Row& r) {
   c.inputs = {{"x", r.x, -2, 2},
               {"table", r.table},
               {"targets", rows, 0, static_cast<double>(r.true_vocab - 1), DType::kInt32}};
+  c.wide = {"table", "log_z", "d_log_z", "d_target", "d_mean"};
   c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<LinearCrossEntropy>(r.part(), r.mean), in); };
   c.reference = [=](const auto& in) {
     std::vector<Tensor> y = {Tensor(r.by_block()), Tensor(rows), Tensor(rows), Tensor(rows)};

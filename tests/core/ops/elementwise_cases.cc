@@ -140,6 +140,18 @@ OpCase cast_row(const Shape& shape, bool all_rules) {
   return c;
 }
 
+// From the type under test to a wider one.
+OpCase widening_row(const Shape& shape) {
+  OpCase c;
+  c.op = "cast";
+  c.label = "wider";
+  c.inputs = {{"x", shape, -3, 3}};
+  c.build = [](Graph& g, In in, DType) { return std::vector{g.add_one(std::make_shared<Cast>(DType::kFloat64), in)}; };
+  c.reference = [](const auto& in) { return std::vector{in[0]}; };
+  c.flops = 0;
+  return c;
+}
+
 struct BinaryRow {
   BinaryFunction function;
   double (*value)(double a, double b);
@@ -196,7 +208,8 @@ OpCase binary_row(const BinaryRow& row, const Operands& operands) {
 
 std::vector<OpCase> elementwise_cases() {
   std::vector<OpCase> rows = {affine_row(0.75, 0, true),  affine_row(-1.5, 0.25, false), is_finite_row(kOdd, false),
-                              is_finite_row(kEven, true), cast_row(kOdd, false),         cast_row(kEven, true)};
+                              is_finite_row(kEven, true), cast_row(kOdd, false),         cast_row(kEven, true),
+                              widening_row(kOdd)};
   for (const UnaryRow& row : kUnary)
     for (const bool even : {false, true}) {
       rows.push_back(unary_row(row, even ? kEven : kOdd, even));

@@ -19,7 +19,8 @@ OpCase embedding_row(const std::string& label, const Shape& table, const Shape& 
   const int64_t vocab = table.size("vocab");
   c.inputs = {{"table", table}, {"ids", ids, 0, static_cast<double>(vocab - 1), DType::kInt32}};
   if (ids.elements() > 2) c.adjust = [=](std::vector<Tensor>& in) { outside(in, 1, vocab); };
-  c.build = [](Graph&, In in, DType) { return std::vector{embedding(in[0], in[1])}; };
+  c.wide = {"table"};
+  c.build = [](Graph&, In in, DType dtype) { return std::vector{embedding(in[0], in[1], dtype)}; };
   c.reference = [=](const auto& in) {
     std::vector<Dim> dims = ids.dims();
     dims.push_back(kModel(table.size("model")));
@@ -44,6 +45,7 @@ OpCase embedding_gradient_row(const std::string& label, const Shape& table, cons
   const int64_t vocab = table.size("vocab");
   c.inputs = {{"ids", ids, 0, static_cast<double>(vocab - 1), DType::kInt32}, {"dy", Shape(dims)}};
   if (base) c.inputs.push_back({"base", table});
+  c.wide = {"base"};
   if (ids.elements() > 2) c.adjust = [=](std::vector<Tensor>& in) { outside(in, 0, vocab); };
   c.build = [=](Graph& g, In in, DType) {
     return std::vector{g.add_one(std::make_shared<EmbeddingGradient>(kVocab(vocab), 0, base), in)};
@@ -85,6 +87,7 @@ OpCase relative_bias_row(bool gradient, bool bidirectional, int64_t length, int6
                          bool all_rules = false) {
   OpCase c;
   c.op = gradient ? "relative_bias_gradient" : "relative_bias";
+  c.bfloat16 = false;
   c.label = std::string(bidirectional ? "both" : "left") + (all_rules ? "_even" : "");
   const RelativeBiasOptions options{length, memory_length, bidirectional, bidirectional ? 16 : 20};
   const Shape table{kBuckets(8), kHeads(heads)}, bias{kHeads(heads), kLength(length), kMemoryLength(memory_length)};

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/ops/cast.h"
+#include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
+#include "core/ops/reduce.h"
 #include "tests/core/ops/op_runner.h"
 
 namespace synthesizer {
@@ -75,6 +78,25 @@ TEST(Fuse, Chains) {
   EXPECT_EQ(count(*fused, "embedding_gradient"), 3u);
   EXPECT_EQ(count(*fused, "add"), 1u);  // two sums of rows and x: one of the three has to begin with no base
   expect_same_results(b.graph, *fused);
+}
+
+// The gradient of a weight: a product of activations in bf16, or a sum of them, in f32.
+TEST(Fuse, WidensWhatIsCastFromBFloat16) {
+  Graph graph;
+  const Value x = input(graph, "x", DType::kBFloat16, {kLength(7), kModel(5)});
+  const Value dy = input(graph, "dy", DType::kBFloat16, {kLength(7), kFf(3)});
+  const Value product = einsum(x, dy, {kLength}), sum = reduce_sum(dy, {kLength});
+  mark_outputs(graph, {{cast(product, DType::kFloat32), cast(sum, DType::kFloat32)}});
+  const auto fused = fuse(graph);
+  EXPECT_EQ(count(*fused, "cast"), 0u);
+  const auto before = run(graph), after = run(*fused);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(difference(after[i], before[i], 0.005), "");
+    EXPECT_NE(difference(after[i], before[i], 1e-6), "") << "was rounded to bf16";
+  }
+
+  graph.mark_output("product", product);  // which others use in bf16
+  EXPECT_EQ(count(*fuse(graph), "cast"), 1u);
 }
 
 TEST(Fuse, LeavesWhatOthersUse) {

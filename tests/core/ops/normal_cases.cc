@@ -46,6 +46,7 @@ OpCase softmax_row(const SoftmaxRow& r) {
   c.label = r.label;
   c.inputs = {{"x", r.x, -4, 4}};
   if (r.options.addend) c.inputs.push_back({"addend", r.addend, -2, 2});
+  c.wide = {"addend"};
   if (r.options.key_mask) {
     const double documents = r.options.segments ? 3 : 1;
     const Dim batch = kBatch(r.x.size("batch"));
@@ -109,6 +110,7 @@ OpCase rms_norm_row(const std::string& label, const Shape& x, double epsilon, bo
   c.op = "rms_norm";
   c.label = label;
   c.inputs = {{"x", x, -2, 2}, {"scale", {kModel(x.size("model"))}, 0.5, 1.5}};
+  c.wide = {"scale"};
   c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNorm>("model", epsilon), in); };
   c.reference = [=](const auto& in) {
     const Tensor r = reciprocal_root(in[0], epsilon);
@@ -124,6 +126,7 @@ OpCase rms_norm_gradient_row(const std::string& label, const Shape& x, bool all_
   c.label = label;
   c.inputs = {
       {"x", x, -2, 2}, {"scale", {kModel(x.size("model"))}, 0.5, 1.5}, {"r", x.without("model"), 0.5, 1.5}, {"dy", x}};
+  c.wide = {"scale", "r"};
   c.build = [](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNormGradient>("model"), in); };
   c.reference = [=](const auto& in) {
     const Tensor &v = in[0], &scale = in[1], &r = in[2], &dy = in[3];

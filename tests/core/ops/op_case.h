@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct OpCase {
   std::optional<int64_t> bytes = {};          // of the cost in float32, where it is not every input and output once
   std::optional<int64_t> product_flops = {};  // those that kernels count while they run
   std::function<void(std::vector<Tensor>&)> adjust = {};  // sets special values among the random inputs
+  std::set<std::string> wide = {};                        // inputs that are of compute_type() of the type under test
+  bool bfloat16 = true;                                   // whether the op is one of activations, which may be in bf16
   bool all_rules = false;  // every rule of the partition table fits the sizes, on 2 and on 4 ranks
 };
 

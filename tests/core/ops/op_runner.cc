@@ -1,6 +1,7 @@
 #include "tests/core/ops/op_runner.h"
 
 #include "core/base/error.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
@@ -8,6 +9,9 @@ namespace {
 template <typename T>
 void convert(const std::vector<double>& from, T* to) {
   for (size_t i = 0; i < from.size(); ++i) to[i] = static_cast<T>(from[i]);
+}
+void convert(const std::vector<double>& from, BFloat16* to) {
+  for (size_t i = 0; i < from.size(); ++i) to[i] = to_bfloat16(static_cast<float>(from[i]));
 }
 
 template <typename Read>
@@ -21,6 +25,11 @@ Tensor read(const ValueType& type, Read read_as) {
     case DType::kFloat64:
       copy(read_as(double()));
       break;
+    case DType::kBFloat16: {
+      const BFloat16* from = read_as(BFloat16());
+      for (double& value : result.data) value = to_float(*from++);
+      break;
+    }
     case DType::kInt32:
       copy(read_as(int32_t()));
       break;
@@ -48,6 +57,9 @@ void OpRunner::set(const std::string& name, const Tensor& value) {
       return convert(value.data, state ? reinterpret_cast<float*>(state->data) : program_->input<float>(name).data());
     case DType::kFloat64:
       return convert(value.data, state ? reinterpret_cast<double*>(state->data) : program_->input<double>(name).data());
+    case DType::kBFloat16:
+      return convert(value.data,
+                     state ? reinterpret_cast<BFloat16*>(state->data) : program_->input<BFloat16>(name).data());
     case DType::kInt32:
       return convert(value.data, program_->input<int32_t>(name).data());
     case DType::kInt64:
@@ -65,7 +77,8 @@ std::vector<Value> add_leaves(Graph& graph, const OpCase& row, DType dtype, std:
   std::vector<Value> values;
   for (size_t i = 0; i < row.inputs.size(); ++i) {
     const OpInput& in = row.inputs[i];
-    const DType type = in.dtype == DType::kFloat64 ? dtype : in.dtype;
+    const DType own = row.wide.contains(in.name) ? compute_type(dtype) : dtype;
+    const DType type = in.dtype == DType::kFloat64 ? own : in.dtype;
     values.push_back(in.persistent ? state(graph, in.name, type, shapes[i], {})
                                    : input(graph, in.name, type, shapes[i]));
   }

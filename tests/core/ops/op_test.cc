@@ -1,4 +1,4 @@
-// Every row of every op: forward in both precisions, gradient by central differences, every rule of the partition table
+// Every row of every op: forward in all precisions, gradient by central differences, every rule of the partition table
 // against the whole, and what the op says of itself. An op without a row fails.
 #include <gtest/gtest.h>
 
@@ -13,6 +13,7 @@
 #include "core/ops/collectives.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
+#include "core/tensor/bfloat16.h"
 #include "dist/thread_communicator.h"
 #include "tests/core/ops/op_runner.h"
 
@@ -38,7 +39,10 @@ class OpRow : public ::testing::TestWithParam<OpCase> {
     Graph graph;
     const std::vector<Value> outputs = build(graph, dtype);
     mark_outputs(graph, outputs);
-    const std::vector<Tensor> inputs = case_inputs(GetParam());
+    std::vector<Tensor> inputs = case_inputs(GetParam());
+    for (size_t i = 0; dtype == DType::kBFloat16 && i < inputs.size(); ++i)
+      if (GetParam().inputs[i].dtype == DType::kFloat64)
+        for (double& value : inputs[i].data) value = to_float(to_bfloat16(static_cast<float>(value)));
     const std::vector<Tensor> expected = GetParam().reference(inputs);
     ASSERT_EQ(expected.size(), outputs.size());
     KernelCounters counters;
@@ -52,6 +56,11 @@ class OpRow : public ::testing::TestWithParam<OpCase> {
 TEST_P(OpRow, ForwardInFloat64) { check_forward(DType::kFloat64, GetParam().tolerance64); }
 
 TEST_P(OpRow, ForwardInFloat32) { check_forward(DType::kFloat32, GetParam().tolerance32); }
+
+// Inputs that bf16 holds exactly, so that what is left is the rounding of outputs and of what products are given.
+TEST_P(OpRow, ForwardInBFloat16) {
+  if (GetParam().bfloat16) check_forward(DType::kBFloat16, 0.01);
+}
 
 // ---- gradient
 

@@ -55,6 +55,7 @@ OpCase make_row(const Row& r) {
   c.op = "shared_attention";
   c.label = r.label;
   c.inputs = inputs_of(r);
+  c.wide = {"logits", "weights", "divisor"};
   c.adjust = [r](std::vector<Tensor>& in) { make_weights(in, r.causal); };
   c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<SharedAttention>(r.causal), in); };
   c.reference = [=](const auto& in) { return naive(in, r); };
@@ -68,6 +69,7 @@ OpCase make_gradient_row(const Row& r) {
   c.op = "shared_attention_gradient";
   c.label = r.label;
   c.inputs = inputs_of(r);
+  c.wide = {"logits", "weights", "divisor"};
   const Shape y{kBatch(r.batch), kLength(r.length), kHeads(r.heads), kHead(r.head)};
   c.inputs.push_back({"y", y});
   c.inputs.push_back({"divisor", y.without("head")});

@@ -17,6 +17,7 @@ OpCase adamw_row(const std::string& label, const Shape& shape, const AdamWOption
                  bool all_rules = false) {
   OpCase c;
   c.op = "adamw";
+  c.bfloat16 = false;
   c.label = label;
   c.inputs = {kept("parameter", shape, -1),
               kept("first", shape, -1),
@@ -51,6 +52,7 @@ OpCase adamw_row(const std::string& label, const Shape& shape, const AdamWOption
 OpCase assign_row(const std::string& label, const Shape& shape, double apply, bool all_rules = false) {
   OpCase c;
   c.op = "assign";
+  c.bfloat16 = false;
   c.label = label;
   c.inputs = {kept("target", shape, -1), {"value", shape}, scalar("apply", apply)};
   c.build = [](Graph&, In in, DType) { return std::vector{assign(in[0], in[1], in[2])}; };
@@ -65,6 +67,7 @@ OpCase accumulate_row(const std::string& label, const Shape& shape, size_t adden
                       bool all_rules = false) {
   OpCase c;
   c.op = "accumulate";
+  c.bfloat16 = false;
   c.label = label;
   if (stores) c.inputs = {kept("sum", shape, -1)};
   c.inputs.push_back({"x", shape});

@@ -105,7 +105,6 @@ const CheckCase kCases[] = {
     {{"parallel.microbatches=3", "data.batch=32", "parallel.layout=heads:tensor"},
      "data.batch: got 32, expected a multiple of parallel.microbatches 3. The nearest are 30 and 33"},
     {{"parallel.zero=3"}, "parallel.zero: got 3, expected at least 0 and at most 2"},
-    {{"precision=BF16"}, "precision: got BF16, which is not in this version, expected FP32 or FP64"},
     {{"device=CUDA"}, "device: got CUDA, which is not in this version, expected CPU"},
     // fields against each other
     {{"model.num_heads=7"},

@@ -2,6 +2,7 @@
 // name, comes from the build.
 #pragma once
 
+#include "core/kernels/cpu/loops/element.h"
 #include "core/kernels/cpu/loops/loops.h"
 
 namespace synthesizer::SYNTHESIZER_ISA {

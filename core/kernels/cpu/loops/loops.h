@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/ops/functors.h"
+#include "core/tensor/dtype.h"
 
 namespace synthesizer {
 
@@ -30,39 +31,47 @@ struct SmallProduct {
   int64_t a_m, a_k, b_k, b_n, c_m, c_n;
 };
 
+// T is what tensors hold; scalars, and what is summed or normalised with, are Compute<T>.
 template <typename T>
 struct Loops {
+  using C = Compute<T>;
+
   // Outputs may be the inputs.
-  void (*unary[functors::kUnaryFunctions])(const T* x, T* y, int64_t n, T scale, T shift);
+  void (*unary[functors::kUnaryFunctions])(const T* x, T* y, int64_t n, C scale, C shift);
   void (*unary_gradient[functors::kUnaryFunctions])(const T* saved, const T* dy, T* dx, int64_t n);
   // Strides of a and b in elements.
   void (*binary[functors::kBinaryFunctions])(const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* y,
                                              int64_t n);
+  // y = x · factor, factors `stride` elements apart.
+  void (*multiply_by)(const T* x, const C* factor, int64_t stride, T* y, int64_t n);
+  // Between what is stored and what is calculated with.
+  void (*load)(const T* x, C* y, int64_t n);
+  void (*store)(const C* x, T* y, int64_t n);
 
   double (*sum)(const T* x, int64_t n);
   double (*sum_squares)(const T* x, int64_t n);
-  T (*maximum)(const T* x, int64_t n);                              // NaN if any is
+  C (*maximum)(const T* x, int64_t n);                              // NaN if any is
   void (*accumulate)(const T* x, double* sums, int64_t n);          // sums += x
   void (*accumulate_squares)(const T* x, double* sums, int64_t n);  // sums += x²
   void (*accumulate_maximum)(const T* x, double* maxima, int64_t n);
 
   // y = softmax(x + addend) over the keys j < seen with mask[j] != 0, 0 elsewhere in [0, n). addend and mask may be
-  // null.
+  // null. No BFloat16: rows are loaded first, or they would be rounded on the way.
   void (*softmax)(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen);
   void (*softmax_gradient)(const T* y, const T* dy, T* dx, int64_t n, int64_t seen);
 
-  T (*rms_norm)(const T* x, const T* scale, T* y, int64_t n, double epsilon);  // gives r
+  C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
   // dscale += x r dy in double.
-  void (*rms_norm_gradient)(const T* x, const T* scale, T r, const T* dy, T* dx, double* dscale, int64_t n);
+  void (*rms_norm_gradient)(const T* x, const C* scale, C r, const T* dy, T* dx, double* dscale, int64_t n);
 
   // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l. The logits
   // are overwritten.
-  double (*log_sum_exp)(T* logits, int64_t n, T* maximum, double* sum);
-  // logits := d_log_z · exp(logit − log_z) + d_mean.
-  void (*cross_entropy_gradient)(T* logits, int64_t n, T log_z, T d_log_z, T d_mean);
+  double (*log_sum_exp)(C* logits, int64_t n, C* maximum, double* sum);
+  // d = d_log_z · exp(logit − log_z) + d_mean. d may be the logits.
+  void (*cross_entropy_gradient)(const C* logits, T* d, int64_t n, C log_z, C d_log_z, C d_mean);
 
   // mask[i] = scale if element first + i is kept, else 0.
-  void (*dropout_mask)(const DropoutStream& stream, uint64_t first, int64_t n, T scale, T* mask);
+  void (*dropout_mask)(const DropoutStream& stream, uint64_t first, int64_t n, C scale, C* mask);
 
   void (*adamw)(const AdamWStep& step, T* parameter, T* first, T* second, const T* gradient, int64_t n);
 
@@ -71,20 +80,24 @@ struct Loops {
   // c[i·c_stride] (+)= Σ_k a[i·a_stride + k·a_k] · b[i·b_stride + k·b_k].
   void (*multiply)(const T* a, int64_t a_stride, int64_t a_k, const T* b, int64_t b_stride, int64_t b_k, T* c,
                    int64_t c_stride, int64_t n, int64_t k, bool add);
-  // y += scale · x; Σ x y.
-  void (*axpy)(T scale, const T* x, T* y, int64_t n);
+  // y += scale · x; the same with y as it is calculated with; Σ x y.
+  void (*axpy)(C scale, const T* x, T* y, int64_t n);
+  void (*add_to)(C scale, const T* x, C* y, int64_t n);
   double (*dot)(const T* x, const T* y, int64_t n);
 };
 
 struct LoopTables {
   Loops<float> f32;
   Loops<double> f64;
+  Loops<BFloat16> bf16;
   template <typename T>
   const Loops<T>& of() const {
     if constexpr (sizeof(T) == 4)
       return f32;
-    else
+    else if constexpr (sizeof(T) == 8)
       return f64;
+    else
+      return bf16;
   }
 };
 

@@ -9,23 +9,23 @@ constexpr int64_t kWidth = 64;  // columns held in registers
 // Rows of C as sums of rows of B: C and B have unit stride along n.
 template <typename T>
 void by_rows(const SmallProduct& s, const T* a, const T* b, T* c, bool add) {
-  T sums[kWidth];
+  Compute<T> sums[kWidth];
   for (int64_t n0 = 0; n0 < s.n; n0 += kWidth) {
     const int64_t width = s.n - n0 < kWidth ? s.n - n0 : kWidth;
     for (int64_t m = 0; m < s.m; ++m) {
       const T* row = a + m * s.a_m;
       T* out = c + m * s.c_m + n0;
-      const T first = row[0];
-      for (int64_t j = 0; j < width; ++j) sums[j] = first * b[n0 + j];
+      const Compute<T> first = load(row[0]);
+      for (int64_t j = 0; j < width; ++j) sums[j] = first * load(b[n0 + j]);
       for (int64_t k = 1; k < s.k; ++k) {
-        const T scale = row[k * s.a_k];
+        const Compute<T> scale = load(row[k * s.a_k]);
         const T* line = b + k * s.b_k + n0;
-        for (int64_t j = 0; j < width; ++j) sums[j] += scale * line[j];
+        for (int64_t j = 0; j < width; ++j) sums[j] += scale * load(line[j]);
       }
       if (add) {
-        for (int64_t j = 0; j < width; ++j) out[j] += sums[j];
+        for (int64_t j = 0; j < width; ++j) store(out[j], load(out[j]) + sums[j]);
       } else {
-        for (int64_t j = 0; j < width; ++j) out[j] = sums[j];
+        for (int64_t j = 0; j < width; ++j) store(out[j], sums[j]);
       }
     }
   }
@@ -38,11 +38,11 @@ void by_dots(const SmallProduct& s, const T* a, const T* b, T* c, bool add) {
     for (int64_t n = 0; n < s.n; ++n) {
       const T* x = a + m * s.a_m;
       const T* y = b + n * s.b_n;
-      T sum = 0;
+      Compute<T> sum = 0;
 #pragma omp simd reduction(+ : sum)
-      for (int64_t k = 0; k < s.k; ++k) sum += x[k] * y[k];
+      for (int64_t k = 0; k < s.k; ++k) sum += load(x[k]) * load(y[k]);
       T* out = c + m * s.c_m + n * s.c_n;
-      *out = add ? *out + sum : sum;
+      store(*out, add ? load(*out) + sum : sum);
     }
   }
 }
@@ -51,10 +51,10 @@ template <typename T>
 void by_elements(const SmallProduct& s, const T* a, const T* b, T* c, bool add) {
   for (int64_t m = 0; m < s.m; ++m) {
     for (int64_t n = 0; n < s.n; ++n) {
-      T sum = 0;
-      for (int64_t k = 0; k < s.k; ++k) sum += a[m * s.a_m + k * s.a_k] * b[k * s.b_k + n * s.b_n];
+      Compute<T> sum = 0;
+      for (int64_t k = 0; k < s.k; ++k) sum += load(a[m * s.a_m + k * s.a_k]) * load(b[k * s.b_k + n * s.b_n]);
       T* out = c + m * s.c_m + n * s.c_n;
-      *out = add ? *out + sum : sum;
+      store(*out, add ? load(*out) + sum : sum);
     }
   }
 }
@@ -74,18 +74,18 @@ void multiply(const T* a, int64_t a_stride, int64_t a_k, const T* b, int64_t b_s
   if (a_stride == 1 && b_stride == 1 && c_stride == 1 && k == 1) {
     if (add) {
 #pragma omp simd
-      for (int64_t i = 0; i < n; ++i) c[i] += a[i] * b[i];
+      for (int64_t i = 0; i < n; ++i) store(c[i], load(c[i]) + load(a[i]) * load(b[i]));
     } else {
 #pragma omp simd
-      for (int64_t i = 0; i < n; ++i) c[i] = a[i] * b[i];
+      for (int64_t i = 0; i < n; ++i) store(c[i], load(a[i]) * load(b[i]));
     }
     return;
   }
   for (int64_t i = 0; i < n; ++i) {
-    T sum = 0;
-    for (int64_t j = 0; j < k; ++j) sum += a[i * a_stride + j * a_k] * b[i * b_stride + j * b_k];
+    Compute<T> sum = 0;
+    for (int64_t j = 0; j < k; ++j) sum += load(a[i * a_stride + j * a_k]) * load(b[i * b_stride + j * b_k]);
     T* out = c + i * c_stride;
-    *out = add ? *out + sum : sum;
+    store(*out, add ? load(*out) + sum : sum);
   }
 }
 
@@ -98,5 +98,6 @@ void add_products(Loops<T>& loops) {
 }
 template void add_products(Loops<float>&);
 template void add_products(Loops<double>&);
+template void add_products(Loops<BFloat16>&);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

@@ -42,7 +42,7 @@ inline void draw(const DropoutStream& stream, uint64_t group, uint32_t* words) {
 }
 
 template <typename T>
-void dropout_mask(const DropoutStream& stream, uint64_t first, int64_t n, T scale, T* mask) {
+void dropout_mask(const DropoutStream& stream, uint64_t first, int64_t n, Compute<T> scale, Compute<T>* mask) {
   uint32_t words[4 * kLanes];
   int64_t skip = static_cast<int64_t>(first % 4);  // words of the first counter that belong to earlier elements
   uint64_t group = first / 4;
@@ -50,9 +50,9 @@ void dropout_mask(const DropoutStream& stream, uint64_t first, int64_t n, T scal
     draw(stream, group, words);
     const int64_t count = 4 * kLanes - skip < n - done ? 4 * kLanes - skip : n - done;
     const uint32_t* word = words + skip;
-    T* out = mask + done;
+    Compute<T>* out = mask + done;
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) out[i] = (word[i] >> 8) >= stream.threshold ? scale : T(0);
+    for (int64_t i = 0; i < count; ++i) out[i] = (word[i] >> 8) >= stream.threshold ? scale : Compute<T>(0);
     done += count;
     skip = 0;
   }
@@ -66,5 +66,6 @@ void add_random(Loops<T>& loops) {
 }
 template void add_random(Loops<float>&);
 template void add_random(Loops<double>&);
+template void add_random(Loops<BFloat16>&);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

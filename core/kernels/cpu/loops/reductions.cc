@@ -9,7 +9,7 @@ template <typename T>
 double sum(const T* x, int64_t n) {
   double s = 0;
 #pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(x[i]);
+  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(load(x[i]));
   return s;
 }
 
@@ -17,39 +17,40 @@ template <typename T>
 double sum_squares(const T* x, int64_t n) {
   double s = 0;
 #pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(load(x[i])) * static_cast<double>(load(x[i]));
   return s;
 }
 
 template <typename T>
-T maximum(const T* x, int64_t n) {
-  T m = -kInfinity<T>;
+Compute<T> maximum(const T* x, int64_t n) {
+  Compute<T> m = -kInfinity<Compute<T>>;
   int64_t nans = 0;
 #pragma omp simd reduction(max : m) reduction(+ : nans)
   for (int64_t i = 0; i < n; ++i) {
-    m = x[i] > m ? x[i] : m;
-    nans += x[i] != x[i];
+    const Compute<T> v = load(x[i]);
+    m = v > m ? v : m;
+    nans += v != v;
   }
-  return nans > 0 ? static_cast<T>(__builtin_nan("")) : m;
+  return nans > 0 ? static_cast<Compute<T>>(__builtin_nan("")) : m;
 }
 
 template <typename T>
 void accumulate(const T* x, double* sums, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(x[i]);
+  for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(load(x[i]));
 }
 
 template <typename T>
 void accumulate_squares(const T* x, double* sums, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(load(x[i])) * static_cast<double>(load(x[i]));
 }
 
 template <typename T>
 void accumulate_maximum(const T* x, double* maxima, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const double v = static_cast<double>(x[i]);
+    const double v = static_cast<double>(load(x[i]));
     maxima[i] = v > maxima[i] || v != v ? v : maxima[i];
   }
 }
@@ -58,14 +59,20 @@ template <typename T>
 double dot(const T* x, const T* y, int64_t n) {
   double s = 0;
 #pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(load(x[i])) * static_cast<double>(load(y[i]));
   return s;
 }
 
 template <typename T>
-void axpy(T scale, const T* x, T* y, int64_t n) {
+void axpy(Compute<T> scale, const T* x, T* y, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] += scale * x[i];
+  for (int64_t i = 0; i < n; ++i) store(y[i], load(y[i]) + scale * load(x[i]));
+}
+
+template <typename T>
+void add_to(Compute<T> scale, const T* x, Compute<T>* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] += scale * load(x[i]);
 }
 
 }  // namespace
@@ -80,8 +87,10 @@ void add_reductions(Loops<T>& loops) {
   loops.accumulate_maximum = accumulate_maximum<T>;
   loops.dot = dot<T>;
   loops.axpy = axpy<T>;
+  loops.add_to = add_to<T>;
 }
 template void add_reductions(Loops<float>&);
 template void add_reductions(Loops<double>&);
+template void add_reductions(Loops<BFloat16>&);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

@@ -6,28 +6,30 @@ namespace synthesizer::SYNTHESIZER_ISA {
 namespace {
 
 template <typename T>
-T rms_norm(const T* x, const T* scale, T* y, int64_t n, double epsilon) {
+Compute<T> rms_norm(const T* x, const Compute<T>* scale, T* y, int64_t n, double epsilon) {
   double squares = 0;
 #pragma omp simd reduction(+ : squares)
-  for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  const T r = static_cast<T>(1.0 / Math::sqrt(squares / static_cast<double>(n) + epsilon));
+  for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(load(x[i])) * static_cast<double>(load(x[i]));
+  const Compute<T> r = static_cast<Compute<T>>(1.0 / Math::sqrt(squares / static_cast<double>(n) + epsilon));
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * r * scale[i];
+  for (int64_t i = 0; i < n; ++i) store(y[i], load(x[i]) * r * scale[i]);
   return r;
 }
 
 template <typename T>
-void rms_norm_gradient(const T* x, const T* scale, T r, const T* dy, T* dx, double* dscale, int64_t n) {
+void rms_norm_gradient(const T* x, const Compute<T>* scale, Compute<T> r, const T* dy, T* dx, double* dscale,
+                       int64_t n) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) {
-    sum += static_cast<double>(x[i] * dy[i] * scale[i]);
-    dscale[i] += static_cast<double>(x[i] * r * dy[i]);
+    const Compute<T> v = load(x[i]), d = load(dy[i]);
+    sum += static_cast<double>(v * d * scale[i]);
+    dscale[i] += static_cast<double>(v * r * d);
   }
-  const T mean = static_cast<T>(sum / static_cast<double>(n));
-  const T shift = r * r * mean;
+  const Compute<T> mean = static_cast<Compute<T>>(sum / static_cast<double>(n));
+  const Compute<T> shift = r * r * mean;
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) dx[i] = r * (dy[i] * scale[i] - x[i] * shift);
+  for (int64_t i = 0; i < n; ++i) store(dx[i], r * (load(dy[i]) * scale[i] - load(x[i]) * shift));
 }
 
 template <typename T>
@@ -54,9 +56,10 @@ template <typename T>
 void add_rms_norm(Loops<T>& loops) {
   loops.rms_norm = rms_norm<T>;
   loops.rms_norm_gradient = rms_norm_gradient<T>;
-  loops.adamw = adamw<T>;
+  if constexpr (sizeof(T) >= 4) loops.adamw = adamw<T>;  // weights are never stored in less
 }
 template void add_rms_norm(Loops<float>&);
 template void add_rms_norm(Loops<double>&);
+template void add_rms_norm(Loops<BFloat16>&);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

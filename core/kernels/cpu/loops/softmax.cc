@@ -85,8 +85,8 @@ void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
 }
 
 template <typename T>
-double log_sum_exp(T* logits, int64_t n, T* maximum, double* sum) {
-  T m = *maximum;
+double log_sum_exp(Compute<T>* logits, int64_t n, Compute<T>* maximum, double* sum) {
+  Compute<T> m = *maximum;
 #pragma omp simd reduction(max : m)
   for (int64_t i = 0; i < n; ++i) m = logits[i] > m ? logits[i] : m;
   double total = 0, s = 0;
@@ -103,21 +103,25 @@ double log_sum_exp(T* logits, int64_t n, T* maximum, double* sum) {
 }
 
 template <typename T>
-void cross_entropy_gradient(T* logits, int64_t n, T log_z, T d_log_z, T d_mean) {
+void cross_entropy_gradient(const Compute<T>* logits, T* d, int64_t n, Compute<T> log_z, Compute<T> d_log_z,
+                            Compute<T> d_mean) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) logits[i] = d_log_z * Math::exp(logits[i] - log_z) + d_mean;
+  for (int64_t i = 0; i < n; ++i) store(d[i], d_log_z * Math::exp(logits[i] - log_z) + d_mean);
 }
 
 }  // namespace
 
 template <typename T>
 void add_softmax(Loops<T>& loops) {
-  loops.softmax = softmax<T>;
-  loops.softmax_gradient = softmax_gradient<T>;
+  if constexpr (sizeof(T) >= 4) {
+    loops.softmax = softmax<T>;
+    loops.softmax_gradient = softmax_gradient<T>;
+  }
   loops.log_sum_exp = log_sum_exp<T>;
   loops.cross_entropy_gradient = cross_entropy_gradient<T>;
 }
 template void add_softmax(Loops<float>&);
 template void add_softmax(Loops<double>&);
+template void add_softmax(Loops<BFloat16>&);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

@@ -18,6 +18,6 @@ Loops<T> all() {
 
 }  // namespace
 
-LoopTables make_loops() { return {all<float>(), all<double>()}; }
+LoopTables make_loops() { return {all<float>(), all<double>(), all<BFloat16>()}; }
 
 }  // namespace synthesizer::SYNTHESIZER_ISA
