@@ -8,7 +8,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -30,7 +29,9 @@ constexpr Mesh2d kOtherwise[] = {{2, 4},
                                  {2, 2, 1, /*zero=*/1},
                                  {2, 2, 2, /*zero=*/2},
                                  {1, 2, 1, 0, /*leaves=*/4},
-                                 {2, 1, 1, 2, /*leaves=*/4}};
+                                 {2, 1, 1, 2, /*leaves=*/4},
+                                 {2, 1, 1, 0, 0, /*threads=*/2},
+                                 {1, 1, 1, 0, /*leaves=*/4, /*threads=*/3}};
 
 MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
 
@@ -58,7 +59,7 @@ std::vector<int64_t> blocks_of_this_thread(const Allocations& kept) {
 void check_rank(const StepGraphOptions& options, Mesh2d shape, const StepPlan& plan, Communicator& world,
                 Allocations& building, Allocations& running) {
   const Mesh mesh(shape_of(shape), world);
-  const CpuKernelTable kernels(1, nullptr, best_isa(), shape.leaves > 0);
+  const CpuKernelTable kernels(shape.threads, nullptr, best_isa(), shape.leaves > 0);
   StepGraphs graphs = training_graphs(options, partition_for(mesh, default_layout(), partition_on(shape)));
   const AxisCommunicators communicators = axis_communicators(mesh);
   std::optional<TrainStep> step;
@@ -84,7 +85,7 @@ void check(const StepGraphOptions& whole, Mesh2d shape) {
   // What the program plans for the first rank, with no other there, holds for all.
   const Mesh first = Mesh::fake(shape_of(shape), 0);
   const StepPlan plan = plan_step(training_graphs(options, partition_for(first, default_layout(), partition_on(shape))),
-                                  CpuKernelTable(1, nullptr, best_isa(), shape.leaves > 0), first.shape());
+                                  CpuKernelTable(shape.threads, nullptr, best_isa(), shape.leaves > 0), first.shape());
   Allocations building, running;
   run_ranks(shape.data * shape.tensor, [&](Communicator& world) {
     SCOPED_TRACE(fmt::format("{}, rank {}", text(shape), world.rank()));
@@ -107,16 +108,6 @@ TEST_P(AllocationOnMeshes, IsAsPlannedToTheByte) {
 INSTANTIATE_TEST_SUITE_P(Models, AllocationOnMeshes, testing::ValuesIn(every_model()),
                          [](const auto& info) { return info.param.name; });
 
-// Models with something of each kind to allocate.
-std::vector<LayoutSetting> some_models() {
-  static const std::set<std::string> names = {"Fix",        "mixtures",  "adamw", "decoder",
-                                              "classifier", "universal", "t5_1_1"};
-  std::vector<LayoutSetting> some;
-  for (LayoutSetting& setting : every_model())
-    if (names.contains(setting.name)) some.push_back(std::move(setting));
-  return some;
-}
-
 class AllocationOtherwise : public testing::TestWithParam<LayoutSetting> {};
 
 TEST_P(AllocationOtherwise, InAnyMicroBatchesAndZeroStage) {
@@ -129,7 +120,9 @@ TEST_P(AllocationOtherwise, WithBlocksMadeAgain) {
   for (const Mesh2d shape : {Mesh2d{1, 1}, Mesh2d{2, 2}, Mesh2d{1, 2, /*micro_batches=*/2}}) check(options, shape);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, AllocationOtherwise, testing::ValuesIn(some_models()),
+INSTANTIATE_TEST_SUITE_P(Models, AllocationOtherwise,
+                         testing::ValuesIn(models_named({"Fix", "mixtures", "adamw", "decoder", "classifier",
+                                                         "universal", "t5_1_1"})),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/attention/table.h"
+#include "core/base/error.h"
 #include "core/base/philox.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
@@ -113,6 +114,17 @@ std::vector<LayoutSetting> every_model() {
   add({"narrow", "D+R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0,
        [](ModelConfig& model) { model.d_head = 3; }});
   return all;
+}
+
+std::vector<LayoutSetting> models_named(const std::vector<std::string>& names) {
+  const std::vector<LayoutSetting> all = every_model();
+  std::vector<LayoutSetting> found;
+  for (const std::string& name : names) {
+    const auto model = std::find_if(all.begin(), all.end(), [&](const LayoutSetting& m) { return m.name == name; });
+    CHECK(model != all.end(), "no model {} among those of the layout tests", name);
+    found.push_back(*model);
+  }
+  return found;
 }
 
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {

@@ -29,6 +29,8 @@ std::vector<LayoutSetting> each_attention();
 // All kinds of models that layouts are tested with: those, mixtures, and every structure and switch that changes what a
 // step computes.
 std::vector<LayoutSetting> every_model();
+// Those of these names, in that order. Throws Error if there is none of a name.
+std::vector<LayoutSetting> models_named(const std::vector<std::string>& names);
 
 // Small sizes that divide by four ranks: a batch of 4, a vocabulary of 61 in 64 rows.
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype);

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -128,17 +127,11 @@ TEST(MpiTraffic, SmallReductionsAreGathered) {
 
 // On eight ranks a few: the cores are fewer.
 std::vector<LayoutSetting> settings() {
-  std::set<std::string> names = {"mixtures", "universal", "classifier"};
-  if (world().size() == 8) {
-    names.insert("V");
-  } else {
-    names.insert({"adamw", "decoder"});
-    for (const LayoutSetting& attention : each_attention()) names.insert(attention.name);
-  }
-  std::vector<LayoutSetting> some;
-  for (LayoutSetting& setting : every_model())
-    if (names.contains(setting.name)) some.push_back(std::move(setting));
-  return some;
+  if (world().size() == 8) return models_named({"V", "mixtures", "universal", "classifier"});
+  std::vector<LayoutSetting> all = each_attention();
+  for (LayoutSetting& model : models_named({"mixtures", "adamw", "decoder", "universal", "classifier"}))
+    all.push_back(std::move(model));
+  return all;
 }
 
 std::vector<Mesh2d> meshes() {
