@@ -53,7 +53,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, Adopt) : comm_(comm) {
   check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
   blocks_.resize(static_cast<size_t>(size_));
   if (size_ == 1) return;
-  scratch_ = Storage(kPieceBytes + size_ * 8);
+  scratch_ = Storage(communicator_bytes(size_));
   requests_.reserve(2 * static_cast<size_t>(size_));
 }
 

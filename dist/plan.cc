@@ -132,6 +132,12 @@ CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshSh
   return {call.kind, call.axis, ranks, {1, sent_bytes(call.kind, call.block_bytes, ranks)}};
 }
 
+int64_t buffers_of(const MeshShape& mesh) {
+  int64_t bytes = align_up(communicator_bytes(mesh.size()));
+  for (const auto& [axis, size] : mesh.axes) bytes += align_up(communicator_bytes(size));
+  return bytes;
+}
+
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh) {
   StepPlan plan;
   std::set<std::string> counted;

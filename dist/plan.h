@@ -60,6 +60,9 @@ std::string_view to_string(Collective collective);
 // The one call of a collective node of a rank's graph.
 CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshShape& mesh);
 
+// Bytes of the buffers of a rank's communicators: of all ranks, and of each axis of the mesh.
+int64_t buffers_of(const MeshShape& mesh);
+
 // `graphs` are one rank's, partitioned for a mesh of this shape; `kernels` are those they will run with.
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh);
 // Of a step of this one graph.

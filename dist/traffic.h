@@ -25,6 +25,10 @@ constexpr bool reduces_by_gathering(int64_t block_bytes, int size) { return bloc
 // counts, large enough that the naps between polls do not matter.
 inline constexpr int64_t kPieceBytes = int64_t{8} << 20;
 
+// The buffer that a communicator has for what the other ranks send: a piece, and what is lost where it is not cut
+// evenly.
+constexpr int64_t communicator_bytes(int size) { return size == 1 ? 0 : kPieceBytes + int64_t{size} * 8; }
+
 // Bytes that a rank sends to the others in one call among `size` ranks. `block_bytes` is `count` elements of the call.
 // What is sent to two ranks counts twice, whatever way MPI takes within its own collectives (all_reduce by gathering,
 // broadcast).

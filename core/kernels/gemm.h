@@ -46,6 +46,8 @@ class Gemm {
 
 // Bytes of workspace: by a formula, asks no library.
 int64_t gemm_workspace(const Product& product, GemmThreads threads);
+// Enough for every product of no more rows, columns and depth, which may go another way than `product` itself.
+int64_t gemm_workspace_up_to(const Product& product, GemmThreads threads);
 // Adds flops() to `counters` (may be null) at each run.
 std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters);
 

@@ -27,6 +27,7 @@ struct PlanCommand {
   std::vector<std::string> set;
   std::string mesh = "data=1,tensor=1";
   std::string device;
+  int threads = 1;
   bool search = false;
   std::string ranks;
   int64_t batch_per_rank = 0;
@@ -95,7 +96,7 @@ int run_search(const PlanCommand& options) {
                  ranks);
     else if (batch > 0)
       run.mutable_data()->set_batch(static_cast<int32_t>(batch));
-    searches.push_back(search_plans(run, ranks, device, kListed));
+    searches.push_back(search_plans(run, ranks, device, options.threads, kListed));
     if (options.json)
       fmt::print("{}\n", search_json(searches.back(), device).dump());
     else
@@ -127,7 +128,7 @@ int run_mesh(const PlanCommand& options) {
   check_values(run, static_cast<int>(ranks));
   std::optional<Device> device;
   if (!options.device.empty()) device = device_for(load_device(options.device), run.precision());
-  const Planned planned = plan_run(run, shape, device);
+  const Planned planned = plan_run(run, shape, device, options.threads);
   const int64_t largest = device ? largest_batch(run, planned) : 0;
   if (options.json)
     fmt::print("{}\n", plan_json(planned, largest).dump());
@@ -152,6 +153,9 @@ void add_plan_command(CommandLine& line) {
   app.add_option("config", options->config, "Configuration of the run")->required();
   auto* mesh = app.add_option("--mesh", options->mesh, "Ranks of each axis of the mesh")->capture_default_str();
   app.add_option("--device", options->device, "Tell the time too, on h100, h200, a100, cpu or a device file");
+  app.add_option("--threads", options->threads, "Threads a rank will have, each with workspace of its own")
+      ->capture_default_str()
+      ->check(at_least(1));
   app.add_option("--set", options->set, "Override a field: field.path=value")->take_all();
   auto* search =
       app.add_flag("--search", options->search,

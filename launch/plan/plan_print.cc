@@ -24,6 +24,7 @@ Json memory_and_work(const Planned& p) {
   for (const auto& [op, count] : p.step.flops) flops[op] = count;
   return {{"mesh", mesh},
           {"ranks", p.ranks},
+          {"threads", p.threads},
           {"parameters", p.parameters},
           {"batch", p.batch},
           {"rows", p.rows},
@@ -35,6 +36,7 @@ Json memory_and_work(const Planned& p) {
             {"sums", p.step.sums},
             {"step", p.step.arena},
             {"evaluation", p.evaluation},
+            {"buffers", p.buffers},
             {"all", p.bytes()}}},
           {"peak",
            {{"op", p.step.peak.op},
@@ -64,8 +66,9 @@ void print_memory(const Planned& p) {
   line("    inputs", peak.inputs);
   line("    workspace", peak.workspace);
   line("evaluation", p.evaluation);
+  line("communicators' buffers", p.buffers);
   line("all", p.bytes());
-  fmt::print("  (what libraries take for themselves - code, threads, MPI's buffers - is not in it)\n");
+  fmt::print("  (what libraries take for themselves - code, stacks, MPI's own buffers - is not in it)\n");
 }
 
 void print_work(const Planned& p) {
@@ -144,8 +147,8 @@ Json plan_json(const Planned& p, int64_t largest) {
 }
 
 void print_plan(const Planned& p, int64_t largest) {
-  fmt::print("mesh {}: {} rank(s), {} of {} rows a rank, {} parameters\n", to_string(p.mesh), p.ranks, p.rows, p.batch,
-             p.parameters);
+  fmt::print("mesh {}: {} rank(s) of {} thread(s), {} of {} rows a rank, {} parameters\n", to_string(p.mesh), p.ranks,
+             p.threads, p.rows, p.batch, p.parameters);
   print_memory(p);
   print_work(p);
   if (p.device) print_device(p, largest);

@@ -87,7 +87,7 @@ std::string choices_text(const Candidate& candidate) {
 
 }  // namespace
 
-Search search_plans(const config::Run& run, int64_t ranks, const Device& device, size_t limit) {
+Search search_plans(const config::Run& run, int64_t ranks, const Device& device, int threads, size_t limit) {
   Search search;
   search.ranks = ranks;
   std::string refusal;
@@ -102,7 +102,7 @@ Search search_plans(const config::Run& run, int64_t ranks, const Device& device,
       if (is_plain(chosen)) refusal = error.what();
       return;
     }
-    Planned planned = plan_run(candidate, mesh, device);
+    Planned planned = plan_run(candidate, mesh, device, threads);
     search.least_bytes = search.tried == 0 ? planned.bytes() : std::min(search.least_bytes, planned.bytes());
     ++search.tried;
     if (planned.fits()) search.fastest.push_back({std::move(planned), chosen});

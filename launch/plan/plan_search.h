@@ -24,8 +24,8 @@ struct Search {
   int64_t least_bytes = 0;         // that any of them needs
 };
 
-// UsageError where no mesh of `ranks` is allowed, with what is wrong with the last.
-Search search_plans(const config::Run& run, int64_t ranks, const Device& device, size_t limit);
+// With so many threads a rank. UsageError where no mesh of `ranks` is allowed, with what is wrong with the last.
+Search search_plans(const config::Run& run, int64_t ranks, const Device& device, int threads, size_t limit);
 
 nlohmann::ordered_json search_json(const Search& search, const Device& device);
 void print_search(const Search& search, const Device& device);

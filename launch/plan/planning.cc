@@ -15,20 +15,22 @@ namespace {
 constexpr int64_t kLargestBatch = int64_t{1} << 24;  // that a configuration may have
 
 // Bytes of a rank at this batch.
-int64_t bytes_at(config::Run run, const MeshShape& shape, int64_t batch) {
+int64_t bytes_at(config::Run run, const MeshShape& shape, int64_t batch, int threads) {
   run.mutable_data()->set_batch(static_cast<int32_t>(batch));
-  return plan_run(run, shape, std::nullopt).bytes();
+  return plan_run(run, shape, std::nullopt, threads).bytes();
 }
 
 }  // namespace
 
-Planned plan_run(const config::Run& run, const MeshShape& shape, const std::optional<Device>& device) {
+Planned plan_run(const config::Run& run, const MeshShape& shape, const std::optional<Device>& device, int threads) {
   const Mesh mesh = Mesh::fake(shape, 0);
   const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
   const Partition partition = partition_of(run, mesh);
-  const CpuKernelTable kernels = kernels_of(run, 1);
+  const CpuKernelTable kernels = kernels_of(run, threads);
   Planned planned;
   planned.mesh = shape;
+  planned.threads = threads;
+  planned.buffers = buffers_of(shape);
   for (const auto& [axis, size] : shape.axes) planned.ranks *= size;
   planned.batch = run.data().batch();
   planned.rows = batch_rows(run, mesh).count();
@@ -57,7 +59,7 @@ int64_t batch_unit(const config::Run& run, const Planned& planned) {
 // there, and the ends close in on the answer.
 int64_t largest_batch(const config::Run& run, const Planned& planned) {
   const int64_t unit = batch_unit(run, planned), most = kLargestBatch / unit;
-  const auto bytes = [&](int64_t rows) { return bytes_at(run, planned.mesh, rows * unit); };
+  const auto bytes = [&](int64_t rows) { return bytes_at(run, planned.mesh, rows * unit, planned.threads); };
   const int64_t available = planned.available();
   const int64_t now = planned.batch / unit;
   int64_t fits = 0, bytes_fit = 0, over = 0, bytes_over = 0;  // in units

@@ -22,13 +22,15 @@ struct Planned {
   int64_t steps = 0;       // of the run
   StepPlan step;
   int64_t evaluation = 0;  // bytes of evaluation's own arena
+  int64_t buffers = 0;     // bytes that its communicators have for what other ranks send
+  int threads = 1;         // of a rank, each with workspace of its own
   int64_t product_flops = 0;
   int64_t recomputed_flops = 0;
 
   std::optional<Device> device;  // what follows is there only with one
   StepTime time;
 
-  int64_t bytes() const { return step.state() + step.arena + evaluation; }
+  int64_t bytes() const { return step.state() + step.arena + evaluation + buffers; }
   int64_t available() const { return device->memory_bytes - device->reserved_bytes; }
   bool fits() const { return bytes() <= available(); }
   double tokens_per_second() const { return static_cast<double>(tokens) / time.step; }
@@ -39,7 +41,7 @@ struct Planned {
 };
 
 // `run` is checked, for as many ranks as the mesh has.
-Planned plan_run(const config::Run& run, const MeshShape& mesh, const std::optional<Device>& device);
+Planned plan_run(const config::Run& run, const MeshShape& mesh, const std::optional<Device>& device, int threads);
 
 // The largest data.batch with which the run fits on its device, of those that the mesh can share out; 0: none. Found by
 // planning it and the next one.

@@ -24,41 +24,6 @@ void expect_near(const WholeRun& whole, const RankRun& run, double tolerance, do
         << tensor.name;
 }
 
-std::vector<LayoutSetting> settings() {
-  std::vector<LayoutSetting> all = each_attention();
-  const auto add = [&](LayoutSetting setting) { all.push_back(std::move(setting)); };
-  add({"mixtures", "R+V", "D+FR"});
-  add({"mixtures_of_convolutions", "R+Conv", "ConvBottleneck+V"});
-  add({"factorized", "GLU+FD", "FR+FD"});
-  add({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW});
-  add({"dropout", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1});
-  add({"dropout_of_weights", "R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1,
-       [](ModelConfig& model) { model.dropout_broadcast = false; }});
-  add({"decoder", "V", "R+V", Structure::kDecoder});
-  add({"classifier", "FR", "V", Structure::kEncoderClassifier});
-  add({"universal", "R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1,
-       [](ModelConfig& model) { model.universal = true; }});
-  add({"t5_1_1", "D", "R", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
-         model.gated_gelu = true;
-         model.tie_output = false;
-       }});
-  add({"authors", "D", "D+V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
-         for (AttentionConfig* stack : {&model.encoder, &model.decoder}) {
-           stack->share_across_heads = true;
-           stack->dense_bias = false;
-         }
-         model.decoder.share_query = true;
-         model.decoder.mixture = Mixture::kSigmoid;
-       }});
-  add({"switches", "D", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
-         model.encoder.dense_width = DenseWidth::kModel;
-         model.decoder.tie_key_value = true;
-         model.decoder.scale = true;
-         model.relative_bias = false;
-       }});
-  return all;
-}
-
 void expect_any_mesh(const StepGraphOptions& options, const std::vector<Mesh2d>& meshes, int steps, double tolerance,
                      double rest, double learning_rate = 0.05) {
   const WholeRun whole = train_whole(options, steps, learning_rate);
@@ -107,7 +72,7 @@ TEST(AnyLayoutInBFloat16, LossesStayNear) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, AnyLayout, testing::ValuesIn(settings()),
+INSTANTIATE_TEST_SUITE_P(Models, AnyLayout, testing::ValuesIn(every_model()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

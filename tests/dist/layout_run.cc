@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/attention/table.h"
+#include "core/base/error.h"
 #include "core/base/philox.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/parallel.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr int64_t kBatchSize = 4, kSource = 13, kTarget = 9, kVocabulary = 61, kClassCount = 4;
 
 // The rows of every integer input, and of the weights, from `first_row` of the whole batch on: a number depends on its
-// place in that alone.
+// place in that alone. Allocates nothing, as steps are watched for that.
 void feed_rows(Program& program, int64_t first_row, int64_t batch) {
   const auto place = [&](const char* name) {
     return first_row * program.input_type(name).shape.elements() / program.input_type(name).shape.size(kBatch.name);
@@ -37,10 +38,11 @@ void feed_rows(Program& program, int64_t first_row, int64_t batch) {
   const bool classes = program.has_input("targets") && program.input_type("targets").shape.rank() == 1;
   each("inputs", draw(1, kVocabulary));
   each("input_mask", [](int64_t i) { return i % kSource < kSource - 2 * (i / kSource) ? 1 : 0; });
-  for (const auto& [side, length, first] :
-       {std::tuple{"input", kSource, kSource / 2}, {"target", kTarget, kTarget / 2}}) {
-    each(fmt::format("{}_segments", side).c_str(), [=](int64_t i) { return i % length < first ? 1 : 2; });
-    each(fmt::format("{}_positions", side).c_str(),
+  for (const auto& [segments, positions, length, first] :
+       {std::tuple{"input_segments", "input_positions", kSource, kSource / 2},
+        {"target_segments", "target_positions", kTarget, kTarget / 2}}) {
+    each(segments, [=](int64_t i) { return i % length < first ? 1 : 2; });
+    each(positions,
          [=](int64_t i) { return static_cast<int32_t>(i % length < first ? i % length : i % length - first); });
   }
   each("decoder_inputs", draw(2, kVocabulary));
@@ -68,6 +70,61 @@ std::vector<LayoutSetting> each_attention() {
   std::vector<LayoutSetting> all;
   for (const std::string& kind : attention_names()) all.push_back({kind, kind, kind == "Linformer" ? "V" : kind});
   return all;
+}
+
+std::vector<LayoutSetting> every_model() {
+  std::vector<LayoutSetting> all = each_attention();
+  const auto add = [&](LayoutSetting setting) { all.push_back(std::move(setting)); };
+  add({"mixtures", "R+V", "D+FR"});
+  add({"mixtures_of_convolutions", "R+Conv", "ConvBottleneck+V"});
+  add({"factorized", "GLU+FD", "FR+FD"});
+  add({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW});
+  add({"dropout", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1});
+  add({"dropout_of_weights", "R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1,
+       [](ModelConfig& model) { model.dropout_broadcast = false; }});
+  add({"decoder", "V", "R+V", Structure::kDecoder});
+  add({"classifier", "FR", "V", Structure::kEncoderClassifier});
+  add({"universal", "R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1,
+       [](ModelConfig& model) { model.universal = true; }});
+  add({"t5_1_1", "D", "R", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
+         model.gated_gelu = true;
+         model.tie_output = false;
+       }});
+  add({"authors", "D", "D+V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
+         for (AttentionConfig* stack : {&model.encoder, &model.decoder}) {
+           stack->share_across_heads = true;
+           stack->dense_bias = false;
+         }
+         model.decoder.share_query = true;
+         model.decoder.mixture = Mixture::kSigmoid;
+       }});
+  add({"switches", "D", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0, [](ModelConfig& model) {
+         model.encoder.dense_width = DenseWidth::kModel;
+         model.decoder.tie_key_value = true;
+         model.decoder.scale = true;
+         model.relative_bias = false;
+       }});
+  add({"sum", "R+V", "R+V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0,
+       [](ModelConfig& model) { model.encoder.mixture = model.decoder.mixture = Mixture::kSum; }});
+  add({"channels", "LightConv", "DynConv", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0,
+       [](ModelConfig& model) {
+         model.encoder.filter_width = 4;
+         model.encoder.conv_heads = model.decoder.conv_heads = model.d_model;
+       }});
+  add({"narrow", "D+R+V", "V", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0,
+       [](ModelConfig& model) { model.d_head = 3; }});
+  return all;
+}
+
+std::vector<LayoutSetting> models_named(const std::vector<std::string>& names) {
+  const std::vector<LayoutSetting> all = every_model();
+  std::vector<LayoutSetting> found;
+  for (const std::string& name : names) {
+    const auto model = std::find_if(all.begin(), all.end(), [&](const LayoutSetting& m) { return m.name == name; });
+    CHECK(model != all.end(), "no model {} among those of the layout tests", name);
+    found.push_back(*model);
+  }
+  return found;
 }
 
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype) {
@@ -122,15 +179,17 @@ const Layout& default_layout() {
   return layout;
 }
 
-void RankRun::train(int from, int count) {
+void RankRun::feed(Program& program, int64_t micro_batch) const {
   const int64_t rank = mesh.coordinate("data"), ranks = mesh.axis("data").size();
   const int64_t rows = options.shape.batch / ranks / options.accumulation.micro_batches.count;
-  const bool interleaved = options.accumulation.micro_batches.interleaved;
-  const auto write = [&](Program& program, int64_t micro_batch) {
-    const int64_t first =
-        interleaved ? (micro_batch * ranks + rank) * rows : rank * (options.shape.batch / ranks) + micro_batch * rows;
-    feed_rows(program, first, options.shape.batch);
-  };
+  const int64_t first = options.accumulation.micro_batches.interleaved
+                            ? (micro_batch * ranks + rank) * rows
+                            : rank * (options.shape.batch / ranks) + micro_batch * rows;
+  feed_rows(program, first, options.shape.batch);
+}
+
+void RankRun::train(int from, int count) {
+  const auto write = [this](Program& program, int64_t micro_batch) { feed(program, micro_batch); };
   for (int i = from; i < from + count; ++i) results.push_back(step.run(write, i, learning_rate));
 }
 

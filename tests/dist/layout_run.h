@@ -27,6 +27,12 @@ struct LayoutSetting {
 // One of each attention string's parts, in both stacks where a decoder may have it.
 std::vector<LayoutSetting> each_attention();
 
+// All kinds of models that layouts are tested with: those, mixtures, and every structure and switch that changes what a
+// step computes.
+std::vector<LayoutSetting> every_model();
+// Those of these names, in that order. Throws Error if there is none of a name.
+std::vector<LayoutSetting> models_named(const std::vector<std::string>& names);
+
 // Small sizes that divide by four ranks: a batch of 4, a vocabulary of 61 in 64 rows.
 StepGraphOptions layout_options(const LayoutSetting& setting, DType dtype);
 
@@ -57,7 +63,9 @@ struct RankRun {
   std::vector<StepResult> results;
   double learning_rate = 0.05;
 
-  // Steps `from` … `from + count - 1`, each on the same batch.
+  // Writes the rank's rows of a micro-batch, the same in every step.
+  void feed(Program& program, int64_t micro_batch) const;
+  // Steps `from` … `from + count - 1`, each on the same batch. Nothing is allocated where `results` has room.
   void train(int from, int count);
 };
 

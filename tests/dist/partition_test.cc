@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include <map>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
@@ -93,6 +94,42 @@ TEST(Partition, HeadsAndFeedForwardSplitWithOneReductionABlock) {
     of_activations += node.outputs[0].shape.has("batch");
   }
   EXPECT_EQ(of_activations, 10 + 10 + 1);
+}
+
+// Whatever the structure: one for each block forward and one backward, and one where a decoder's readers of the
+// encoder's output meet. Weights that several applications share change nothing of it, and have one gradient.
+TEST(Partition, EveryStructureReducesOnceABlock) {
+  const auto universal = [] {
+    StepGraphOptions options = small_step("R+V");
+    options.model.universal = true;
+    return options;
+  };
+  const auto structure = [](Structure of) {
+    StepGraphOptions options = small_step("R+V");
+    options.model.structure = of;
+    options.model.num_classes = 4;
+    if (of == Structure::kDecoder) options.shape.source_length = 0;
+    if (of == Structure::kEncoderClassifier) options.shape.target_length = 0;
+    return options;
+  };
+  for (const auto& [options, blocks, joins] : {std::tuple{universal(), 2 * 2 + 2 * 3, 1},
+                                               {structure(Structure::kDecoder), 2 * 2, 0},
+                                               {structure(Structure::kEncoderClassifier), 2 * 2, 0}}) {
+    const auto tensor = training_graph(options, [](const Graph& whole) {
+      return partition(whole, kLayout, {"tensor", 1, 2});
+    });
+    int of_activations = 0;
+    for (const Node& node : tensor->nodes())
+      of_activations += node.op->name() == "all_reduce" && node.outputs[0].shape.has("batch");
+    EXPECT_EQ(of_activations, 2 * blocks + joins);
+
+    const auto data = data_parallel(options, 4);
+    int parameters = 0;
+    for (const Node& node : data->nodes())
+      if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()))
+        parameters += leaf->kind() == Leaf::Kind::kParameter;
+    EXPECT_EQ(collectives(*data), (std::map<std::string, int>{{"all_reduce", parameters + 3}}));
+  }
 }
 
 // The windows of LightConv split with its heads. DynConv's are computed from the channels of all heads: their partial

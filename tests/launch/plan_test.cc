@@ -115,6 +115,19 @@ TEST(PlanSearch, ListsTheMeshesThatAreAllowedTheFastestFirst) {
   EXPECT_EQ(found, (std::set<std::string>{"4x1 zero 0", "4x1 zero 1", "2x2 zero 0", "2x2 zero 1"}));
 }
 
+// Each thread has workspace of its own; nothing else depends on how many there are.
+TEST(PlanOfThreads, NeedsMoreOnlyForTheStepAndEvaluation) {
+  const Workplace place;
+  json one = plan(place, {"--mesh", "data=2"}), three = plan(place, {"--mesh", "data=2", "--threads", "3"});
+  EXPECT_EQ(one.at("threads"), 1);
+  EXPECT_EQ(three.at("threads"), 3);
+  EXPECT_GT(three.at("bytes").at("step"), one.at("bytes").at("step"));
+  for (const char* same : {"parameters", "fixed", "optimizer", "sums", "buffers"})
+    EXPECT_EQ(three.at("bytes").at(same), one.at("bytes").at(same)) << same;
+  EXPECT_EQ(three.at("collectives"), one.at("collectives"));
+  EXPECT_EQ(three.at("flops"), one.at("flops"));
+}
+
 TEST(PlanSearch, LeavesOutWhatDoesNotFitAndDraws) {
   const Workplace place;
   const auto bytes = [&](const std::string& mesh) {

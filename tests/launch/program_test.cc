@@ -128,16 +128,18 @@ TEST(Program, PlansAMeshThatIsNotThere) {
     return nlohmann::json::parse(place.must({"plan", "run.txtpb", "--mesh", mesh, "--json"}));
   };
   const auto one = plan("data=1"), four = plan("data=2,tensor=2");
+  EXPECT_EQ(one.at("bytes").at("buffers"), 0);
+  EXPECT_EQ(four.at("bytes").at("buffers"), 3 * ((8 << 20) + 64));  // of all ranks, of two data and of two tensor ranks
   EXPECT_EQ(four.at("ranks"), 4);
   EXPECT_EQ(four.at("parameters"), one.at("parameters"));
   EXPECT_EQ(four.at("rows"), 2);
   EXPECT_LT(four.at("bytes").at("parameters"), one.at("bytes").at("parameters"));
-  EXPECT_LT(four.at("bytes").at("all"), one.at("bytes").at("all"));
+  EXPECT_LT(four.at("bytes").at("step"), one.at("bytes").at("step"));
   EXPECT_TRUE(one.at("collectives").empty());
   EXPECT_EQ(four.at("collectives").size(), 2u);
   EXPECT_LT(four.at("product_flops"), one.at("product_flops").get<int64_t>() / 3);
   EXPECT_THAT(place.must({"plan", "run.txtpb", "--mesh", "data=4"}),
-              AllOf(HasSubstr("4 rank(s), 1 of 4 rows a rank"), HasSubstr("all_reduce     data (4)")));
+              AllOf(HasSubstr("4 rank(s) of 1 thread(s), 1 of 4 rows a rank"), HasSubstr("all_reduce     data (4)")));
 }
 
 // With recompute a run has the same losses, and goes on from the checkpoint of one without.

@@ -39,6 +39,9 @@ struct Layout2d {
     const int64_t word = target - first_word;
     return word >= 0 && word < vocab ? word : -1;
   }
+  // Columns of the largest block that any rank has: the first one has the most words. Workspace has the same size on
+  // all, though fewer words may count on the last ones, so that one rank's plan is every rank's.
+  int64_t most_columns() const { return std::min({kColumns, padded, true_vocab}); }
   // Of logits, in the type that is calculated in.
   int64_t block_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
   // Of their gradients, where they are of another type: they enter products.
@@ -46,10 +49,10 @@ struct Layout2d {
   // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
   // rounded, as it lies.
   bool copied() const { return model_first || narrow(); }
-  int64_t copy_bytes() const { return copied() ? align_up(depth * std::min(kColumns, vocab) * size_of(dtype)) : 0; }
+  int64_t copy_bytes() const { return copied() ? align_up(depth * most_columns() * size_of(dtype)) : 0; }
   // Of the table's gradient, where a block does not lie densely.
   int64_t gradient_copy_bytes() const {
-    return model_first ? align_up(depth * std::min(kColumns, vocab) * size_of(compute_type(dtype))) : 0;
+    return model_first ? align_up(depth * most_columns() * size_of(compute_type(dtype))) : 0;
   }
   // Of dx of a block of rows, where it has to be rounded.
   int64_t dx_bytes() const {
@@ -95,7 +98,7 @@ struct Layout2d {
   bool model_first;
 
  private:
-  int64_t block_elements() const { return std::min(kRows, rows) * std::min(kColumns, vocab); }
+  int64_t block_elements() const { return std::min(kRows, rows) * most_columns(); }
   Product base(int64_t m, int64_t n, int64_t k) const {
     Product p;
     p.dtype = dtype;
@@ -128,12 +131,11 @@ class BlockGemms {
 };
 
 int64_t products_workspace(const Layout2d& layout, GemmThreads threads, bool gradient) {
-  if (layout.vocab == 0) return 0;
-  const int64_t m = std::min(kRows, layout.rows), n = std::min(kColumns, layout.vocab);
-  int64_t bytes = gemm_workspace(layout.logits(m, n), threads);
+  const int64_t m = std::min(kRows, layout.rows), n = layout.most_columns();
+  int64_t bytes = gemm_workspace_up_to(layout.logits(m, n), threads);
   if (gradient)
-    bytes = std::max(
-        {bytes, gemm_workspace(layout.dx(m, n, true), threads), gemm_workspace(layout.dtable(m, n, true), threads)});
+    bytes = std::max({bytes, gemm_workspace_up_to(layout.dx(m, n, true), threads),
+                      gemm_workspace_up_to(layout.dtable(m, n, true), threads)});
   return align_up(bytes);
 }
 

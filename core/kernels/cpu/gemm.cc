@@ -56,6 +56,13 @@ int64_t gemm_workspace(const Product& product, GemmThreads threads) {
                                     : onednn_workspace(product, threads.count);
 }
 
+int64_t gemm_workspace_up_to(const Product& product, GemmThreads threads) {
+  if (product.dtype == DType::kFloat64) return 0;
+  if (is_converted(product)) return converted_workspace(product, threads.count);
+  const int64_t bytes = onednn_workspace(product, threads.count);
+  return threads.same_bits ? std::max(bytes, tiled_workspace(product, threads.count)) : bytes;
+}
+
 int64_t onednn_workspace(const Product& product, int threads) {
   // oneDNN copies blocks of A and B for each thread, at most 256 rows and 256 columns by 4096, and a block of C. What
   // it would use beyond that, many threads with a C each to add up, it does not get.

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
+#include "core/kernels/cpu/cpu_kernels.h"
 #include "tests/core/kernels/kernel_check.h"
 
 namespace synthesizer {
@@ -93,6 +95,30 @@ TEST(LinearCrossEntropy, ForwardAndGradient) {
       check_kernel(LinearCrossEntropyGradient(s.part(), mean), inputs, gradient, {1e-5, 1e-12, false});
     }
   }
+}
+
+// Of a table that is split by words the last rank may have few that count, or none: its memory is that of the first.
+TEST(LinearCrossEntropy, WorkspaceIsTheSameOnEveryRank) {
+  for (const bool model_first : {false, true})
+    for (const bool same_bits : {false, true}) {
+      const CpuKernelTable kernels(2, nullptr, best_isa(), same_bits);
+      const Shape rows{kLength(31)};
+      const Shape table = model_first ? Shape{kModel(300), kVocab(40)} : Shape{kVocab(40), kModel(300)};
+      const ValueType row{DType::kFloat32, rows}, block{DType::kFloat32, Shape{kLength(31), kVocab(1)}};
+      const std::vector<ValueType> forward = {
+          {DType::kFloat32, Shape{kLength(31), kModel(300)}}, {DType::kFloat32, table}, {DType::kInt32, rows}};
+      std::vector<ValueType> backward = forward;
+      backward.insert(backward.end(), {block, block, row});
+      const auto bytes = [&](int64_t first_word) {
+        const VocabularyPart part{43, first_word, 1};
+        const LinearCrossEntropy op(part, false);
+        const LinearCrossEntropyGradient gradient(part, false);
+        return std::pair(kernels.workspace(op, forward, op.infer(forward)),
+                         kernels.workspace(gradient, backward, gradient.infer(backward)));
+      };
+      EXPECT_EQ(bytes(40), bytes(0));
+      EXPECT_EQ(bytes(80), bytes(0));
+    }
 }
 
 TEST(LinearCrossEntropy, LargeLogits) {

@@ -1,5 +1,5 @@
-// Matrix products: of bfloat16 against double, by instructions for it and without; and, where it is asked for, the same
-// bits on any number of threads.
+// Matrix products: of bfloat16 against double, by instructions for it and without; where it is asked for, the same bits
+// on any number of threads; and workspace for products up to a size is enough for all of them.
 #include "core/kernels/gemm.h"
 
 #include <fmt/format.h>
@@ -135,6 +135,23 @@ TEST(Gemm, BFloat16IsSummedInFloat32) {
             check(*make_converted_gemm(p, threads), converted_workspace(p, threads));
           }
         }
+}
+
+TEST(Gemm, WorkspaceUpToASizeIsEnoughForAllBelow) {
+  const int64_t sizes[] = {1, 33, 64, 300, 1024};
+  std::vector<Sizes> all;
+  for (const int64_t m : sizes)
+    for (const int64_t n : sizes)
+      for (const int64_t k : sizes) all.push_back({1, m, n, k});
+  for (const bool same_bits : {false, true})
+    for (const Sizes& up_to : all)
+      for (const Sizes& s : all) {
+        if (s.m > up_to.m || s.n > up_to.n || s.k > up_to.k) continue;
+        const GemmThreads team{2, same_bits};
+        EXPECT_LE(gemm_workspace(product_of(DType::kFloat32, s, Transposed::kNone, false), team),
+                  gemm_workspace_up_to(product_of(DType::kFloat32, up_to, Transposed::kNone, false), team))
+            << fmt::format("{} x {} x {}, of up to {} x {} x {}", s.m, s.n, s.k, up_to.m, up_to.n, up_to.k);
+      }
 }
 
 }  // namespace

@@ -1,11 +1,6 @@
 // The arena is the only memory a step uses: an interposed allocator sees what the program asks the system for.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -14,93 +9,10 @@
 #include "dist/parallel.h"
 #include "dist/plan.h"
 #include "dist/thread_communicator.h"
-
-extern "C" void* __libc_malloc(size_t);
-extern "C" void* __libc_calloc(size_t, size_t);
-extern "C" void* __libc_realloc(void*, size_t);
-extern "C" void* __libc_memalign(size_t, size_t);
-extern "C" void __libc_free(void*);
-
-namespace {
-
-// What is recorded while `armed`: size and caller of each allocation. No allocation of its own.
-struct Record {
-  size_t bytes;
-  void* caller;
-};
-constexpr size_t kMost = 1 << 16;
-Record g_records[kMost];
-std::atomic<size_t> g_count{0};
-std::atomic<bool> g_armed{false};
-
-void record(size_t bytes, void* caller) {
-  if (!g_armed.load(std::memory_order_relaxed)) return;
-  const size_t index = g_count.fetch_add(1);
-  if (index < kMost) g_records[index] = {bytes, caller};
-}
-
-}  // namespace
-
-extern "C" {
-void* malloc(size_t bytes) {
-  record(bytes, __builtin_return_address(0));
-  return __libc_malloc(bytes);
-}
-void* calloc(size_t count, size_t bytes) {
-  record(count * bytes, __builtin_return_address(0));
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, size_t bytes) {
-  record(bytes, __builtin_return_address(0));
-  return __libc_realloc(old, bytes);
-}
-void* aligned_alloc(size_t alignment, size_t bytes) {
-  record(bytes, __builtin_return_address(0));
-  return __libc_memalign(alignment, bytes);
-}
-}
-
-void* operator new(size_t bytes) {
-  record(bytes, __builtin_return_address(0));
-  if (void* memory = __libc_malloc(bytes)) return memory;
-  throw std::bad_alloc();
-}
-void* operator new[](size_t bytes) {
-  record(bytes, __builtin_return_address(0));
-  if (void* memory = __libc_malloc(bytes)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { __libc_free(memory); }
-void operator delete[](void* memory) noexcept { __libc_free(memory); }
-void operator delete(void* memory, size_t) noexcept { __libc_free(memory); }
-void operator delete[](void* memory, size_t) noexcept { __libc_free(memory); }
+#include "tests/support/allocations.h"
 
 namespace synthesizer {
 namespace {
-
-// Allocations recorded since arming that this program's own code made; what libraries take for themselves is theirs.
-std::vector<Record> own_allocations() {
-  g_armed = false;
-  Dl_info self{};
-  dladdr(reinterpret_cast<void*>(&own_allocations), &self);
-  std::vector<Record> own;
-  for (size_t i = 0; i < std::min(g_count.load(), kMost); ++i) {
-    Dl_info info{};
-    if (dladdr(g_records[i].caller, &info) == 0 || info.dli_fbase != self.dli_fbase) continue;
-    own.push_back(g_records[i]);
-    own.back().caller =
-        reinterpret_cast<void*>(static_cast<char*>(g_records[i].caller) - static_cast<char*>(self.dli_fbase));
-  }
-  g_count = 0;
-  return own;
-}
-
-// One "bytes at offset in the program" each, for addr2line.
-std::string describe(const std::vector<Record>& records) {
-  std::string text;
-  for (const Record& r : records) text += fmt::format("{} bytes at {}\n", r.bytes, fmt::ptr(r.caller));
-  return text;
-}
 
 StepGraphOptions options_of(const std::string& attention, OptimizerKind optimizer) {
   StepGraphOptions options;
@@ -142,13 +54,13 @@ TEST_P(Allocation, AStepAllocatesNothingAndTheArenaIsAsPlanned) {
     options.accumulation.micro_batches.count = micro_batches;
     StepGraphs graphs = training_graphs(options, nullptr);
     const StepPlan plan = plan_step(graphs, kernels, {});
-    g_armed = true;
+    keep_allocations();
     TrainStep step(std::move(graphs), options.optimizer, kernels, {});
-    const std::vector<Record> building = own_allocations();
+    const Allocations building = kept_allocations();
     int64_t arenas = 0, stores = 0;
-    for (const Record& r : building) {
-      arenas += r.bytes == static_cast<size_t>(plan.arena);
-      stores += r.bytes == static_cast<size_t>(plan.state());
+    for (const AllocatedBlock& a : building.own) {
+      arenas += a.bytes == static_cast<size_t>(plan.arena);
+      stores += a.bytes == static_cast<size_t>(plan.state());
     }
     EXPECT_EQ(arenas, 1);
     EXPECT_EQ(stores, 1);
@@ -157,9 +69,9 @@ TEST_P(Allocation, AStepAllocatesNothingAndTheArenaIsAsPlanned) {
     const Rows rows(4);
     const Batch batch = rows.batch();
     step.run(batch, 0, 0.01);
-    g_armed = true;
+    keep_allocations();
     step.run(batch, 1, 0.01);
-    EXPECT_EQ(describe(own_allocations()), "");
+    EXPECT_EQ(describe(kept_allocations().own), "");
   }
 }
 
@@ -175,12 +87,12 @@ TEST_P(Allocation, NeitherDoesAStepOfTwoRanks) {
     const Batch batch = rows.batch();
     step.run(batch, 0, 0.01);
     world.barrier();
-    if (world.rank() == 0) g_armed = true;
+    if (world.rank() == 0) keep_allocations();
     world.barrier();
     step.run(batch, 1, 0.01);
     world.barrier();
     if (world.rank() == 0) {
-      EXPECT_EQ(describe(own_allocations()), "");
+      EXPECT_EQ(describe(kept_allocations().own), "");
     }
     world.barrier();
   });

@@ -48,6 +48,7 @@ TEST(WrongCommands, GenerateEvalInspect) {
        {"model.vocab_size: got 50, expected more than the 100 sentinels"}},
       {"plan nowhere.txtpb", {"nowhere.txtpb: no such configuration file"}},
       {"plan run.txtpb --mesh dta=2", {"--mesh dta=2: no axis 'dta'", "did you mean data?"}},
+      {"plan run.txtpb --threads 0", {"--threads"}},
       {"plan run.txtpb --mesh data", {"--mesh data: got 'data', expected data=RANKS"}},
       {"plan run.txtpb --mesh data=", {"--mesh data=: got 'data=', expected data=RANKS"}},
       {"plan run.txtpb --mesh data=0", {"got 'data=0', expected data=RANKS, RANKS from 1 to"}},
