@@ -3,6 +3,7 @@
 //   bars   {"title", "y_label", "groups": ["…", …], "line", "series": [{"label", "values": [y or null, …]}, …]}
 #include "core/report/chart.h"
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <iostream>
@@ -34,6 +35,7 @@ std::string lines(const json& in) {
 std::string bars(const json& in) {
   BarChart chart{.title = in.at("title"), .y_label = in.at("y_label"), .groups = in.at("groups"), .series = {}};
   chart.line = in.value("line", kNone);
+  chart.width = std::max(chart.width, static_cast<int>(96 * chart.groups.size()));  // room for the groups' names
   for (const json& series : in.at("series")) {
     BarSeries drawn{series.at("label"), kColors[chart.series.size() % kColors.size()], {}};
     for (const json& value : series.at("values")) drawn.values.push_back(value.is_null() ? kNone : value.get<double>());

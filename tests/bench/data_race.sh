@@ -59,7 +59,7 @@ timed() {
   awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
 }
 build() {
-  rm -rf "$output/shards" # or it would be found finished
+  rm -rf "$output/shards"  # or it would be found finished
   "$program" data build --input "$output/text.txt" --tokenizer "$tokenizer" --output "$output/shards" --threads "$cores"
 }
 encode() { spm_encode --model="$tokenizer" --output_format=id --input="$output/text.txt" --output=/dev/null; }
@@ -73,7 +73,6 @@ step() {  # as fast as it is: in bf16 where the program has it
   { "$program" bench step --attention R --precision bf16 --threads "$cores" --steps 3 --json 2>/dev/null ||
     "$program" bench step --attention R --precision fp32 --threads "$cores" --steps 3 --json; } | jq .tokens_per_second
 }
-
 
 encoder=1 streaming=1
 command -v spm_encode >/dev/null || { encoder=; echo "data_race: without SentencePiece's encoder: no spm_encode in PATH" >&2; }
