@@ -5,8 +5,9 @@
 
 namespace synthesizer {
 
-void add_bench_command(CommandLine& line);  // with the three below it
+void add_bench_command(CommandLine& line);  // with the four below it
 void add_bench_comm_command(CommandLine& line);
+void add_bench_data_command(CommandLine& line);
 void add_bench_kernels_command(CommandLine& line);
 void add_bench_step_command(CommandLine& line);
 void add_data_command(CommandLine& line);

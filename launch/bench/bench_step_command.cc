@@ -16,6 +16,7 @@
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
 #include "launch/bench/random_batch.h"
+#include "launch/bench/step_products.h"
 #include "launch/commands.h"
 #include "launch/config/convert.h"
 #include "launch/machine.h"
@@ -29,8 +30,11 @@ struct BenchOptions {
   int64_t vocab = 32128, steps = 5;
   int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
   int threads = 0, tensor = 1, zero = 0;
+  bool products = false;
   bool json = false;
 };
+
+constexpr int kWarmUp = 2;
 
 StepGraphOptions step_options(const BenchOptions& bench) {
   StepGraphOptions options;
@@ -57,7 +61,65 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   return options;
 }
 
+void print(const nlohmann::ordered_json& result, bool json) {
+  if (json) {
+    fmt::print("{}\n", result.dump());
+  } else {
+    for (const auto& [key, value] : result.items()) fmt::print("{:<18} {}\n", key, value.dump());
+  }
+}
+
+// The least time of several runs.
+struct Fastest {
+  double seconds = 0;
+  // Of the computing thread; without waiting for other ranks, nor for other programs on the machine.
+  double processor = 0;
+
+  template <typename Action>
+  void run(bool counts, const Action& action) {
+    const auto start = std::chrono::steady_clock::now();
+    const double processor_start = thread_seconds();
+    action();
+    const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double processor_took = thread_seconds() - processor_start;
+    if (!counts) return;
+    if (seconds == 0 || took < seconds) seconds = took;
+    if (processor == 0 || processor_took < processor) processor = processor_took;
+  }
+};
+
+// The products of the same step, alone.
+int bench_products(const BenchOptions& bench, Session& session) {
+  const StepGraphOptions options = step_options(bench);
+  if (session.world().size() > 1)
+    fail_usage("[bench step] --products: got {} ranks, expected one", session.world().size());
+  if (bench.tensor > 1 || bench.zero > 0 || bench.micro_batches > 1 || bench.leaves > 0 ||
+      options.recompute != Recompute::kNone)
+    fail_usage(
+        "[bench step] --products are those of a step in one piece: give no --tensor, --zero, --microbatches, --leaves "
+        "or --recompute");
+  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+  const CpuKernelTable kernels(threads);
+  StepProducts products(options, kernels, {threads});
+  Fastest fastest;
+  for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
+    products.refill();
+    fastest.run(i >= kWarmUp, [&] { products.run(); });
+  }
+  print({{"attention", bench.attention},
+         {"precision", bench.precision},
+         {"seconds_per_step", fastest.seconds},
+         {"products", products.count()},
+         {"flops_per_step", products.flops()},
+         {"gflop_per_second", static_cast<double>(products.flops()) / fastest.seconds / 1e9},
+         {"memory_bytes", products.bytes()},
+         {"processor_seconds_per_step", fastest.processor}},
+        bench.json);
+  return 0;
+}
+
 int bench_step(const BenchOptions& bench, Session& session) {
+  if (bench.products) return bench_products(bench, session);
   StepGraphOptions options = step_options(bench);
   MpiCommunicator& world = session.world();
   if (world.size() % bench.tensor != 0)
@@ -82,38 +144,26 @@ int bench_step(const BenchOptions& bench, Session& session) {
                  axis_communicators(mesh));
   step.state().initialize(1);
   const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
-  constexpr int kWarmUp = 2;
-  // Of the computing thread; without waiting for other ranks, nor for other programs on the machine.
-  double best = 0, best_processor = 0, loss = 0;
+  Fastest fastest;
+  double loss = 0;
   for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
     world.barrier();
-    const auto start = std::chrono::steady_clock::now();
-    const double processor_start = thread_seconds();
-    loss = step.run(random.batch(), i, 1e-3).loss;
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    const double processor = thread_seconds() - processor_start;
-    if (i < kWarmUp) continue;
-    if (best == 0 || seconds < best) best = seconds;
-    if (best_processor == 0 || processor < best_processor) best_processor = processor;
+    fastest.run(i >= kWarmUp, [&] { loss = step.run(random.batch(), i, 1e-3).loss; });
   }
   if (world.rank() != 0) return 0;
   const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
   const auto flops = step.product_flops() * world.size();
-  const nlohmann::ordered_json result = {{"attention", bench.attention},
-                                         {"precision", bench.precision},
-                                         {"recompute", bench.recompute},
-                                         {"seconds_per_step", best},
-                                         {"tokens_per_second", tokens / best},
-                                         {"peak_bytes", peak_resident_bytes()},
-                                         {"arena_bytes", step.program().arena_bytes()},
-                                         {"flops_per_step", flops},
-                                         {"loss", loss},
-                                         {"processor_seconds_per_step", best_processor}};
-  if (bench.json) {
-    fmt::print("{}\n", result.dump());
-  } else {
-    for (const auto& [key, value] : result.items()) fmt::print("{:<18} {}\n", key, value.dump());
-  }
+  print({{"attention", bench.attention},
+         {"precision", bench.precision},
+         {"recompute", bench.recompute},
+         {"seconds_per_step", fastest.seconds},
+         {"tokens_per_second", tokens / fastest.seconds},
+         {"peak_bytes", peak_resident_bytes()},
+         {"arena_bytes", step.program().arena_bytes()},
+         {"flops_per_step", flops},
+         {"loss", loss},
+         {"processor_seconds_per_step", fastest.processor}},
+        bench.json);
   return 0;
 }
 
@@ -152,6 +202,7 @@ void add_bench_step_command(CommandLine& line) {
   app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
   app.add_option("--recompute", options->recompute, "NONE, ATTENTION or BLOCK: what backward makes again")
       ->capture_default_str();
+  app.add_flag("--products", options->products, "Time the step's matrix products alone");
   app.add_flag("--json", options->json, "One line of JSON");
 }
 

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/launch/program.h"
+#include "tests/launch/workplace.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer {
@@ -63,6 +64,44 @@ TEST(Bench, StepRecomputes) {
   EXPECT_LT(block.at("arena_bytes"), attention.at("arena_bytes"));
 }
 
+// Every product of the step, once: the cross-entropy's four (its gradient makes the logits again) and all einsums.
+TEST(Bench, StepsProductsAlone) {
+  const TemporaryFolder folder;
+  for (const char* attention : {"V", "R", "R+V", "D", "FR", "LightConv", "DynConv"}) {
+    std::vector<std::string> arguments = {
+        "bench",   "step",   "--attention", attention, "--layers", "2",        "--vocab", "1300",      "--d-model",
+        "64",      "--d-ff", "96",          "--heads", "4",        "--d-head", "16",      "--source",  "64",
+        "--steps", "1",      "--json",      "--batch", "4",        "--target", "32",      "--threads", "1"};
+    const ProgramResult step = run_program(arguments, folder.path());
+    arguments.push_back("--products");
+    const ProgramResult alone = run_program(arguments, folder.path());
+    ASSERT_EQ(step.exit_code, 0) << step.err;
+    ASSERT_EQ(alone.exit_code, 0) << alone.err;
+    const nlohmann::json products = nlohmann::json::parse(alone.out);
+    EXPECT_EQ(products.at("attention"), attention);
+    EXPECT_GT(products.at("seconds_per_step"), 0);
+    EXPECT_GT(products.at("gflop_per_second"), 0);
+    EXPECT_GT(products.at("products"), 4);
+    // The step's count has what cross-entropy does besides, and products too small to be any.
+    const double all = nlohmann::json::parse(step.out).at("flops_per_step"), own = products.at("flops_per_step");
+    EXPECT_LE(own, all) << attention;
+    EXPECT_GE(own, 0.95 * all) << attention;
+  }
+}
+
+TEST(Bench, DataCountsTheTokensOfBatches) {
+  const Workplace place;
+  const auto line = nlohmann::json::parse(place.must({"bench", "data", "run.txtpb", "--batches", "20", "--json"}));
+  EXPECT_EQ(line.at("batch"), 4);
+  EXPECT_EQ(line.at("input_length"), 32);
+  EXPECT_EQ(line.at("batches"), 20);
+  const double examples = line.at("examples_per_second"), seconds = line.at("seconds");
+  EXPECT_NEAR(examples * seconds, 4 * 20, 1e-6);
+  const int64_t tokens = 32 + line.at("target_length").get<int64_t>();
+  EXPECT_NEAR(line.at("tokens_per_second").get<double>(), examples * static_cast<double>(tokens), 1e-3 * examples);
+  EXPECT_THAT(place.must({"bench", "data", "run.txtpb", "--batches", "1"}), HasSubstr("tokens_per_second"));
+}
+
 // Kernels and the link, into a device file that plan reads.
 TEST(Bench, KernelsAndCommWriteADeviceFile) {
   const TemporaryFolder folder;
@@ -109,6 +148,12 @@ TEST(Bench, WrongLines) {
   const ProgramResult heads = run_ranks(2, {"bench", "step", "--tensor", "2", "--heads", "3"}, folder.path());
   EXPECT_EQ(heads.exit_code, 2);
   EXPECT_THAT(heads.err, HasSubstr("heads"));
+  const ProgramResult pieces = run_program({"bench", "step", "--products", "--microbatches", "2"}, folder.path());
+  EXPECT_EQ(pieces.exit_code, 2);
+  EXPECT_THAT(pieces.err, HasSubstr("[bench step] --products are those of a step in one piece"));
+  const ProgramResult ranks = run_ranks(2, {"bench", "step", "--products"}, folder.path());
+  EXPECT_EQ(ranks.exit_code, 2);
+  EXPECT_THAT(ranks.err, HasSubstr("[bench step] --products: got 2 ranks, expected one"));
   const ProgramResult recompute = run_program({"bench", "step", "--recompute", "ALL"}, folder.path());
   EXPECT_EQ(recompute.exit_code, 2);
   EXPECT_THAT(recompute.err, HasSubstr("[bench step] --recompute: got ALL, expected NONE, ATTENTION or BLOCK"));

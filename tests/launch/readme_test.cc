@@ -31,6 +31,7 @@ const std::vector<NotRun> kNotRun = {
     {"ctest --preset", "runs all tests, this one among them"},
     {"SYNTHESIZER_GOLDEN_DIR=", "runs tests out of the build folder"},
     {"tests/fuzz/run.sh", "takes minutes, and clang"},
+    {"SYNTHESIZER_PYTHON=", "measures for an hour, with Python's libraries"},
     {"tests/bench/", "measures for minutes to hours"},
 };
 

@@ -2,10 +2,15 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <map>
+#include <regex>
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/report/bars.h"
 #include "core/report/chart.h"
 #include "tests/support/temporary_folder.h"
 
@@ -28,6 +33,27 @@ TEST(Chart, DrawsEachSeriesAndEscapesItsText) {
   EXPECT_THAT(svg, HasSubstr("stroke-dasharray"));
   EXPECT_THAT(svg, HasSubstr("<circle"));
   EXPECT_THROW(chart_svg({"empty", "x", "y", {}}), Error);
+}
+
+TEST(Bars, AreAsHighAsTheirValues) {
+  const std::string svg = bar_chart_svg({.title = "t",
+                                         .y_label = "y",
+                                         .groups = {"V", "R & V"},
+                                         .series = {{"ours", "red", {1, 2}}, {"peer", "blue", {4, std::nan("")}}},
+                                         .line = 1.5});
+  EXPECT_THAT(svg, HasSubstr("R &amp; V"));
+  EXPECT_THAT(svg, HasSubstr("stroke-dasharray"));
+  std::map<std::string, std::vector<double>> heights;  // by colour, the legend's first
+  static const std::regex rect("height=\"([0-9.]+)\" fill=\"(red|blue)\"");
+  for (std::sregex_iterator it(svg.begin(), svg.end(), rect), end; it != end; ++it)
+    heights[(*it)[2]].push_back(std::stod((*it)[1]));
+  ASSERT_EQ(heights["red"].size(), 3u);
+  ASSERT_EQ(heights["blue"].size(), 2u) << "no bar for what is not there";
+  std::sort(heights["red"].begin(), heights["red"].end());
+  EXPECT_NEAR(heights["red"][2] / heights["red"][1], 2, 0.01);
+  EXPECT_NEAR(*std::max_element(heights["blue"].begin(), heights["blue"].end()) / heights["red"][1], 4, 0.01);
+  EXPECT_THROW(bar_chart_svg({.title = "none", .groups = {"V"}, .series = {{"a", "red", {std::nan("")}}}}), Error);
+  EXPECT_THROW(bar_chart_svg({.title = "few", .groups = {"V"}, .series = {{"a", "red", {}}}}), Error);
 }
 
 TEST(Report, ShowsCurvesFiguresAndConfiguration) {
