@@ -4,7 +4,7 @@ namespace synthesizer {
 namespace {
 
 // A block of scores, of which backward has two, and the keys and values beside it fit a core's second-level cache.
-constexpr int64_t kQueries = 128, kKeys = 256, kCausalKeys = 128;
+constexpr int64_t kQueries = 128, kKeys = 512, kCausalKeys = 128;
 
 Product product(DType dtype, int64_t m, int64_t n, int64_t k, MatrixStrides a, MatrixStrides b, int64_t c_row) {
   Product p;
@@ -72,9 +72,10 @@ Product queries_gradient_product(const AttentionShape& s, int64_t rows, int64_t 
 
 BlockGemm::BlockGemm(const AttentionShape& s, BlockProduct product, const CpuContext& context)
     : queries_(s.queries), keys_(s.keys) {
+  const int64_t rows = queries_.shapes(), columns = keys_.shapes();
   for (int thread = 0; thread < context.threads; ++thread)
-    for (const int64_t i : {int64_t{0}, queries_.count - 1})
-      for (const int64_t j : {int64_t{0}, keys_.count - 1})
+    for (int64_t i = queries_.count - rows; i < queries_.count; ++i)
+      for (int64_t j = keys_.count - columns; j < keys_.count; ++j)
         gemms_.push_back(make_gemm(product(s, queries_.size_of(i), keys_.size_of(j)), {1, false}, context.counters));
 }
 
@@ -86,8 +87,8 @@ int64_t BlockGemm::workspace(const AttentionShape& s, std::initializer_list<Bloc
 }
 
 const Gemm& BlockGemm::at(int thread, int64_t i, int64_t j) const {
-  const int64_t shape = (i + 1 == queries_.count ? 2 : 0) + (j + 1 == keys_.count ? 1 : 0);
-  return *gemms_[static_cast<size_t>(4 * thread + shape)];
+  const int64_t rows = queries_.shapes(), columns = keys_.shapes();
+  return *gemms_[static_cast<size_t>((thread * rows + queries_.shape(i)) * columns + keys_.shape(j))];
 }
 
 bool VisibleKeys::enter(int64_t b, int64_t query_block, int64_t key_block) {

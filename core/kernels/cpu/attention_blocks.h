@@ -19,6 +19,9 @@ struct Blocks {
   Blocks(int64_t whole, int64_t most);
   int64_t begin(int64_t i) const { return i * size; }
   int64_t size_of(int64_t i) const { return std::min(size, whole - i * size); }
+  // How many different sizes there are, and which of them block i has.
+  int64_t shapes() const { return count > 1 && size_of(count - 1) < size ? 2 : 1; }
+  int64_t shape(int64_t i) const { return i + 1 == count ? shapes() - 1 : 0; }
 
   int64_t whole = 0, size = 0, count = 0;
 };
@@ -67,7 +70,7 @@ class BlockGemm {
 
  private:
   Blocks queries_, keys_;
-  std::vector<std::unique_ptr<Gemm>> gemms_;  // by thread, last rows or not, last columns or not
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by thread, shape of rows, shape of columns
 };
 
 // Hands out a piece of workspace; without memory it only counts.

@@ -13,7 +13,13 @@ namespace synthesizer {
 template <typename From, typename To>
 void copy_rows(const From* from, int64_t from_stride, int64_t rows, int64_t width, To* to, int64_t to_stride) {
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t a = 0; a < width; ++a) to[i * to_stride + a] = static_cast<To>(from[i * from_stride + a]);
+    std::transform(from + i * from_stride, from + i * from_stride + width, to + i * to_stride,
+                   [](From x) { return static_cast<To>(x); });
+}
+
+template <typename T>
+void copy_rows(const T* from, int64_t from_stride, int64_t rows, int64_t width, T* to, int64_t to_stride) {
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(from + i * from_stride, width, to + i * to_stride);
 }
 
 // to[j, i] = from[i, j].

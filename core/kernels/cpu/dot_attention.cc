@@ -109,8 +109,7 @@ class DotAttentionKernel : public Kernel {
           addend == nullptr ? nullptr : addend + s_.addend_row(h, s_.queries.begin(block) + row) + s_.keys.begin(keys);
       const T scale = loops_.attention_row(scratch.scores + row * s_.keys.size, more, visible.mask(row), columns,
                                            visible.seen(row), &scratch.maximum[row], &scratch.sum[row]);
-      if (scale != T(1))
-        for (int64_t a = 0; a < s_.head; ++a) scratch.mixed[row * s_.head + a] *= scale;
+      if (scale != T(1)) multiply(scratch.mixed + row * s_.head, scale);
     }
   }
 
@@ -123,9 +122,14 @@ class DotAttentionKernel : public Kernel {
       const double sum = scratch.sum[row];
       const bool none = sum == 0 && !visible.any(b, i);
       const T factor = none ? T(0) : static_cast<T>(1 / sum);  // logits that are all −∞ give NaN, as a softmax does
-      for (int64_t a = 0; a < s_.head; ++a) y[a] = static_cast<E>(scratch.mixed[row * s_.head + a] * factor);
+      multiply(scratch.mixed + row * s_.head, factor);
+      copy_rows(scratch.mixed + row * s_.head, s_.head, 1, s_.head, y, s_.head);
       *log_sum = none ? T(0) : static_cast<T>(static_cast<double>(scratch.maximum[row]) + std::log(sum));
     }
+  }
+
+  void multiply(T* x, T factor) const {
+    loops_.unary[static_cast<size_t>(UnaryFunction::kAffine)](x, x, s_.head, factor, T(0));
   }
 
   CpuContext context_;

@@ -66,8 +66,9 @@ T attention_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t s
 
 template <bool kAddend, bool kMask, typename T>
 void block_gradient_row(T* x, const T* addend, const int32_t* mask, T log_sum, T mean, T* dx, int64_t n, int64_t seen) {
+  const int64_t vectors = (seen + kWidth - 1) / kWidth * kWidth, end = vectors < n ? vectors : n;
 #pragma omp simd
-  for (int64_t i = 0; i < seen; ++i) {
+  for (int64_t i = 0; i < end; ++i) {
     T v = x[i];
     if constexpr (kAddend) v += addend[i];
     T p = Math::exp(v - log_sum), d = p * (dx[i] - mean);
