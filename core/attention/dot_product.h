@@ -2,7 +2,6 @@
 #pragma once
 
 #include "core/attention/projections.h"
-#include "core/ops/einsum.h"
 
 namespace synthesizer {
 
@@ -10,9 +9,9 @@ class DotProduct : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const Value query = project_query(scope, config_, sizes_, in), key = project_key(scope, config_, sizes_, in);
-    return einsum_to(query, key, {kBatch, kHeads, kLength, kMemoryLength});
+    return Term({query, key});
   }
 };
 
