@@ -8,6 +8,7 @@
 #include "core/graph/leaf.h"
 #include "core/graph/schedule.h"
 #include "core/ops/cross_entropy.h"
+#include "core/ops/dot_attention.h"
 #include "core/ops/einsum.h"
 #include "core/ops/shared_attention.h"
 #include "dist/lanes.h"
@@ -39,6 +40,15 @@ ProductSize shared_size(const Shape& weights, const Shape& values) {
   return {m, static_cast<double>(values.elements()) / (k * static_cast<double>(dims[0].size)), k};
 }
 
+// Of an example's head: queries, keys, and what both products of forward contract or make, on average. Queries
+// [batch, length, heads, e], values [batch, memory_length, heads, head].
+ProductSize attention_size(const DotAttentionOptions& options, std::span<const ValueType> inputs) {
+  const auto& values = inputs[options.values()].shape.dims();
+  double width = static_cast<double>(values[3].size);
+  for (size_t p = 0; p < options.pairs(); ++p) width += static_cast<double>(inputs[2 * p].shape.dims()[3].size);
+  return {static_cast<double>(inputs[0].shape.dims()[1].size), static_cast<double>(values[1].size), width / 2};
+}
+
 }  // namespace
 
 ProductSize product_size(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs) {
@@ -50,6 +60,10 @@ ProductSize product_size(const Op& op, std::span<const ValueType> inputs, std::s
   if (dynamic_cast<const SharedAttention*>(&op) != nullptr ||
       dynamic_cast<const SharedAttentionGradient*>(&op) != nullptr)
     return shared_size(inputs[1].shape, inputs[2].shape);
+  if (const auto* attention = dynamic_cast<const DotAttention*>(&op))
+    return attention_size(attention->options(), inputs);
+  if (const auto* gradient = dynamic_cast<const DotAttentionGradient*>(&op))
+    return attention_size(gradient->options(), inputs);
   return {};
 }
 

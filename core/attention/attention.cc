@@ -1,5 +1,7 @@
 #include "core/attention/attention.h"
 
+#include <algorithm>
+
 #include "core/attention/mixture.h"
 #include "core/attention/projections.h"
 #include "core/attention/table.h"
@@ -15,10 +17,12 @@
 namespace synthesizer {
 namespace {
 
-// The logits in two sums: what all examples share, [heads, length, memory_length], and what each has for itself, with
-// batch in front. Either may be no value.
+// The logits in sums: what all examples share, [heads, length, memory_length] or, where no query differs, [heads,
+// memory_length]; what each has for itself, with batch in front; and what is not made because it is left in factors.
+// Any of them may be none.
 struct Logits {
   Value shared, own;
+  std::vector<QueryKeyPair> factors;
 };
 
 // A sum with a term that is not in bf16 is not rounded to it.
@@ -34,18 +38,41 @@ void accumulate(Value& sum, Value term) {
   sum = sum + term;
 }
 
-Logits synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
-                  Value bias) {
+bool is_own(const Term& term) { return term.whole && term.whole.shape().has(kBatch.name); }
+
+// Whether factors may stay factors: nothing else is of each example, and nobody has a use for the alignment itself.
+bool stays_in_factors(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
+  return scope.context().fused && !drops_weights(scope) && terms.output.empty() &&
+         std::none_of(parts.begin(), parts.end(), is_own);
+}
+
+Logits add_up(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
+  const bool factors = stays_in_factors(scope, parts, terms);
+  Logits logits;
+  for (const Term& part : parts) {
+    if (part.whole) {
+      accumulate(is_own(part) ? logits.own : logits.shared, part.whole);
+    } else if (factors) {
+      logits.factors.push_back(part.factors);
+      if (part.bias) accumulate(logits.shared, part.bias);
+    } else {
+      accumulate(logits.own, part.product());
+    }
+  }
+  if (terms.bias) accumulate(logits.shared, terms.bias);
+  return logits;
+}
+
+std::vector<Term> synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes,
+                             AttentionInput in) {
   const std::vector<std::string> parts = attention_parts(config.kind);
   const std::vector<Value> weights = mixture_weights(scope, config, sizes.num_heads, parts.size());
-  Logits logits;
+  std::vector<Term> terms;
   for (size_t i = 0; i < parts.size(); ++i) {
     in.weight = weights[i];
-    const Value term = synthesizing_function(parts[i], config, sizes)->alignment(scope, in);
-    accumulate(term.shape().has(kBatch.name) ? logits.own : logits.shared, term);
+    terms.push_back(synthesizing_function(parts[i], config, sizes)->alignment(scope, in));
   }
-  if (bias) accumulate(logits.shared, bias);
-  return logits;
+  return terms;
 }
 
 Value shown(const Scope& scope, Value alignment, const AttentionTerms& terms) {
@@ -63,6 +90,8 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
   const std::string query = terms.causal ? kLength.name : std::string();
   const DimNames joined{kBatch, kLength, kHeads, kHead};
   values = drop_values(scope, values);
+  if (!logits.factors.empty())
+    return dot_attention(logits.factors, values, logits.shared, terms.key_mask, terms.causal, terms.segments);
   if (!logits.own && !is_shared(scope, terms)) {
     std::vector<Dim> dims = logits.shared.shape().dims();
     dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
@@ -81,7 +110,7 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
 Value attend(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,
              const AttentionTerms& terms) {
   in.values = project_values(scope, sizes, in.memory);
-  const Logits logits = synthesize(scope, config, sizes, in, terms.bias);
+  const Logits logits = add_up(scope, synthesize(scope, config, sizes, in), terms);
   return join_heads(scope, sizes, apply_alignment(scope, logits, in.values, terms));
 }
 

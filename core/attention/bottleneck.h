@@ -17,14 +17,14 @@ class Bottleneck : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     return through(scope, "bottleneck.", in.x, {kModel(sizes_.d_model)}, in);
   }
 
  protected:
   // Both layers, the first from the dims `from`, which x has.
-  Value through(const Scope& scope, const std::string& prefix, Value x, std::vector<Dim> from,
-                const AttentionInput& in) const {
+  Term through(const Scope& scope, const std::string& prefix, Value x, std::vector<Dim> from,
+               const AttentionInput& in) const {
     const DimName bottleneck{"bottleneck"};
     const Dim heads = kHeads(sizes_.num_heads), inner = bottleneck(config_.bottleneck);
     const Dim positions = kMemoryPosition(config_.max_length);
@@ -42,7 +42,7 @@ class ConvBottleneck : public Bottleneck {
  public:
   using Bottleneck::Bottleneck;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const int64_t width = config_.filter_width;
     return through(scope, "convbottleneck.", windows(in, width), {kWindow(width), kModel(sizes_.d_model)}, in);
   }

@@ -12,7 +12,7 @@ class Convolution : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const int64_t width = config_.filter_width, d = sizes_.d_model;
     const Dim heads = kHeads(sizes_.num_heads), positions = kMemoryPosition(config_.max_length);
     const Value weight = scope.parameter("conv.w", {kWindow(width), kModel(d), heads, positions}, fan_in(width * d));

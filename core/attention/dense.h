@@ -10,7 +10,7 @@ class Dense : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const DenseLayers layers{scope, config_, sizes_};
     const Value hidden = layers.hidden(in.x, "d.");
     const DenseLayers::Second second = layers.second("d.", "2", kMemoryPosition(config_.max_length));

@@ -1,9 +1,7 @@
 // V: S(X) = (X Wq)(X Wk)ᵀ, Vaswani et al. 2017. T5 has no 1/sqrt(e) at run time: it is in the query's initial values.
-// Logits grow with e: rounded to bf16 they would be off by more than the softmax forgives.
 #pragma once
 
 #include "core/attention/projections.h"
-#include "core/ops/einsum.h"
 
 namespace synthesizer {
 
@@ -11,9 +9,9 @@ class DotProduct : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const Value query = project_query(scope, config_, sizes_, in), key = project_key(scope, config_, sizes_, in);
-    return wide_einsum_to(query, key, {kBatch, kHeads, kLength, kMemoryLength});
+    return Term({query, key});
   }
 };
 

@@ -29,7 +29,7 @@ class FactorizedDense : public SynthesizingFunction {
     return a;
   }
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const int64_t a = first_factor(config_), b = config_.max_length / a;
     const DenseLayers layers{scope, config_, sizes_};
     const Value hidden = layers.hidden(in.x, "fd.");

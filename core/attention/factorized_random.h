@@ -10,7 +10,7 @@ class FactorizedRandom : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const int64_t heads = sizes_.num_heads, positions = config_.max_length, rank = config_.factor_rank;
     const Initializer initial = random_factor(config_.random_init, heads, positions, rank);
     const Value rows = scope.parameter("fr.rows", {kHeads(heads), kPosition(positions), kRank(rank)}, initial);

@@ -13,7 +13,7 @@ class GatedLinear : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const Dim heads = kHeads(sizes_.num_heads), head = kHead(sizes_.d_head);
     const Dim positions = kMemoryPosition(config_.max_length);
     const auto layer = [&](std::string_view name) {

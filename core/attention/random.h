@@ -9,7 +9,7 @@ class Random : public SynthesizingFunction {
  public:
   using SynthesizingFunction::SynthesizingFunction;
 
-  Value alignment(const Scope& scope, const AttentionInput& in) const override {
+  Term alignment(const Scope& scope, const AttentionInput& in) const override {
     const int64_t heads = sizes_.num_heads, positions = config_.max_length;
     const Value logits = scope.parameter("r.logits", {kHeads(heads), kPosition(positions), kMemoryPosition(positions)},
                                          random_alignment(config_.random_init, heads, positions));

@@ -21,6 +21,7 @@ struct BuildContext {
   bool dropout_broadcast = true;        // one mask for all positions of a row, as T5 has it
   uint64_t seed = 0;                    // of dropout
   Value step;                           // i64 [], of dropout; no value where nothing is dropped
+  bool fused = true;                    // ops that do the work of several; false: these
   std::vector<int64_t> alignments;      // layers (0: the first) of each stack whose self-attention is to be looked at
 };
 

@@ -1,6 +1,7 @@
 #include "core/attention/synthesizing_function.h"
 
 #include "core/base/error.h"
+#include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape.h"
 #include "core/ops/take.h"
@@ -17,6 +18,13 @@ Value leading(Value x, const std::string& dim, int64_t size) {
 }
 
 }  // namespace
+
+Value Term::product() const {
+  if (whole) return whole;
+  // Rounded to bf16 they would be off by more than the softmax forgives.
+  const Value scores = wide_einsum_to(factors.queries, factors.keys, {kBatch, kHeads, kLength, kMemoryLength});
+  return bias ? scores + bias : scores;
+}
 
 Value weighted(Value x, const AttentionInput& in) { return in.weight ? x * in.weight : x; }
 

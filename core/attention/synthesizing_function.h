@@ -8,6 +8,7 @@
 
 #include "core/attention/config.h"
 #include "core/attention/scope.h"
+#include "core/ops/dot_attention.h"
 
 namespace synthesizer {
 
@@ -32,14 +33,26 @@ struct AttentionInput {
   int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
 };
 
+// weight · S(X) of one part. What is a product of queries and keys is given as these two, so that nobody has to make a
+// number for each query and key; whether anybody does is the shell's business.
+struct Term {
+  Term(Value whole) : whole(whole) {}
+  explicit Term(QueryKeyPair factors, Value bias = {}) : factors(factors), bias(bias) {}
+  // The term as one value, made here where it is in factors.
+  Value product() const;
+
+  Value whole = {};           // [batch, heads, length, memory_length], or without batch where examples do not differ
+  QueryKeyPair factors = {};  // or, in its place, both as dot_attention takes them
+  Value bias = {};            // [heads, memory_length], added to their product; or no value
+};
+
 class SynthesizingFunction {
  public:
   SynthesizingFunction(const AttentionConfig& config, const AttentionSizes& sizes) : config_(config), sizes_(sizes) {}
   virtual ~SynthesizingFunction() = default;
 
-  // weight · S(X): [batch, heads, length, memory_length] or, where it does not depend on the example,
-  // [heads, length, memory_length]. Throws UsageError for lengths beyond max_length if anything is sized by position.
-  virtual Value alignment(const Scope& scope, const AttentionInput& in) const = 0;
+  // weight · S(X). Throws UsageError for lengths beyond max_length if anything is sized by position.
+  virtual Term alignment(const Scope& scope, const AttentionInput& in) const = 0;
 
  protected:
   const AttentionConfig config_;

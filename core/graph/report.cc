@@ -16,7 +16,7 @@ int64_t flops_of(const Graph& graph, const Node& node) {
 
 bool is_product(const Op& op) {
   return op.name() == "einsum" || op.name().starts_with("linear_cross_entropy") ||
-         op.name().starts_with("shared_attention");
+         op.name().starts_with("shared_attention") || op.name().starts_with("dot_attention");
 }
 
 std::string escaped(const std::string& text) {

@@ -101,6 +101,7 @@ Model build_model(Graph& graph, const ModelConfig& config, const BatchShape& sha
                              .dropout_broadcast = config.dropout_broadcast,
                              .seed = options.seed,
                              .step = model.inputs.step,
+                             .fused = options.fused,
                              .alignments = options.alignments};
   const Scope scope(context);
   const Value table = embedding_table(scope, config);

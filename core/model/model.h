@@ -35,6 +35,7 @@ struct ModelOptions {
   bool packed = false;            // whether rows hold several documents, each apart from the others; no classifier's do
   bool loss = true;
   bool logits = false;       // all of them: for tests and small models
+  bool fused = true;         // ops that do the work of several (core/ops/dot_attention.h); false: these
   bool next_logits = false;  // those at one position, given at run time: for decoding
   // Layers (0: the first) of each stack whose self-attention's alignment becomes an output (stack.h names it):
   // [batch, heads, length, memory_length], without batch where all examples have the same.

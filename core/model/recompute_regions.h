@@ -10,7 +10,8 @@ enum class Recompute {
   kNone,
   // Everything that has a number for each query and key: scores, alignments, what they are sums and products of
   // (Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models"). Queries, keys, values
-  // and hidden layers are kept.
+  // and hidden layers are kept. Attention by blocks (core/ops/dot_attention.h) has nothing of the kind and is no part
+  // of it.
   kAttention,
   // The layers of the stacks, of a universal one each application: their results, the residual stream, are kept.
   kBlock,

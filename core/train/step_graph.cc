@@ -8,6 +8,7 @@
 #include "core/graph/differentiate.h"
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
+#include "core/ops/dot_attention.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/fuse.h"
 
@@ -55,11 +56,19 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   return graph;
 }
 
+// Whether attention keeps nothing of the size of an alignment by itself.
+bool has_blockwise_attention(const Graph& graph) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
+    return dynamic_cast<const DotAttentionGradient*>(node.op.get()) != nullptr;
+  });
+}
+
 // `loss`: the output or the node that the forward pass leads to.
 std::unique_ptr<Graph> with_recompute(std::unique_ptr<Graph> graph, std::string_view loss, Recompute choice) {
   if (choice == Recompute::kNone) return graph;
   auto result = recompute(*graph, loss, recompute_regions(choice));
-  if (result->nodes().size() == graph->nodes().size())
+  const bool kept = choice == Recompute::kAttention && has_blockwise_attention(*graph);
+  if (result->nodes().size() == graph->nodes().size() && !kept)
     fail_usage("recompute: got {}", choice == Recompute::kAttention
                                         ? "ATTENTION, expected NONE or BLOCK: this model has no number for each query "
                                           "and key that backward reads"
@@ -76,6 +85,7 @@ Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   build.input_mask = options.input_mask;
   build.packed = options.packed;
   build.logits = options.logits;
+  build.fused = options.passes;
   BatchShape shape = options.shape;
   const int64_t parts = options.accumulation.micro_batches.count;
   CHECK(shape.batch % parts == 0, "a batch of {} in {} micro-batches", shape.batch, parts);

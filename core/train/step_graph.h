@@ -30,7 +30,7 @@ struct StepGraphOptions {
   bool input_mask = false;          // whether encoder inputs may have padding
   bool packed = false;              // whether rows hold several documents; in decoding they never do
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
-  bool passes = true;               // optimize passes
+  bool passes = true;               // optimize passes, and ops that do the work of several
   Recompute recompute = Recompute::kNone;  // of training
   bool update = true;                      // false: gradients only (tests)
   bool gradient_outputs = false;           // mark every gradient as output "gradient.NAME" (tests)
@@ -49,7 +49,8 @@ struct StepGraphs {
 
 // Of the last graph (StepGraphs::update) the outputs are loss, nll_sum, weight_sum, of the whole batch, and with an
 // update also gradient_norm and finite. Throws UsageError for a name in `freeze` that is no parameter, and for a
-// `recompute` that finds nothing to make again (a decoder of LightConv alone has no alignments).
+// `recompute` that finds nothing to make again (a decoder of LightConv alone has no alignments). kAttention may find
+// nothing where attention goes by blocks (core/ops/dot_attention.h), which keeps what it asks for.
 StepGraphs training_graphs(const StepGraphOptions& options, const Partition& partition);
 // The last of them.
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);

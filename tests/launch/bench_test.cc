@@ -50,8 +50,9 @@ TEST(Bench, StepRecomputes) {
   const TemporaryFolder folder;
   const auto step = [&](const char* choice) {
     const ProgramResult result =
-        run_program({"bench", "step", "--layers", "2", "--d-model", "32", "--d-ff", "32", "--vocab", "256", "--source",
-                     "32", "--target", "16", "--steps", "1", "--recompute", choice, "--json"},
+        run_program({"bench",    "step",   "--attention", "Conv",    "--layers",    "2",        "--d-model",
+                     "32",       "--d-ff", "32",          "--vocab", "256",         "--source", "32",
+                     "--target", "16",     "--steps",     "1",       "--recompute", choice,     "--json"},
                     folder.path());
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return nlohmann::json::parse(result.out);

@@ -10,6 +10,8 @@ std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> dot_attention_kernels();
+std::span<const KernelEntry> dot_attention_gradient_kernels();
 std::span<const KernelEntry> rms_norm_kernels();
 std::span<const KernelEntry> embedding_kernels();
 std::span<const KernelEntry> relative_bias_kernels();
@@ -22,10 +24,23 @@ std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> collective_kernels();
 
 std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
-  return {product_kernels(),          elementwise_kernels(), reduce_kernels(),    softmax_kernels(),
-          shared_attention_kernels(), rms_norm_kernels(),    embedding_kernels(), relative_bias_kernels(),
-          cross_entropy_kernels(),    dropout_kernels(),     shape_kernels(),     update_kernels(),
-          window_kernels(),           take_kernels(),        collective_kernels()};
+  return {product_kernels(),
+          elementwise_kernels(),
+          reduce_kernels(),
+          softmax_kernels(),
+          shared_attention_kernels(),
+          dot_attention_kernels(),
+          dot_attention_gradient_kernels(),
+          rms_norm_kernels(),
+          embedding_kernels(),
+          relative_bias_kernels(),
+          cross_entropy_kernels(),
+          dropout_kernels(),
+          shape_kernels(),
+          update_kernels(),
+          window_kernels(),
+          take_kernels(),
+          collective_kernels()};
 }
 
 CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa, bool same_bits) {

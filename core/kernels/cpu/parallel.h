@@ -25,4 +25,14 @@ void parallel_ranges(int threads, int64_t count, int64_t cost, const Body& body)
   }
 }
 
+// Calls body(i) for each i of [0, count), each by whichever thread is free: for few, long pieces of unequal length
+// whose results do not depend on the thread.
+template <typename Body>
+void parallel_pieces(int threads, int64_t count, int64_t cost, const Body& body) {
+  const int64_t useful = std::min(count, count * std::max<int64_t>(cost, 1) / 8192);
+  const int team = static_cast<int>(std::clamp<int64_t>(useful, 1, threads));
+#pragma omp parallel for num_threads(team) schedule(dynamic, 1) if (team > 1)
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
 }  // namespace synthesizer

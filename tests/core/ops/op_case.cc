@@ -16,6 +16,7 @@ std::vector<OpCase> embedding_cases();
 std::vector<OpCase> dropout_cases();
 std::vector<OpCase> cross_entropy_cases();
 std::vector<OpCase> shared_attention_cases();
+std::vector<OpCase> dot_attention_cases();
 std::vector<OpCase> update_cases();
 std::vector<OpCase> window_cases();
 std::vector<OpCase> take_cases();
@@ -24,9 +25,9 @@ std::vector<OpCase> leaf_cases();
 const std::vector<OpCase>& all_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (const auto family :
-         {elementwise_cases, product_cases, reduce_cases, shape_cases, normal_cases, embedding_cases, dropout_cases,
-          cross_entropy_cases, shared_attention_cases, update_cases, window_cases, take_cases, leaf_cases})
+    for (const auto family : {elementwise_cases, product_cases, reduce_cases, shape_cases, normal_cases,
+                              embedding_cases, dropout_cases, cross_entropy_cases, shared_attention_cases,
+                              dot_attention_cases, update_cases, window_cases, take_cases, leaf_cases})
       for (OpCase& row : family()) all.push_back(std::move(row));
     return all;
   }();

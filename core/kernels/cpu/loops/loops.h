@@ -60,6 +60,15 @@ struct Loops {
   void (*softmax)(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen);
   void (*softmax_gradient)(const T* y, const T* dy, T* dx, int64_t n, int64_t seen);
 
+  // A row of attention that comes a block of n keys at a time. x + addend over the keys j < seen with mask[j] != 0
+  // becomes exp(x + addend − maximum), 0 elsewhere; maximum (−∞ at first) and sum (0) are of all blocks so far. Gives
+  // the factor of what was summed by earlier blocks, exp(old maximum − new).
+  T (*attention_row)(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t seen, T* maximum, double* sum);
+  // The same scores become weights, exp(x + addend − log_sum), and dx, gradients of weights, those of scores:
+  // weight · (dx − mean), with the mean of dx by weight.
+  void (*attention_gradient_row)(T* x, const T* addend, const int32_t* mask, T log_sum, T mean, T* dx, int64_t n,
+                                 int64_t seen);
+
   C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
   // dscale += x r dy in double.
   void (*rms_norm_gradient)(const T* x, const C* scale, C r, const T* dy, T* dx, double* dscale, int64_t n);

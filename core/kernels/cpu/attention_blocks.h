@@ -1,0 +1,117 @@
+// How the CPU cuts an attention into blocks that stay in a core's cache: sizes, the products of a block, and which
+// blocks are seen at all.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/gemm.h"
+#include "core/ops/dot_attention.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+
+// A dimension in equal blocks, the last may be shorter; sizes are whole vectors.
+struct Blocks {
+  Blocks() = default;
+  Blocks(int64_t whole, int64_t most);
+  int64_t begin(int64_t i) const { return i * size; }
+  int64_t size_of(int64_t i) const { return std::min(size, whole - i * size); }
+  // How many different sizes there are, and which of them block i has.
+  int64_t shapes() const { return count > 1 && size_of(count - 1) < size ? 2 : 1; }
+  int64_t shape(int64_t i) const { return i + 1 == count ? shapes() - 1 : 0; }
+
+  int64_t whole = 0, size = 0, count = 0;
+};
+
+// Sizes of queries [batch, length, heads, e], keys and values [batch, memory, heads, e or head]. The pairs are side by
+// side in one product: their e's, `inner` together.
+struct AttentionShape {
+  AttentionShape(const KernelCase& c, const DotAttentionOptions& options);
+
+  struct Pair {
+    int64_t width, begin;  // its part of `inner`
+    bool shared;           // keys [heads, width, memory]
+  };
+
+  // Elements before those of example b, row i and head h, of a tensor with `rows` rows of `width`.
+  int64_t at(int64_t b, int64_t rows, int64_t i, int64_t h, int64_t width) const {
+    return ((b * rows + i) * heads + h) * width;
+  }
+  // Of the addend's row, and how many there are a head: `length`, or one for all queries.
+  int64_t addend_row(int64_t h, int64_t i) const { return (h * addend_rows + (addend_rows == 1 ? 0 : i)) * memory; }
+
+  DType dtype;
+  int64_t batch, heads, length, memory, head, inner = 0, addend_rows = 0;
+  std::vector<Pair> pairs;
+  Blocks queries, keys;
+};
+
+// A product of one block, as a function of its rows (queries) and columns (keys). All operands are packed: queries
+// [rows, inner], keys [columns, inner], values [columns, head]; scores lie keys.size apart.
+using BlockProduct = Product (*)(const AttentionShape& s, int64_t rows, int64_t columns);
+Product scores_product(const AttentionShape& s, int64_t rows, int64_t columns);            // S = Q·Kᵀ
+Product mix_product(const AttentionShape& s, int64_t rows, int64_t columns);               // Y += P·V
+Product weights_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns);  // dP = dY·Vᵀ
+Product values_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns);   // dV += Pᵀ·dY
+Product keys_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns);     // dK += dSᵀ·Q
+Product queries_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns);  // dQ += dS·K
+
+// One of these for every shape of block. A prepared product holds what it is run on, so each thread has its own.
+class BlockGemm {
+ public:
+  BlockGemm(const AttentionShape& s, BlockProduct product, const CpuContext& context);
+  // Bytes that one thread's products need.
+  static int64_t workspace(const AttentionShape& s, std::initializer_list<BlockProduct> products);
+  // Of query block i and key block j.
+  const Gemm& at(int thread, int64_t i, int64_t j) const;
+
+ private:
+  Blocks queries_, keys_;
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by thread, shape of rows, shape of columns
+};
+
+// Hands out a piece of workspace; without memory it only counts.
+class Carver {
+ public:
+  explicit Carver(std::byte* memory) : memory_(memory) {}
+  template <typename T>
+  T* take(int64_t count) {
+    std::byte* at = memory_ == nullptr ? nullptr : memory_ + used_;
+    used_ += align_up(count * static_cast<int64_t>(sizeof(T)));
+    return reinterpret_cast<T*>(at);
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  int64_t used_ = 0;
+};
+
+// Which keys a query may see; of one thread.
+class VisibleKeys {
+ public:
+  // `buffer`: keys.size elements, used where there are segments. The masks may be null.
+  VisibleKeys(const AttentionShape& s, bool causal, const int32_t* key_mask, const int32_t* segments, int32_t* buffer)
+      : s_(s), causal_(causal), key_mask_(key_mask), segments_(segments), buffer_(buffer) {}
+
+  // Goes to a block; false: none of its queries sees any of its keys. (With segments it may be true all the same.)
+  bool enter(int64_t b, int64_t query_block, int64_t key_block);
+  // In this block: how many of its first keys the block's row may see, and their mask, or null.
+  int64_t seen(int64_t row) const;
+  const int32_t* mask(int64_t row);
+  // Whether query i of example b may see any key.
+  bool any(int64_t b, int64_t i) const;
+
+ private:
+  const AttentionShape& s_;
+  bool causal_;
+  const int32_t *key_mask_, *segments_;
+  int32_t* buffer_;
+  int64_t b_ = 0, query_ = 0, key_ = 0, columns_ = 0;  // of the block
+  int32_t segment_ = 0;                                // that the buffer is of; 0: of none
+};
+
+}  // namespace synthesizer

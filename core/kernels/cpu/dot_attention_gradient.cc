@@ -1,0 +1,257 @@
+// The gradient of attention by blocks: scores are made again, and weights follow from the sums that forward kept. What
+// sums over the examples is summed in an order that depends on the shape alone: a few groups of examples, each in
+// order, then the groups.
+#include <algorithm>
+
+#include "core/kernels/cpu/attention_blocks.h"
+#include "core/kernels/cpu/attention_pack.h"
+#include "core/kernels/cpu/parallel.h"
+
+namespace synthesizer {
+namespace {
+
+// Pieces of work, a head and a group of examples each, that there are for threads at least, if there are examples.
+constexpr int64_t kPieces = 16;
+
+// What one thread works on. E is the type of what is multiplied, T that of scores and sums.
+template <typename E>
+struct GradientScratch {
+  using T = Compute<E>;
+
+  GradientScratch(const AttentionShape& s, std::byte* memory) {
+    Carver carver(memory);
+    keys = carver.take<E>(s.memory * s.inner);
+    dkeys = carver.take<T>(s.memory * s.inner);
+    values = carver.take<E>(s.memory * s.head);
+    dvalues = carver.take<T>(s.memory * s.head);
+    queries = carver.take<E>(s.queries.size * s.inner);
+    dqueries = carver.take<T>(s.queries.size * s.inner);
+    y = carver.take<E>(s.queries.size * s.head);
+    dy = carver.take<E>(s.queries.size * s.head);
+    scores = carver.take<T>(s.queries.size * s.keys.size);
+    dscores = carver.take<T>(s.queries.size * s.keys.size);
+    weights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
+    dweights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
+    mean = carver.take<T>(s.queries.size);
+    mask = carver.take<int32_t>(s.keys.size);
+    product = carver.take<std::byte>(
+        BlockGemm::workspace(s, {scores_product, weights_gradient_product, values_gradient_product,
+                                 keys_gradient_product, queries_gradient_product}));
+    bytes = carver.used();
+  }
+
+  E *keys, *values, *queries, *y, *dy, *weights, *dweights;
+  T *dkeys, *dvalues, *dqueries, *scores, *dscores, *mean;
+  int32_t* mask;
+  std::byte* product;
+  int64_t bytes;
+};
+
+template <typename E>
+class DotAttentionGradientKernel : public Kernel {
+ public:
+  using T = Compute<E>;
+
+  explicit DotAttentionGradientKernel(const KernelCase& c)
+      : context_(c.context),
+        loops_(c.context.loops.of<T>()),
+        rounded_(c.context.loops.of<E>()),
+        op_(c.as<DotAttentionGradient>()),
+        s_(c, op_.options()),
+        scores_(s_, scores_product, c.context),
+        weights_(s_, weights_gradient_product, c.context),
+        values_(s_, values_gradient_product, c.context),
+        keys_(s_, keys_gradient_product, c.context),
+        queries_(s_, queries_gradient_product, c.context),
+        groups_(groups_of(s_, op_)),
+        sums_(sums_of(s_, op_)),
+        scratch_bytes_(GradientScratch<E>(s_, nullptr).bytes) {}
+
+  static int64_t workspace(const KernelCase& c) {
+    const auto& op = c.as<DotAttentionGradient>();
+    const AttentionShape s(c, op.options());
+    return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).back().others;
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    std::byte* const space = static_cast<std::byte*>(workspace);
+    const Memory memory{outputs, space + context_.threads * scratch_bytes_};
+    const int64_t cost = s_.length * s_.memory * (3 * s_.inner + 2 * s_.head) * s_.batch / groups_;
+    parallel_pieces(context_.threads, groups_ * s_.heads, cost, [&](int64_t piece) {
+      const GradientScratch<E> scratch(s_, space + omp_get_thread_num() * scratch_bytes_);
+      head_of_group(inputs, memory, piece / s_.heads, piece % s_.heads, scratch);
+    });
+    for (const Sum& sum : sums_) add_groups(sum, memory);
+  }
+
+ private:
+  // What all examples have a part in: of the first group it is the output itself, which takes an output of type T.
+  struct Sum {
+    size_t output;
+    int64_t per_head;  // elements
+    int64_t others;    // bytes before those of the second group
+  };
+  struct Memory {
+    std::span<void* const> outputs;
+    std::byte* sums;
+  };
+
+  // By pair (nothing of those whose keys are not shared), and last the addend.
+  static std::vector<Sum> sums_of(const AttentionShape& s, const DotAttentionGradient& op) {
+    std::vector<Sum> sums;
+    Carver carver(nullptr);
+    const auto add = [&](size_t output, int64_t per_head) {
+      sums.push_back({output, per_head, carver.used()});
+      carver.take<T>((groups_of(s, op) - 1) * s.heads * per_head);
+    };
+    for (size_t p = 0; p < s.pairs.size(); ++p) add(2 * p + 1, s.pairs[p].shared ? s.pairs[p].width * s.memory : 0);
+    add(op.options().values() + 1, op.to_addend() ? s.addend_rows * s.memory : 0);
+    sums.push_back({0, 0, carver.used()});
+    return sums;
+  }
+
+  T* at(const Sum& sum, const Memory& memory, int64_t group, int64_t h) const {
+    T* const others = reinterpret_cast<T*>(memory.sums + sum.others);
+    const int64_t size = s_.heads * sum.per_head;
+    return (group == 0 ? output<T>(memory.outputs, sum.output) : others + (group - 1) * size) + h * sum.per_head;
+  }
+
+  static int64_t groups_of(const AttentionShape& s, const DotAttentionGradient& op) {
+    const bool sums = op.to_addend() || std::any_of(s.pairs.begin(), s.pairs.end(), [](auto& p) { return p.shared; });
+    return sums ? std::clamp<int64_t>((kPieces + s.heads - 1) / s.heads, 1, s.batch) : s.batch;
+  }
+
+  void head_of_group(std::span<void* const> inputs, const Memory& memory, int64_t group, int64_t h,
+                     const GradientScratch<E>& scratch) {
+    const Sum& addend = sums_[s_.pairs.size()];
+    T* const daddend = op_.to_addend() ? at(addend, memory, group, h) : nullptr;
+    std::fill_n(scratch.dkeys, s_.memory * s_.inner, T(0));
+    if (daddend != nullptr) std::fill_n(daddend, addend.per_head, T(0));
+    for (int64_t b = s_.batch * group / groups_; b < s_.batch * (group + 1) / groups_; ++b)
+      example(inputs, memory.outputs, b, h, daddend, scratch);
+    for (size_t p = 0; p < s_.pairs.size(); ++p) {
+      const auto& pair = s_.pairs[p];
+      if (pair.shared)
+        transpose(scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width, at(sums_[p], memory, group, h),
+                  s_.memory);
+    }
+  }
+
+  // `daddend`: of the head, or null. dkeys has the sums of earlier examples where keys are shared.
+  void example(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, T* daddend,
+               const GradientScratch<E>& scratch) {
+    const DotAttentionOptions& options = op_.options();
+    const int64_t values = s_.at(b, s_.memory, 0, h, s_.head), stride = s_.heads * s_.head;
+    pack_keys<E>(s_, inputs, b, h, scratch.keys);
+    copy_rows(input<E>(inputs, options.values()) + values, stride, s_.memory, s_.head, scratch.values, s_.head);
+    std::fill_n(scratch.dvalues, s_.memory * s_.head, T(0));
+    for (const auto& pair : s_.pairs)
+      if (!pair.shared)
+        for (int64_t j = 0; j < s_.memory; ++j)
+          std::fill_n(scratch.dkeys + j * s_.inner + pair.begin, pair.width, T(0));
+    VisibleKeys visible(s_, options.causal, mask_of(options, inputs), segments_of(options, inputs), scratch.mask);
+    for (int64_t block = 0; block < s_.queries.count; ++block)
+      query_block(inputs, outputs, b, h, block, visible, daddend, scratch);
+    store_rows(rounded_.loops, scratch.dvalues, s_.head, s_.memory, s_.head,
+               output<E>(outputs, options.values()) + values, stride);
+    for (size_t p = 0; p < s_.pairs.size(); ++p) {
+      const auto& pair = s_.pairs[p];
+      if (!pair.shared)
+        store_rows(rounded_.loops, scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width,
+                   output<E>(outputs, 2 * p + 1) + s_.at(b, s_.memory, 0, h, pair.width), s_.heads * pair.width);
+    }
+  }
+
+  void query_block(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, int64_t block,
+                   VisibleKeys& visible, T* daddend, const GradientScratch<E>& scratch) {
+    const int thread = omp_get_thread_num();
+    const int64_t rows = s_.queries.size_of(block);
+    pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
+    prepare_rows(inputs, b, h, block, scratch);
+    std::fill_n(scratch.dqueries, rows * s_.inner, T(0));
+    for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
+      if (!visible.enter(b, block, keys)) continue;
+      const int64_t k = s_.keys.begin(keys) * s_.inner, v = s_.keys.begin(keys) * s_.head;
+      const auto run = [&](const BlockGemm& gemm, const E* left, const E* right, T* to) {
+        gemm.at(thread, block, keys).run(left, right, to, scratch.product);
+      };
+      run(scores_, scratch.queries, scratch.keys + k, scratch.scores);
+      run(weights_, scratch.dy, scratch.values + v, scratch.dscores);
+      score_gradients(inputs, b, h, block, keys, visible, daddend, scratch);
+      const E* weights = rounded_.of(scratch.scores, s_.keys, rows, keys, scratch.weights);
+      const E* dweights = rounded_.of(scratch.dscores, s_.keys, rows, keys, scratch.dweights);
+      run(values_, weights, scratch.dy, scratch.dvalues + v);
+      run(keys_, dweights, scratch.queries, scratch.dkeys + k);
+      run(queries_, dweights, scratch.keys + k, scratch.dqueries);
+    }
+    for (size_t p = 0; p < s_.pairs.size(); ++p) {
+      const auto& pair = s_.pairs[p];
+      store_rows(rounded_.loops, scratch.dqueries + pair.begin, s_.inner, rows, pair.width,
+                 output<E>(outputs, 2 * p) + s_.at(b, s_.length, s_.queries.begin(block), h, pair.width),
+                 s_.heads * pair.width);
+    }
+  }
+
+  // dY, and of each row the mean of dP by weight, which is dY·Y.
+  void prepare_rows(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block,
+                    const GradientScratch<E>& scratch) const {
+    const size_t given = op_.options().inputs();
+    const int64_t at = s_.at(b, s_.length, s_.queries.begin(block), h, s_.head), rows = s_.queries.size_of(block);
+    copy_rows(input<E>(inputs, given) + at, s_.heads * s_.head, rows, s_.head, scratch.y, s_.head);
+    copy_rows(input<E>(inputs, given + 2) + at, s_.heads * s_.head, rows, s_.head, scratch.dy, s_.head);
+    for (int64_t row = 0; row < rows; ++row)
+      scratch.mean[row] =
+          static_cast<T>(rounded_.loops.dot(scratch.y + row * s_.head, scratch.dy + row * s_.head, s_.head));
+  }
+
+  // Scores to weights, gradients of weights to those of scores.
+  void score_gradients(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t keys,
+                       VisibleKeys& visible, T* daddend, const GradientScratch<E>& scratch) const {
+    const DotAttentionOptions& options = op_.options();
+    const int64_t columns = s_.keys.size_of(keys), from = s_.keys.begin(keys);
+    const T* addend = options.addend ? input<T>(inputs, options.values() + 1) : nullptr;
+    const T* log_sum = input<T>(inputs, options.inputs() + 1) + (b * s_.heads + h) * s_.length;
+    for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
+      const int64_t i = s_.queries.begin(block) + row, seen = visible.seen(row);
+      const T* more = addend == nullptr ? nullptr : addend + s_.addend_row(h, i) + from;
+      T* const dscores = scratch.dscores + row * s_.keys.size;
+      loops_.attention_gradient_row(scratch.scores + row * s_.keys.size, more, visible.mask(row), log_sum[i],
+                                    scratch.mean[row], dscores, columns, seen);
+      if (daddend != nullptr) loops_.axpy(T(1), dscores, daddend + s_.addend_row(0, i) + from, seen);
+    }
+  }
+
+  void add_groups(const Sum& sum, const Memory& memory) const {
+    if (sum.per_head == 0) return;
+    parallel_ranges(context_.threads, s_.heads * sum.per_head, groups_, [&](int64_t begin, int64_t end) {
+      for (int64_t group = 1; group < groups_; ++group)
+        loops_.axpy(T(1), at(sum, memory, group, 0) + begin, at(sum, memory, 0, 0) + begin, end - begin);
+    });
+  }
+
+  CpuContext context_;
+  Loops<T> loops_;
+  Rounded<E> rounded_;
+  const DotAttentionGradient op_;
+  AttentionShape s_;
+  BlockGemm scores_, weights_, values_, keys_, queries_;
+  int64_t groups_;  // of examples
+  std::vector<Sum> sums_;
+  int64_t scratch_bytes_;
+};
+
+int64_t workspace(const KernelCase& c) {
+  if (c.outputs[0].dtype == DType::kBFloat16) return DotAttentionGradientKernel<BFloat16>::workspace(c);
+  return c.outputs[0].dtype == DType::kFloat64 ? DotAttentionGradientKernel<double>::workspace(c)
+                                               : DotAttentionGradientKernel<float>::workspace(c);
+}
+
+}  // namespace
+
+std::span<const KernelEntry> dot_attention_gradient_kernels() {
+  static const KernelEntry kEntries[] = {
+      {&typeid(DotAttentionGradient), make_by_output<DotAttentionGradientKernel>, workspace}};
+  return kEntries;
+}
+
+}  // namespace synthesizer

@@ -1,0 +1,180 @@
+#include "core/ops/dot_attention.h"
+
+#include "core/base/error.h"
+#include "core/ops/cast.h"
+#include "core/ops/contract.h"
+
+namespace synthesizer {
+namespace {
+
+std::string text(const DotAttentionOptions& options) {
+  std::string pairs;
+  for (const char shared : options.shared) pairs += shared ? ", shared keys" : ", keys";
+  return fmt::format("{}{}{}{}{}", pairs.substr(2), options.addend ? ", addend" : "",
+                     options.key_mask ? ", key mask" : "", options.segments ? ", segments" : "",
+                     options.causal ? ", causal" : "");
+}
+
+struct Dims {
+  Dim batch, query, key, heads, head;
+  int64_t inner = 0;  // of all pairs together
+
+  int64_t scores() const { return batch.size * heads.size * query.size * key.size; }
+  Shape y() const { return {batch, query, heads, head}; }
+  Shape log_sum() const { return {batch, heads, query}; }
+};
+
+const Dim& dim_of(std::string_view op, std::string_view what, const ValueType& type, size_t rank, size_t index) {
+  if (type.shape.rank() != rank) fail("[{}] {}: got {}, expected {} dimensions", op, what, describe(type), rank);
+  return type.shape.dims()[index];
+}
+
+// Checks the inputs up to the masks and names their dims.
+Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::span<const ValueType> inputs) {
+  CHECK(options.pairs() > 0, "[{}] no pair of queries and keys", op);
+  CHECK(options.key_mask || !options.segments, "[{}] segments of queries without those of keys", op);
+  const DType dtype = inputs[0].dtype, wide = compute_type(dtype);
+  expect_floating(op, "queries", inputs[0]);
+  const ValueType& values = inputs[options.values()];
+  Dims d{dim_of(op, "values", values, 4, 0), dim_of(op, "queries", inputs[0], 4, 1), dim_of(op, "values", values, 4, 1),
+         dim_of(op, "values", values, 4, 2), dim_of(op, "values", values, 4, 3)};
+  for (size_t p = 0; p < options.pairs(); ++p) {
+    const Dim& inner = dim_of(op, "queries", inputs[2 * p], 4, 3);
+    expect_type(op, "queries", inputs[2 * p], {dtype, Shape{d.batch, d.query, d.heads, inner}});
+    expect_type(op, "keys", inputs[2 * p + 1],
+                options.shared[p] ? ValueType{wide, Shape{d.heads, inner, d.key}}
+                                  : ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}});
+    d.inner += inner.size;
+  }
+  expect_type(op, "values", values, {dtype, values.shape});
+  if (options.addend) {
+    const ValueType& addend = inputs[options.values() + 1];
+    const Shape full{d.heads, d.query, d.key};
+    expect_type(op, "addend", addend, {wide, addend.shape.rank() == 2 ? full.without(d.query.name) : full});
+  }
+  if (options.key_mask) expect_type(op, "key mask", inputs[options.mask()], {DType::kInt32, Shape{d.batch, d.key}});
+  if (options.segments)
+    expect_type(op, "segments", inputs[options.mask() + 1], {DType::kInt32, Shape{d.batch, d.query}});
+  return d;
+}
+
+}  // namespace
+
+// ---- DotAttention
+
+std::string DotAttention::attributes() const { return text(options_); }
+
+std::vector<ValueType> DotAttention::infer(std::span<const ValueType> inputs) const {
+  expect_count(name(), inputs, options_.inputs());
+  const Dims d = infer_dims(name(), options_, inputs);
+  return {{inputs[0].dtype, d.y()}, {compute_type(inputs[0].dtype), d.log_sum()}};
+}
+
+std::vector<Value> DotAttention::gradient(const GradientContext& context) const {
+  std::vector<Value> gradients(context.inputs.size());
+  CHECK(!context.output_gradients[1],
+        "[dot_attention {}] a gradient reaches the sums of exponentials, which only the gradient reads", context.name);
+  const Value dy = context.output_gradients[0];
+  if (!dy) return gradients;
+  std::vector<Value> inputs(context.inputs.begin(), context.inputs.end());
+  inputs.insert(inputs.end(), {context.outputs[0], context.outputs[1], dy});
+  const bool to_addend = options_.addend && context.needed[options_.values() + 1];
+  const auto results = dy.graph().add(std::make_shared<DotAttentionGradient>(options_, to_addend), inputs);
+  for (size_t i = 0; i < results.size(); ++i)
+    if (context.needed[i]) gradients[i] = results[i];
+  return gradients;
+}
+
+// Without causality a query is as good as any other.
+std::vector<PartitionRule> DotAttention::partition(std::span<const ValueType> inputs,
+                                                   std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), options_, inputs);
+  std::vector<PartitionRule> rules = {whole_rule(inputs.size(), 2), split_rule(d.batch.name, inputs, outputs),
+                                      split_rule(d.heads.name, inputs, outputs)};
+  if (!options_.causal) rules.push_back(split_rule(d.query.name, inputs, outputs));
+  rules.push_back(partial_rule(Placement::partial_sum(), inputs.size(), {options_.values()}, 2, {0}));
+  return rules;
+}
+
+// Two products; of a score the softmax and adding the addend.
+Cost DotAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), options_, inputs);
+  return {d.scores() * (2 * (d.inner + d.head.size) + (options_.addend ? 6 : 5)),
+          total_bytes(inputs) + total_bytes(outputs)};
+}
+
+// ---- DotAttentionGradient
+
+std::string DotAttentionGradient::attributes() const { return text(options_) + (to_addend_ ? ", to addend" : ""); }
+
+std::vector<ValueType> DotAttentionGradient::infer(std::span<const ValueType> inputs) const {
+  const size_t given = options_.inputs();
+  expect_count(name(), inputs, given + 3);
+  const Dims d = infer_dims(name(), options_, inputs);
+  const DType dtype = inputs[0].dtype;
+  expect_type(name(), "Y", inputs[given], {dtype, d.y()});
+  expect_type(name(), "log sum", inputs[given + 1], {compute_type(dtype), d.log_sum()});
+  expect_type(name(), "dY", inputs[given + 2], {dtype, d.y()});
+  const auto outputs = inputs.first(options_.values() + (to_addend_ ? 2 : 1));
+  return {outputs.begin(), outputs.end()};
+}
+
+// What lacks the dim that is split sums over it.
+std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const ValueType> inputs,
+                                                           std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), options_, inputs);
+  const auto summed = [&](const Dim& dim) {
+    PartitionRule rule = split_rule(dim.name, inputs, outputs);
+    for (Placement& output : rule.outputs)
+      if (output == Placement::whole()) output = Placement::partial_sum();
+    return rule;
+  };
+  std::vector<PartitionRule> rules = {whole_rule(inputs.size(), outputs.size()), summed(d.batch),
+                                      split_rule(d.heads.name, inputs, outputs)};
+  if (!options_.causal) rules.push_back(summed(d.query));
+  PartitionRule partial = partial_rule(Placement::partial_sum(), inputs.size(), {inputs.size() - 1}, 0, {});
+  partial.outputs.assign(outputs.size(), Placement::partial_sum());
+  rules.push_back(partial);
+  return rules;
+}
+
+// Five products, of which the scores' is made again; of a score the exponential, minus the row's mean, times it; of an
+// element of Y its part of that mean.
+Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  const Dims d = infer_dims(name(), options_, inputs);
+  const int64_t a_score = 4 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
+  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score) + 2 * d.y().elements(),
+          total_bytes(inputs) + total_bytes(outputs)};
+}
+
+std::vector<Alias> DotAttentionGradient::aliases() const {
+  std::vector<Alias> aliases;
+  for (size_t i = 0; i <= options_.values(); ++i) {
+    const bool of_all = i < options_.values() && i % 2 == 1 && options_.shared[i / 2];
+    if (!of_all) aliases.push_back({static_cast<int>(i), static_cast<int>(i), Alias::Kind::kInPlace});
+  }
+  return aliases;
+}
+
+Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend, Value key_mask, bool causal,
+                    Value segments) {
+  DotAttentionOptions options;
+  std::vector<Value> inputs;
+  for (const QueryKeyPair& pair : pairs) {
+    const bool shared = pair.keys.shape().rank() == 3;
+    options.shared.push_back(shared);
+    const DType dtype = values.dtype();
+    inputs.insert(inputs.end(), {cast(pair.queries, dtype), cast(pair.keys, shared ? compute_type(dtype) : dtype)});
+  }
+  options.addend = static_cast<bool>(addend);
+  options.key_mask = static_cast<bool>(key_mask);
+  options.segments = static_cast<bool>(segments);
+  options.causal = causal;
+  inputs.push_back(values);
+  if (addend) addend = cast(addend, compute_type(values.dtype()));
+  for (const Value& value : {addend, key_mask, segments})
+    if (value) inputs.push_back(value);
+  return values.graph().add(std::make_shared<DotAttention>(std::move(options)), inputs)[0];
+}
+
+}  // namespace synthesizer

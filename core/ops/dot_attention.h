@@ -1,0 +1,88 @@
+// Attention whose alignment is nowhere in memory as a whole: scores are made, normalised and applied block by block,
+// and made again in backward (Dao et al. 2022, "FlashAttention"; Rabe & Staats 2021).
+//
+//   Y_b = softmax(Σ_p Q_pb K_pbᵀ + S) V_b over the keys that may be seen
+//
+// A term of the scores that is a product of queries and keys is given as these two, its pair; the keys of a pair are
+// each example's own (dot product), or the same for all (the last layer of Dense: its weight). S, whatever the examples
+// share otherwise, is given as it is.
+//
+// Its unfused form is an einsum a pair, their sum, core/ops/softmax.h and an einsum with the values.
+#pragma once
+
+#include <vector>
+
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+struct DotAttentionOptions {
+  std::vector<char> shared;  // by pair: whether all examples have the same keys
+  bool addend = false;
+  bool key_mask = false;
+  bool segments = false;  // with `key_mask`
+  bool causal = false;    // query i sees keys j <= i
+
+  size_t pairs() const { return shared.size(); }
+  // Where the inputs are that come after the pairs' queries and keys.
+  size_t values() const { return 2 * pairs(); }
+  size_t mask() const { return values() + 1 + (addend ? 1 : 0); }
+  size_t inputs() const { return mask() + (key_mask ? 1 : 0) + (segments ? 1 : 0); }
+};
+
+// Inputs: of each pair queries [batch, length, heads, e] and keys, [batch, memory_length, heads, e] or, shared,
+// [heads, e, memory_length], with an e of the pair's own; values [batch, memory_length, heads, head];
+// S [heads, length, memory_length] or [heads, memory_length]; key_mask [batch, memory_length] (i32), 0 for keys that
+// may not be seen; segments [batch, length] (i32): a query sees the keys whose key_mask is its own number.
+// What all examples share (keys, S) and log Σ exp are of compute_type() of the others' type.
+// Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch, heads, length], which only the
+// gradient reads. A query with no key to see has Y = 0, and 0 there.
+class DotAttention : public Op {
+ public:
+  explicit DotAttention(DotAttentionOptions options) : options_(std::move(options)) {}
+  const DotAttentionOptions& options() const { return options_; }
+
+  std::string_view name() const override { return "dot_attention"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<Value> gradient(const GradientContext& context) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
+
+ private:
+  DotAttentionOptions options_;
+};
+
+// Inputs: those of DotAttention, Y, log Σ exp, dY. Outputs: the gradients of the pairs' queries and keys, of V and,
+// with `to_addend`, of S.
+class DotAttentionGradient : public Op {
+ public:
+  DotAttentionGradient(DotAttentionOptions options, bool to_addend)
+      : options_(std::move(options)), to_addend_(to_addend) {}
+  const DotAttentionOptions& options() const { return options_; }
+  bool to_addend() const { return to_addend_; }
+
+  std::string_view name() const override { return "dot_attention_gradient"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
+  // What belongs to one example takes the place of what it is the gradient of.
+  std::vector<Alias> aliases() const override;
+
+ private:
+  DotAttentionOptions options_;
+  bool to_addend_;
+};
+
+// A term of the scores: the product of both over the one dim that only they have. Queries [batch, length, heads, e],
+// keys as above.
+struct QueryKeyPair {
+  Value queries, keys;
+};
+
+// Y. At least one pair; `addend`, `key_mask` and `segments` may be no value.
+Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend = {}, Value key_mask = {},
+                    bool causal = false, Value segments = {});
+
+}  // namespace synthesizer

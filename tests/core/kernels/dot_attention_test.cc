@@ -1,0 +1,271 @@
+// Attention by blocks against whole rows in double: masks, causality and segments, rows with nothing to see, more keys
+// than a block has, values that are not finite; the same bits for any number of threads.
+#include "core/ops/dot_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/core/kernels/kernel_check.h"
+
+namespace synthesizer {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+const DimName kInner{"inner"};
+
+struct Sizes {
+  int64_t batch, heads, length, keys, head, inner;
+};
+
+// A pair of each kind.
+struct Case {
+  Sizes s;
+  bool own = true, shared = false;
+  int addend = 0;  // how many dims
+  bool key_mask = false, segments = false, causal = false;
+
+  DotAttentionOptions options() const {
+    DotAttentionOptions options;
+    if (own) options.shared.push_back(false);
+    if (shared) options.shared.push_back(true);
+    options.addend = addend > 0;
+    options.key_mask = key_mask;
+    options.segments = segments;
+    options.causal = causal;
+    return options;
+  }
+};
+
+// Example 1 has a few keys, example 2 none. Segments are 1, then 2.
+Tensors inputs_of(const Case& c) {
+  const Sizes& s = c.s;
+  const Dim batch = kBatch(s.batch), heads = kHeads(s.heads), length = kLength(s.length), keys = kMemoryLength(s.keys);
+  Tensors in;
+  uint64_t seed = 21;
+  const auto add = [&](Shape shape, double bound) {
+    in.push_back(random_tensor(std::move(shape), ++seed, -bound, bound));
+  };
+  for (const char shared : c.options().shared) {
+    add({batch, length, heads, kInner(s.inner)}, 2);
+    add(shared ? Shape{heads, kInner(s.inner), keys} : Shape{batch, keys, heads, kInner(s.inner)}, 2);
+  }
+  add({batch, keys, heads, kHead(s.head)}, 1);
+  if (c.addend == 3) add({heads, length, keys}, 3);
+  if (c.addend == 2) add({heads, keys}, 3);
+  const auto segment = [](int64_t i, int64_t n) { return 3 * i < n ? 1.0 : 2.0; };
+  if (c.key_mask) {
+    Tensor mask = integers(Shape{batch, keys}, {});
+    for (int64_t b = 0; b < s.batch; ++b)
+      for (int64_t j = 0; j < s.keys; ++j) {
+        const bool live = b == 0 || b > 2 || (b == 1 && j % 3 == 1 && j < s.keys / 2);
+        mask.values.push_back(!live ? 0 : c.segments ? segment(j, s.keys) : 1);
+      }
+    in.push_back(mask);
+  }
+  if (c.segments) {
+    Tensor segments = integers(Shape{batch, length}, {});
+    for (int64_t b = 0; b < s.batch; ++b)
+      for (int64_t i = 0; i < s.length; ++i) segments.values.push_back(segment(i, s.length));
+    in.push_back(segments);
+  }
+  return in;
+}
+
+// One row: which keys it sees, and their scores.
+struct Row {
+  std::vector<char> live;
+  std::vector<double> scores, weights;
+  double log_sum = 0;
+};
+
+Row row_of(const Case& c, const Tensors& in, int64_t b, int64_t h, int64_t i) {
+  const Sizes& s = c.s;
+  const DotAttentionOptions o = c.options();
+  Row row;
+  for (int64_t j = 0; j < s.keys; ++j) {
+    const double key = o.key_mask ? in[o.mask()][b * s.keys + j] : 1;
+    const bool segment = !o.segments || key == in[o.mask() + 1][b * s.length + i];
+    row.live.push_back(key != 0 && segment && (!o.causal || j <= i));
+    double score = c.addend == 3   ? in[o.values() + 1][(h * s.length + i) * s.keys + j]
+                   : c.addend == 2 ? in[o.values() + 1][h * s.keys + j]
+                                   : 0;
+    for (size_t p = 0; p < o.pairs(); ++p)
+      for (int64_t a = 0; a < s.inner; ++a)
+        score += in[2 * p][((b * s.length + i) * s.heads + h) * s.inner + a] *
+                 in[2 * p + 1]
+                   [o.shared[p] ? (h * s.inner + a) * s.keys + j : ((b * s.keys + j) * s.heads + h) * s.inner + a];
+    row.scores.push_back(score);
+  }
+  double largest = -kInfinity, sum = 0;
+  const auto n = row.scores.size();
+  for (size_t j = 0; j < n; ++j)
+    if (row.live[j]) largest = std::max(largest, row.scores[j]);
+  for (size_t j = 0; j < n; ++j) sum += row.live[j] ? std::exp(row.scores[j] - largest) : 0;
+  for (size_t j = 0; j < n; ++j) row.weights.push_back(row.live[j] ? std::exp(row.scores[j] - largest) / sum : 0);
+  if (largest > -kInfinity) row.log_sum = largest + std::log(sum);
+  return row;
+}
+
+void each_row(const Sizes& s, const std::function<void(int64_t b, int64_t h, int64_t i)>& visit) {
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t h = 0; h < s.heads; ++h)
+      for (int64_t i = 0; i < s.length; ++i) visit(b, h, i);
+}
+
+void forward_reference(const Case& c, const Tensors& in, Tensors& out) {
+  const Sizes& s = c.s;
+  each_row(s, [&](int64_t b, int64_t h, int64_t i) {
+    const Row row = row_of(c, in, b, h, i);
+    for (int64_t j = 0; j < s.keys; ++j)
+      for (int64_t a = 0; a < s.head; ++a)
+        if (row.live[static_cast<size_t>(j)])
+          out[0][((b * s.length + i) * s.heads + h) * s.head + a] +=
+              row.weights[static_cast<size_t>(j)] *
+              in[c.options().values()][((b * s.keys + j) * s.heads + h) * s.head + a];
+    out[1][(b * s.heads + h) * s.length + i] = row.log_sum;
+  });
+}
+
+void gradient_reference(const Case& c, const Tensors& in, Tensors& out) {
+  const Sizes& s = c.s;
+  const DotAttentionOptions o = c.options();
+  const size_t values = o.values();
+  each_row(s, [&](int64_t b, int64_t h, int64_t i) {
+    const Row row = row_of(c, in, b, h, i);
+    const int64_t query = (b * s.length + i) * s.heads + h;
+    double mean = 0;
+    for (int64_t a = 0; a < s.head; ++a)
+      mean += in[o.inputs()][query * s.head + a] * in[o.inputs() + 2][query * s.head + a];
+    for (int64_t j = 0; j < s.keys; ++j) {
+      if (!row.live[static_cast<size_t>(j)]) continue;
+      const double p = row.weights[static_cast<size_t>(j)];
+      const int64_t key = (b * s.keys + j) * s.heads + h;
+      double dp = 0;
+      for (int64_t a = 0; a < s.head; ++a) {
+        const double dy = in[o.inputs() + 2][query * s.head + a];
+        dp += dy * in[values][key * s.head + a];
+        out[values][key * s.head + a] += p * dy;
+      }
+      const double ds = p * (dp - mean);
+      if (c.addend > 0) out[values + 1][c.addend == 3 ? (h * s.length + i) * s.keys + j : h * s.keys + j] += ds;
+      for (size_t pair = 0; pair < o.pairs(); ++pair)
+        for (int64_t a = 0; a < s.inner; ++a) {
+          const int64_t at = o.shared[pair] ? (h * s.inner + a) * s.keys + j : key * s.inner + a;
+          out[2 * pair][query * s.inner + a] += ds * in[2 * pair + 1][at];
+          out[2 * pair + 1][at] += ds * in[2 * pair][query * s.inner + a];
+        }
+    }
+  });
+}
+
+// Y and log Σ exp, which the gradient is given.
+Tensors with_forward(const Case& c, Tensors in) {
+  Tensors out;
+  std::vector<ValueType> types;
+  for (const Tensor& tensor : in) types.push_back(tensor.type);
+  for (const ValueType& type : DotAttention(c.options()).infer(types))
+    out.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
+  forward_reference(c, in, out);
+  const Shape y = out[0].type.shape;
+  in.insert(in.end(), {out[0], out[1], random_tensor(y, 77)});
+  return in;
+}
+
+void check(const Case& c) {
+  const Tensors in = inputs_of(c);
+  check_kernel(DotAttention(c.options()), in, [&](const Tensors& i, Tensors& o) { forward_reference(c, i, o); },
+               {1e-5, 1e-13});
+  check_kernel(DotAttentionGradient(c.options(), c.addend > 0), with_forward(c, in),
+               [&](const Tensors& i, Tensors& o) { gradient_reference(c, i, o); }, {3e-5, 1e-13});
+}
+
+TEST(DotAttention, EveryCombination) {
+  for (int bits = 0; bits < 8; ++bits)
+    for (const int addend : {0, 2, 3}) {
+      const bool causal = bits & 1, key_mask = bits & 2, both = bits & 4;
+      check({.s = {3, 2, 33, 33, 5, 3}, .shared = both, .addend = addend, .key_mask = key_mask, .causal = causal});
+      if (key_mask)
+        check({.s = {3, 2, 31, 31, 5, 3},
+               .shared = both,
+               .addend = addend,
+               .key_mask = true,
+               .segments = true,
+               .causal = causal});
+    }
+}
+
+TEST(DotAttention, OddSizes) {
+  for (const int64_t length : {1, 31, 129})
+    for (const int64_t keys : {2, 33, 259}) check({.s = {2, 1, length, keys, 3, 1}, .addend = 3, .key_mask = true});
+  check({.s = {5, 1, 7, 9, 1, 2}, .own = false, .shared = true, .addend = 2});
+}
+
+// More than one block of keys and of queries, and the last one short.
+TEST(DotAttention, LongRows) {
+  check({.s = {2, 1, 150, 700, 4, 4}, .addend = 3, .key_mask = true});
+  check({.s = {2, 1, 300, 300, 4, 4}, .addend = 3, .key_mask = true, .causal = true});
+  check({.s = {1, 1, 300, 300, 4, 4}, .shared = true, .addend = 2, .key_mask = true, .segments = true, .causal = true});
+}
+
+TEST(DotAttention, ARowThatSeesNothingIsZeroAndHasNoGradients) {
+  const Case c{.s = {3, 2, 5, 9, 4, 3}, .addend = 3, .key_mask = true};
+  Tensors in = inputs_of(c);
+  const DotAttentionOptions o = c.options();
+  const CpuKernelTable table(2);
+  const Tensors y = run_kernel(table, DotAttention(o), in);
+  const Tensors d = run_kernel(table, DotAttentionGradient(o, true), with_forward(c, in));
+  const auto third = [](const Tensor& t, int64_t i) { return t[2 * t.size() / 3 + i]; };  // of example 2
+  for (int64_t i = 0; i < 5 * 2 * 4; ++i) EXPECT_EQ(third(y[0], i), 0);
+  for (int64_t i = 0; i < 5 * 2; ++i) EXPECT_EQ(third(y[1], i), 0);
+  for (int64_t i = 0; i < 5 * 2 * 3; ++i) EXPECT_EQ(third(d[0], i), 0);
+  for (int64_t i = 0; i < 9 * 2 * 3; ++i) EXPECT_EQ(third(d[1], i), 0);
+  for (int64_t i = 0; i < 9 * 2 * 4; ++i) EXPECT_EQ(third(d[2], i), 0);
+}
+
+// One query of one head and width; scores are the keys.
+Case one_row(int64_t keys) { return {.s = {1, 1, 1, keys, 1, 1}, .key_mask = true}; }
+Tensors row_inputs(std::vector<double> keys, std::vector<double> mask) {
+  const auto n = static_cast<int64_t>(keys.size());
+  return {integers(Shape{kBatch(1), kLength(1), kHeads(1), kInner(1)}, {1}, DType::kFloat64),
+          integers(Shape{kBatch(1), kMemoryLength(n), kHeads(1), kInner(1)}, std::move(keys), DType::kFloat64),
+          random_tensor(Shape{kBatch(1), kMemoryLength(n), kHeads(1), kHead(1)}, 5),
+          integers(Shape{kBatch(1), kMemoryLength(n)}, std::move(mask))};
+}
+
+TEST(DotAttention, MaskedKeysMayHoldAnything) {
+  const Tensors in = row_inputs({1, std::nan(""), kInfinity, 2}, {1, 0, 0, 1});
+  check_kernel(DotAttention(one_row(4).options()), in,
+               [&](const Tensors& i, Tensors& o) { forward_reference(one_row(4), i, o); }, {1e-5, 1e-13});
+}
+
+TEST(DotAttention, LargeScoresAndThoseThatAreNotFinite) {
+  const DotAttentionOptions options = one_row(3).options();
+  check_kernel(DotAttention(options), row_inputs({1000, 999, -1000}, {1, 1, 1}),
+               [&](const Tensors& i, Tensors& o) { forward_reference(one_row(3), i, o); }, {1e-5, 1e-12});
+  const auto y = [&](std::vector<double> keys) {
+    return run_kernel(CpuKernelTable(1), DotAttention(options), row_inputs(std::move(keys), {1, 1, 1}))[0][0];
+  };
+  EXPECT_TRUE(std::isnan(y({1, std::nan(""), 2})));
+  EXPECT_TRUE(std::isnan(y({1, kInfinity, 2})));
+  EXPECT_TRUE(std::isnan(y({-kInfinity, -kInfinity, -kInfinity})));
+  EXPECT_TRUE(std::isfinite(y({-kInfinity, 1, 2})));
+}
+
+// A block of keys that nobody sees is left out, and so is not counted.
+TEST(DotAttention, CountsWhatIsRun) {
+  const auto flops = [](const Case& c) {
+    KernelCounters counters;
+    run_kernel(CpuKernelTable(2, &counters), DotAttention(c.options()), inputs_of(c));
+    EXPECT_EQ(counters.softmax_runs, 1);
+    EXPECT_EQ(counters.softmax_rows, c.s.batch * c.s.heads * c.s.length);
+    return counters.product_flops.load();
+  };
+  const int64_t all = 2 * 2 * 512 * 512 * (3 + 4);
+  EXPECT_EQ(flops({.s = {1, 2, 512, 512, 4, 3}}), all);
+  EXPECT_EQ(flops({.s = {1, 2, 512, 512, 4, 3}, .causal = true}), all * 10 / 16);
+}
+
+}  // namespace
+}  // namespace synthesizer

@@ -1,0 +1,193 @@
+// Attention by blocks against sums over every query and key. Rows with nothing to see, long rows and threads are in
+// core/kernels/dot_attention_test.cc.
+#include <algorithm>
+#include <cmath>
+
+#include "core/ops/dot_attention.h"
+#include "tests/core/ops/op_case.h"
+
+namespace synthesizer {
+namespace {
+
+enum class Addend { kNone, kByQuery, kByKey };
+
+struct Row {
+  std::string label;
+  int64_t batch, heads, length, keys, head;
+  std::vector<std::pair<int64_t, bool>> pairs;  // width, and whether the keys are shared
+  Addend addend = Addend::kNone;
+  bool key_mask = false, segments = false, causal = false;
+  bool all_rules = false;
+
+  DotAttentionOptions options() const {
+    DotAttentionOptions options;
+    for (const auto& [width, shared] : pairs) options.shared.push_back(shared);
+    options.addend = addend != Addend::kNone;
+    options.key_mask = key_mask;
+    options.segments = segments;
+    options.causal = causal;
+    return options;
+  }
+};
+
+const DimName kInner{"inner"};
+
+std::vector<OpInput> inputs_of(const Row& r) {
+  const Dim batch = kBatch(r.batch), heads = kHeads(r.heads), length = kLength(r.length), keys = kMemoryLength(r.keys);
+  std::vector<OpInput> inputs;
+  for (size_t p = 0; p < r.pairs.size(); ++p) {
+    const auto [width, shared] = r.pairs[p];
+    inputs.push_back({"queries" + std::to_string(p), {batch, length, heads, kInner(width)}});
+    inputs.push_back({"keys" + std::to_string(p),
+                      shared ? Shape{heads, kInner(width), keys} : Shape{batch, keys, heads, kInner(width)}});
+  }
+  inputs.push_back({"values", {batch, keys, heads, kHead(r.head)}});
+  if (r.addend == Addend::kByQuery) inputs.push_back({"addend", {heads, length, keys}, -2, 2});
+  if (r.addend == Addend::kByKey) inputs.push_back({"addend", {heads, keys}, -2, 2});
+  if (r.key_mask) inputs.push_back({"mask", {batch, keys}, 0, r.segments ? 2. : 1., DType::kInt32});
+  if (r.segments) inputs.push_back({"segments", {batch, length}, 1, 2, DType::kInt32});
+  return inputs;
+}
+
+// Each query sees a key: that a partition gives a row nothing to see is not what these rows are about.
+void let_see(std::vector<Tensor>& in, const Row& r) {
+  const DotAttentionOptions options = r.options();
+  if (!r.key_mask) return;
+  for (int64_t b = 0; b < r.batch; ++b)
+    for (int64_t j = 0; j < std::min<int64_t>(2, r.keys); ++j)
+      in[options.mask()](Index{{"batch", b}, {"memory_length", j}}) = r.segments ? static_cast<double>(1 + j) : 1;
+  for (int64_t b = 0; r.segments && r.causal && b < r.batch; ++b)
+    in[options.mask() + 1](Index{{"batch", b}, {"length", 0}}) = 1;
+}
+
+struct Weights {
+  Tensor p, log_sum;
+};
+
+// p [batch, heads, length, memory_length], all in double.
+Weights weights_of(const std::vector<Tensor>& in, const Row& r) {
+  const DotAttentionOptions options = r.options();
+  const Shape scores{kBatch(r.batch), kHeads(r.heads), kLength(r.length), kMemoryLength(r.keys)};
+  Tensor e(scores), log_sum(scores.without("memory_length"));
+  each(scores, [&](Index i) {
+    if (r.causal && i.at("memory_length") > i.at("length")) return;
+    if (r.key_mask && in[options.mask()](i) == 0) return;
+    if (r.segments && in[options.mask()](i) != in[options.mask() + 1](i)) return;
+    double score = options.addend ? in[options.values() + 1](i) : 0;
+    for (size_t p = 0; p < r.pairs.size(); ++p)
+      for (i["inner"] = 0; i["inner"] < r.pairs[p].first; ++i["inner"]) score += in[2 * p](i) * in[2 * p + 1](i);
+    e(i) = std::exp(score);
+    log_sum(i) += e(i);
+  });
+  each(scores, [&](const Index& i) { e(i) = log_sum(i) == 0 ? 0 : e(i) / log_sum(i); });
+  for (double& sum : log_sum.data) sum = sum == 0 ? 0 : std::log(sum);
+  return {e, log_sum};
+}
+
+std::vector<Tensor> naive(const std::vector<Tensor>& in, const Row& r) {
+  const Weights w = weights_of(in, r);
+  Tensor y({kBatch(r.batch), kLength(r.length), kHeads(r.heads), kHead(r.head)});
+  each(w.p.shape, [&](Index i) {
+    for (i["head"] = 0; i["head"] < r.head; ++i["head"]) y(i) += w.p(i) * in[r.options().values()](i);
+  });
+  return {y, w.log_sum};
+}
+
+std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) {
+  const DotAttentionOptions options = r.options();
+  const size_t values = options.values();
+  Weights w = weights_of(in, r);
+  const Tensor &y = in[options.inputs()], &log_sum = in[options.inputs() + 1], &dy = in[options.inputs() + 2];
+  each(w.p.shape, [&](const Index& i) { w.p(i) *= std::exp(w.log_sum(i) - log_sum(i)); });  // as it is given
+  std::vector<Tensor> out;
+  for (size_t i = 0; i <= values + (options.addend ? 1 : 0); ++i) out.emplace_back(in[i].shape);
+  each(w.p.shape, [&](Index i) {
+    double ds = 0;
+    for (i["head"] = 0; i["head"] < r.head; ++i["head"]) {
+      ds += w.p(i) * dy(i) * (in[values](i) - y(i));
+      out[values](i) += w.p(i) * dy(i);
+    }
+    if (options.addend) out[values + 1](i) += ds;
+    for (size_t p = 0; p < r.pairs.size(); ++p)
+      for (i["inner"] = 0; i["inner"] < r.pairs[p].first; ++i["inner"]) {
+        out[2 * p](i) += ds * in[2 * p + 1](i);
+        out[2 * p + 1](i) += ds * in[2 * p](i);
+      }
+  });
+  return out;
+}
+
+int64_t scores(const Row& r) { return r.batch * r.heads * r.length * r.keys; }
+int64_t inner(const Row& r) {
+  int64_t sum = 0;
+  for (const auto& [width, shared] : r.pairs) sum += width;
+  return sum;
+}
+
+OpCase make_row(const Row& r) {
+  OpCase c;
+  c.op = "dot_attention";
+  c.label = r.label;
+  c.inputs = inputs_of(r);
+  c.wide = {"addend", "log_sum"};
+  for (size_t p = 0; p < r.pairs.size(); ++p)
+    if (r.pairs[p].second) c.wide.insert("keys" + std::to_string(p));
+  c.adjust = [r](std::vector<Tensor>& in) { let_see(in, r); };
+  c.build = [r](Graph& g, In in, DType) { return g.add(std::make_shared<DotAttention>(r.options()), in); };
+  c.reference = [r](const auto& in) { return naive(in, r); };
+  c.tolerance32 = 1e-5;
+  c.all_rules = r.all_rules;
+  c.flops = scores(r) * (2 * (inner(r) + r.head) + (r.addend == Addend::kNone ? 5 : 6));
+  if (!r.causal && !r.segments) c.product_flops = scores(r) * 2 * (inner(r) + r.head);
+  return c;
+}
+
+OpCase make_gradient_row(const Row& r) {
+  OpCase c = make_row(r);
+  c.op = "dot_attention_gradient";
+  const Shape y{kBatch(r.batch), kLength(r.length), kHeads(r.heads), kHead(r.head)};
+  c.inputs.push_back({"y", y});
+  c.inputs.push_back({"log_sum", {kBatch(r.batch), kHeads(r.heads), kLength(r.length)}});
+  c.inputs.push_back({"dy", y});
+  c.adjust = [r](std::vector<Tensor>& in) {
+    let_see(in, r);
+    const std::vector<Tensor> forward = naive(in, r);
+    for (size_t i = 0; i < 2; ++i)
+      for (size_t e = 0; e < forward[i].data.size(); ++e)
+        in[r.options().inputs() + i].data[e] = static_cast<float>(forward[i].data[e]);
+  };
+  c.build = [r](Graph& g, In in, DType) {
+    return g.add(std::make_shared<DotAttentionGradient>(r.options(), r.addend != Addend::kNone), in);
+  };
+  c.reference = [r](const auto& in) { return naive_gradient(in, r); };
+  c.has_gradient = false;
+  c.flops = {};
+  if (c.product_flops) c.product_flops = scores(r) * 2 * (3 * inner(r) + 2 * r.head);
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> dot_attention_cases() {
+  constexpr bool kOwn = false, kShared = true;
+  std::vector<OpCase> rows;
+  for (const Row& r : std::vector<Row>{
+           {"one", 1, 1, 1, 1, 1, {{1, kOwn}}},
+           {"odd", 3, 5, 7, 31, 3, {{3, kOwn}}},
+           {"masked", 2, 3, 33, 31, 5, {{5, kOwn}}, Addend::kByQuery, true},
+           {"causal", 3, 2, 33, 33, 5, {{4, kOwn}}, Addend::kByQuery, false, false, true},
+           {"segments", 2, 2, 31, 31, 3, {{3, kOwn}}, Addend::kNone, true, true, true},
+           {"dense", 3, 2, 9, 17, 3, {{7, kShared}}, Addend::kByKey, true},
+           {"mixture", 3, 2, 33, 31, 3, {{1, kShared}, {5, kOwn}, {3, kShared}}, Addend::kByKey},
+           {"blocks", 2, 1, 150, 290, 2, {{3, kOwn}}, Addend::kByQuery},
+           {"even", 4, 4, 8, 6, 3, {{3, kOwn}, {2, kShared}}, Addend::kByQuery, true, true, false, true},
+           {"even_by_key", 4, 4, 8, 6, 3, {{2, kShared}, {3, kOwn}}, Addend::kByKey, true, false, false, true},
+           {"even_causal", 4, 4, 8, 8, 3, {{3, kOwn}}, Addend::kByQuery, true, false, true, true},
+       }) {
+    rows.push_back(make_row(r));
+    rows.push_back(make_gradient_row(r));
+  }
+  return rows;
+}
+
+}  // namespace synthesizer
