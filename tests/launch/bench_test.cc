@@ -50,7 +50,7 @@ TEST(Bench, StepRecomputes) {
   const TemporaryFolder folder;
   const auto step = [&](const char* choice) {
     const ProgramResult result =
-        run_program({"bench",    "step",   "--attention", "Conv",    "--layers",    "2",        "--d-model",
+        run_program({"bench",    "step",   "--attention", "FD",      "--layers",    "2",        "--d-model",
                      "32",       "--d-ff", "32",          "--vocab", "256",         "--source", "32",
                      "--target", "16",     "--steps",     "1",       "--recompute", choice,     "--json"},
                     folder.path());
