@@ -8,6 +8,7 @@
 #include "core/graph/differentiate.h"
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
+#include "core/ops/chain_pass.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/fuse.h"
 
@@ -53,6 +54,11 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   if (passes) graph = fuse(*merge_common(*graph));
   if (partition) graph = eliminate_dead(*partition(*graph));
   return graph;
+}
+
+// The last passes, after recompute.
+std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
+  return passes ? make_chains(*fuse_residuals(*graph)) : std::move(graph);
 }
 
 // `loss`: the output or the node that the forward pass leads to.
@@ -130,7 +136,8 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
     graph->mark_output("finite", update.finite);
   }
   graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
-  return with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
+  graph = with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
+  return chained(std::move(graph), options.passes);
 }
 
 }  // namespace
@@ -159,7 +166,7 @@ std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const P
   auto graph = std::make_unique<Graph>();
   const Model model = build(*graph, options, Mode::kEvaluate);
   graph->mark_output("nll", model.outputs.nll);
-  return finish(std::move(graph), options.passes, partition);
+  return chained(finish(std::move(graph), options.passes, partition), options.passes);
 }
 
 std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers) {
@@ -172,7 +179,7 @@ std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vec
   build.loss = false;
   build.alignments = std::move(layers);
   build_model(*graph, options.model, options.shape, options.loss, build);
-  return finish(std::move(graph), options.passes, nullptr);
+  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
 }
 
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
@@ -185,7 +192,7 @@ std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   build.next_logits = true;
   const Model model = build_model(*graph, options.model, options.shape, options.loss, build);
   graph->mark_output("next_logits", model.outputs.next_logits);
-  return finish(std::move(graph), options.passes, nullptr);
+  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
 }
 
 }  // namespace synthesizer
