@@ -11,6 +11,9 @@ namespace {
 
 constexpr int64_t kPiece = 4096;  // elements, where nothing is reduced
 
+constexpr int64_t kAhead = 4096;    // elements that memory is ahead of the steps
+constexpr int64_t kCached = 65536;  // tensors of fewer are in a cache anyway
+
 // A step that is a sum.
 struct ChainSum {
   int step, output;
@@ -111,6 +114,7 @@ class ChainKernel : public Kernel {
   void add_columns(const ChainSum& sum, const T* x, double* to, int64_t n) const {
     (sum.squares ? loops_.accumulate_squares : loops_.accumulate)(x, to, n);
   }
+  int64_t ahead(int64_t elements) const { return plan_.count < kCached ? 0 : elements; }
   // Of a step: the sum's index.
   size_t index_of(int step) const {
     size_t i = 0;
@@ -123,7 +127,7 @@ class ChainKernel : public Kernel {
     parallel_ranges(threads_, pieces, plan_.longest * work_, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p)
         steps_.run(run.inputs, run.outputs, registers(run), p * kPiece, std::min(kPiece, plan_.count - p * kPiece),
-                   [](int, const T*) {});
+                   ahead(kAhead), [](int, const T*) {});
     });
   }
 
@@ -145,7 +149,7 @@ class ChainKernel : public Kernel {
     for (int64_t p = plan.first_of(group); p < plan.first_of(group + 1); ++p) {
       const int64_t from = p % plan.runs * ReducePlan::kRun, n = std::min(ReducePlan::kRun, plan.length - from);
       const int64_t at = plan.keep.offset(place, 0) + plan.over.offset(p / plan.runs, 0) + from;
-      steps_.run(run.inputs, run.outputs, registers(run), at, n, [&](int step, const T* x) {
+      steps_.run(run.inputs, run.outputs, registers(run), at, n, ahead(kAhead), [&](int step, const T* x) {
         const size_t i = index_of(step);
         totals[i] += sum_of(plan_.sums[i], x, n);
       });
@@ -169,7 +173,8 @@ class ChainKernel : public Kernel {
     for (size_t i = 0; i < plan_.sums.size(); ++i) std::fill_n(sums_of(i), n, 0.0);
     for (int64_t p = plan.first_of(group); p < plan.first_of(group + 1); ++p) {
       const int64_t at = plan.keep.offset(row, 0) + from + plan.over.offset(p, 0);
-      steps_.run(run.inputs, run.outputs, registers(run), at, n, [&](int step, const T* x) {
+      const int64_t next = p + 1 < plan.pieces ? plan.over.offset(p + 1, 0) - plan.over.offset(p, 0) : 0;
+      steps_.run(run.inputs, run.outputs, registers(run), at, n, ahead(next), [&](int step, const T* x) {
         const size_t i = index_of(step);
         add_columns(plan_.sums[i], x, sums_of(i), n);
       });
@@ -207,13 +212,14 @@ class ChainKernel : public Kernel {
         if (!sum.plan.columns) total_of(sum) = 0;
       for (int64_t p = rows.first_of(group); p < rows.first_of(group + 1); ++p) {
         const int64_t from = p * ReducePlan::kRun, n = std::min(ReducePlan::kRun, rows.length - from);
-        steps_.run(run.inputs, run.outputs, registers(run), row * rows.length + from, n, [&](int step, const T* x) {
-          const ChainSum& sum = plan_.sums[index_of(step)];
-          if (sum.plan.columns)
-            add_columns(sum, x, run.partial + sum.partial + columns + from, n);
-          else
-            total_of(sum) += sum_of(sum, x, n);
-        });
+        steps_.run(run.inputs, run.outputs, registers(run), row * rows.length + from, n, ahead(kAhead),
+                   [&](int step, const T* x) {
+                     const ChainSum& sum = plan_.sums[index_of(step)];
+                     if (sum.plan.columns)
+                       add_columns(sum, x, run.partial + sum.partial + columns + from, n);
+                     else
+                       total_of(sum) += sum_of(sum, x, n);
+                   });
       }
     }
   }

@@ -29,6 +29,7 @@ class ChainSteps {
     for (size_t r = 0; r < chain.results().size(); ++r)
       values_[static_cast<size_t>(chain.results()[r])].output = static_cast<int>(r);
     for (const ChainStep& step : chain.steps()) codes_.push_back(code_of(step));
+    for (const Code& code : codes_) computes_ = computes_ || code.kind != Kind::kReduce;
     find_homes(chain);
   }
 
@@ -36,12 +37,14 @@ class ChainSteps {
   int64_t register_elements() const { return shorts_ * short_ + longs_ * longest_; }
 
   // Elements [at, at + n) of the index space; `reduce(step, x)` is given what a reduction is to take up, n elements.
-  // The steps go over a part at a time, which stays in the fastest cache; sums take up the piece as a whole.
+  // The steps go over a part at a time, which stays in the fastest cache; sums take up the piece as a whole. What lies
+  // `ahead` elements further, to be read soon, is fetched meanwhile, since memory would else wait for the steps and
+  // they for memory.
   template <typename Reduce>
   void run(std::span<void* const> inputs, std::span<void* const> outputs, T* registers, int64_t at, int64_t n,
-           const Reduce& reduce) const {
+           int64_t ahead, const Reduce& reduce) const {
     for (int64_t from = at; from < at + n; from += short_)
-      part(inputs, outputs, registers, at, from, std::min(short_, at + n - from));
+      part(inputs, outputs, registers, at, from, std::min(short_, at + n - from), ahead);
     for (size_t s = 0; s < codes_.size(); ++s)
       if (codes_[s].kind == Kind::kReduce) {
         const int value = codes_[s].a;
@@ -54,7 +57,7 @@ class ChainSteps {
 
  private:
   enum class Kind { kUnary, kGradient, kBinary, kCopy, kReduce, kAssign };
-  static constexpr int64_t kShort = 2048;      // elements of a part
+  static constexpr int64_t kShort = 1024;      // elements of a part
   static constexpr int64_t kShortestRow = 64;  // shorter ones are copied side by side
 
   struct Place {
@@ -184,12 +187,13 @@ class ChainSteps {
   }
 
   void part(std::span<void* const> inputs, std::span<void* const> outputs, T* registers, int64_t piece, int64_t at,
-            int64_t n) const {
+            int64_t n, int64_t ahead) const {
     Place places[Chain::kMostValues];
     const Rows rows = row_ == 0 ? Rows{0, 0} : Rows{at / row_, at % row_};
     for (size_t s = 0; s < codes_.size(); ++s) {
       const Code& code = codes_[s];
       for (const int input : code.loads) places[input] = load(inputs, input, registers, at, n);
+      if (ahead > 0 && computes_) fetch(inputs, at + ahead, n, static_cast<int64_t>(s));
       if (code.kind == Kind::kReduce) continue;
       T* y = home(values_[inputs_ + s], inputs, outputs, registers, piece, at);
       places[inputs_ + s] = {y, 1, -1};
@@ -213,6 +217,20 @@ class ChainSteps {
           if (*b.data != 0) copy(a.data, y, n);
           break;
       }
+    }
+  }
+
+  // The step's share of what [at, at + n) is of the inputs that lie as the index space does. (Inlined: the compiler
+  // takes a function that only fetches for one that does nothing.)
+  [[gnu::always_inline]] void fetch(std::span<void* const> inputs, int64_t at, int64_t n, int64_t step) const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const auto steps = static_cast<int64_t>(codes_.size());
+    const int64_t end = n * (step + 1) / steps;
+    for (size_t i = 0; i < inputs_; ++i) {
+      if (values_[i].spread) continue;
+      const auto begin = reinterpret_cast<uintptr_t>(inputs[i]) + static_cast<uintptr_t>(at) * sizeof(T);
+      for (int64_t e = n * step / steps / kLine * kLine; e < end; e += kLine)
+        __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<uintptr_t>(e) * sizeof(T)), 0, 2);
     }
   }
 
@@ -269,6 +287,7 @@ class ChainSteps {
   int64_t longest_, short_;
   int64_t row_ = 0;                 // elements of a row of those by rows
   int64_t shorts_ = 0, longs_ = 0;  // registers of a part, and of a piece
+  bool computes_ = false;           // sums alone read as fast as memory gives
   std::vector<Value> values_;
   std::vector<Code> codes_;
 };
