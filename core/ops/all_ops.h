@@ -36,6 +36,7 @@ inline constexpr std::array kNamedOps = {
     OpEntry{"reduce_max", OpRole::kCompute},
     OpEntry{"sum_squares", OpRole::kCompute},
     OpEntry{"broadcast", OpRole::kCompute},
+    OpEntry{"chain", OpRole::kCompute},
     OpEntry{"slice", OpRole::kCompute},
     OpEntry{"pad", OpRole::kCompute},
     OpEntry{"slice_at", OpRole::kCompute},

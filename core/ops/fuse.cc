@@ -1,39 +1,53 @@
 #include "core/ops/fuse.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/graph/passes.h"
+#include "core/graph/recompute.h"
 #include "core/ops/cast.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/reduce.h"
+#include "core/ops/rms_norm.h"
 
 namespace synthesizer {
 namespace {
 
-// What a matched group becomes: one node in place of `last`, of which the nodes in `inner` are no longer made.
+// What a matched group becomes: one node in place of its last, which gives `values`. The nodes in `inner` are no longer
+// made.
 struct Fusion {
   std::shared_ptr<const Op> op;
   std::vector<ValueRef> inputs;
   std::string name;
   std::vector<int> inner;
+  std::vector<ValueRef> values;
 };
 
 class Uses {
  public:
   explicit Uses(const Graph& graph) {
     for (const Node& node : graph.nodes())
-      for (const ValueRef& input : node.inputs) ++count_[input];
+      for (const ValueRef& input : node.inputs) {
+        ++count_[input];
+        first_.emplace(input, node.id);
+      }
     for (const auto& [name, ref] : graph.outputs()) ++count_[ref];
   }
   bool once(ValueRef ref) const { return count_.at(ref) == 1; }
+  // Whether no node before `id` reads it.
+  bool from(ValueRef ref, int id) const {
+    const auto it = first_.find(ref);
+    return it == first_.end() || it->second >= id;
+  }
 
  private:
-  std::map<ValueRef, int> count_;
+  std::map<ValueRef, int> count_, first_;
 };
 
 // A pattern looks at the last node of its group.
@@ -49,7 +63,7 @@ std::optional<Fusion> add_to_embedding_gradient(const Graph& graph, const Node& 
     if (gradient == nullptr || gradient->has_base() || !uses.once(rows)) continue;
     if (graph.type(base) != graph.type(rows)) continue;
     const auto op = std::make_shared<EmbeddingGradient>(gradient->vocab(), gradient->first_row(), true);
-    return Fusion{op, {inner.inputs[0], inner.inputs[1], base}, inner.name, {inner.id}};
+    return Fusion{op, {inner.inputs[0], inner.inputs[1], base}, inner.name, {inner.id}, {{node.id, 0}}};
   }
   return {};
 }
@@ -68,14 +82,47 @@ std::optional<Fusion> widen(const Graph& graph, const Node& node, const Uses& us
   return Fusion{wide, inner.inputs, inner.name, {inner.id}};
 }
 
-constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen};
+const Binary* as_sum(const Graph& graph, const Node& node) {
+  const auto* add = dynamic_cast<const Binary*>(node.op.get());
+  if (add == nullptr || add->function() != BinaryFunction::kAdd) return nullptr;
+  return graph.type(node.inputs[0]) == graph.type(node.inputs[1]) ? add : nullptr;
+}
 
-std::map<int, Fusion> find_fusions(const Graph& graph) {
+std::optional<Fusion> norm_of_sum(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* norm = dynamic_cast<const RmsNorm*>(node.op.get());
+  if (norm == nullptr || norm->residual()) return {};
+  const ValueRef sum = node.inputs[0];
+  const Node& add = graph.node(sum.node);
+  if (as_sum(graph, add) == nullptr || !uses.from(sum, node.id) || is_recomputed(add) != is_recomputed(node)) return {};
+  const auto op = std::make_shared<RmsNorm>(norm->dim(), norm->epsilon(), true);
+  // The sum is the one that is kept, and the first to be wrong if something is.
+  return Fusion{
+      op, {add.inputs[0], node.inputs[1], add.inputs[1]}, add.name, {add.id}, {{node.id, 0}, {node.id, 1}, sum}};
+}
+
+std::optional<Fusion> add_to_norm_gradient(const Graph& graph, const Node& node, const Uses& uses) {
+  if (as_sum(graph, node) == nullptr) return {};
+  for (const size_t side : {1, 0}) {
+    const ValueRef dx = node.inputs[side];
+    const Node& inner = graph.node(dx.node);
+    const auto* gradient = dynamic_cast<const RmsNormGradient*>(inner.op.get());
+    if (gradient == nullptr || gradient->has_base() || dx.output != 0 || !uses.once(dx)) continue;
+    const ValueRef dscale{inner.id, 1};
+    if (!uses.from(dscale, node.id)) continue;
+    std::vector<ValueRef> inputs = inner.inputs;
+    inputs.push_back(node.inputs[1 - side]);
+    const auto op = std::make_shared<RmsNormGradient>(gradient->dim(), true);
+    return Fusion{op, inputs, inner.name, {inner.id}, {{node.id, 0}, dscale}};
+  }
+  return {};
+}
+
+std::map<int, Fusion> find_fusions(const Graph& graph, std::span<const Pattern> patterns) {
   const Uses uses(graph);
   std::map<int, Fusion> fusions;  // by the last node
   std::vector<char> taken(graph.nodes().size());
   for (const Node& node : graph.nodes())
-    for (const Pattern pattern : kPatterns) {
+    for (const Pattern pattern : patterns) {
       std::optional<Fusion> fusion = pattern(graph, node, uses);
       if (!fusion) continue;
       bool free = true;
@@ -88,10 +135,8 @@ std::map<int, Fusion> find_fusions(const Graph& graph) {
   return fusions;
 }
 
-}  // namespace
-
-std::unique_ptr<Graph> fuse(const Graph& graph) {
-  const std::map<int, Fusion> fusions = find_fusions(graph);
+std::unique_ptr<Graph> replace(const Graph& graph, std::span<const Pattern> patterns) {
+  const std::map<int, Fusion> fusions = find_fusions(graph, patterns);
   std::vector<char> dropped(graph.nodes().size());
   for (const auto& [last, fusion] : fusions)
     for (const int id : fusion.inner) dropped[static_cast<size_t>(id)] = 1;
@@ -107,10 +152,22 @@ std::unique_ptr<Graph> fuse(const Graph& graph) {
     std::vector<Value> inputs;
     for (const ValueRef& input : it->second.inputs) inputs.push_back(copy.at(input));
     const std::vector<Value> outputs = result->add_named(it->second.op, inputs, it->second.name);
-    for (size_t i = 0; i < outputs.size(); ++i) copy.map({node.id, static_cast<int>(i)}, outputs[i]);
+    for (size_t i = 0; i < outputs.size(); ++i) copy.map(it->second.values[i], outputs[i]);
   }
   copy.finish();
   return result;
+}
+
+}  // namespace
+
+std::unique_ptr<Graph> fuse(const Graph& graph) {
+  static constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen};
+  return replace(graph, kPatterns);
+}
+
+std::unique_ptr<Graph> fuse_residuals(const Graph& graph) {
+  static constexpr Pattern kPatterns[] = {norm_of_sum, add_to_norm_gradient};
+  return replace(graph, kPatterns);
 }
 
 }  // namespace synthesizer

@@ -1,4 +1,4 @@
-// The optimize pass that replaces a few nodes by one that does their work.
+// The optimize passes that replace a few nodes by one that does their work.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,13 @@ namespace synthesizer {
 //   second gradient the size of the table is made. Chains become chains.
 //   f32(einsum of bf16), f32(sum of bf16)  →  wide ones: not rounded to bf16 on the way. These are the gradients of
 //   weights.
-// Runs before partition; values change only by rounding.
+// Values change only by rounding.
 std::unique_ptr<Graph> fuse(const Graph& graph);
+
+// The graph with these replaced, where nothing between the two nodes reads what either gives:
+//   s = x + y, rms_norm(s)            →  rms_norm of x and the residual y, which gives s too
+//   dx + rms_norm_gradient(…)         →  rms_norm_gradient(…, base dx)
+// Each row is then added and normalised while it is in the cache; no value changes by a bit. Runs after recompute.
+std::unique_ptr<Graph> fuse_residuals(const Graph& graph);
 
 }  // namespace synthesizer

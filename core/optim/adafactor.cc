@@ -44,18 +44,18 @@ Value normalized(Value parameter, Value gradient, const SquaredSums& sums, const
                  const AdafactorOptions& options) {
   const Shape& shape = parameter.shape();
   const FactoredPair& pair = sums.pair;
-  Value scaled = step.scale ? gradient * step.scale : gradient;
+  const auto scaled = [&](Value x) { return step.scale ? x * step.scale : x; };
   if (pair.rows.empty()) {
     const Value before = optimizer_state(parameter, "second", shape);
     const Value squares = square(gradient);
-    return scaled * rsqrt(moving_mean(before, squares, 1, step, options));
+    return scaled(gradient) * rsqrt(moving_mean(before, squares, 1, step, options));
   }
   const Value rows_before = optimizer_state(parameter, "row", without(shape, pair.columns));
   const Value columns_before = optimizer_state(parameter, "column", without(shape, pair.rows));
   const Value rows = moving_mean(rows_before, sums.rows, elements_of(shape, pair.columns), step, options);
   const Value columns = moving_mean(columns_before, sums.columns, elements_of(shape, pair.rows), step, options);
-  const Value row_factor = rsqrt(rows / reduce_mean(rows, pair.rows));
-  return scaled * row_factor * rsqrt(columns);
+  const Value row_factor = scaled(rsqrt(rows / reduce_mean(rows, pair.rows)));  // the scale goes with the small one
+  return gradient * row_factor * rsqrt(columns);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "core/graph/differentiate.h"
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
+#include "core/ops/chain_pass.h"
 #include "core/ops/dot_attention.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/fuse.h"
@@ -61,6 +62,11 @@ bool has_blockwise_attention(const Graph& graph) {
   return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
     return dynamic_cast<const DotAttentionGradient*>(node.op.get()) != nullptr;
   });
+}
+
+// The last passes, after recompute.
+std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
+  return passes ? make_chains(*fuse_residuals(*graph)) : std::move(graph);
 }
 
 // `loss`: the output or the node that the forward pass leads to.
@@ -141,7 +147,8 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
     graph->mark_output("finite", update.finite);
   }
   graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
-  return with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
+  graph = with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
+  return chained(std::move(graph), options.passes);
 }
 
 }  // namespace
@@ -170,7 +177,7 @@ std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const P
   auto graph = std::make_unique<Graph>();
   const Model model = build(*graph, options, Mode::kEvaluate);
   graph->mark_output("nll", model.outputs.nll);
-  return finish(std::move(graph), options.passes, partition);
+  return chained(finish(std::move(graph), options.passes, partition), options.passes);
 }
 
 std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers) {
@@ -184,7 +191,7 @@ std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vec
   build.loss = false;
   build.alignments = std::move(layers);
   build_model(*graph, options.model, options.shape, options.loss, build);
-  return finish(std::move(graph), options.passes, nullptr);
+  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
 }
 
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
@@ -198,7 +205,7 @@ std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   build.next_logits = true;
   const Model model = build_model(*graph, options.model, options.shape, options.loss, build);
   graph->mark_output("next_logits", model.outputs.next_logits);
-  return finish(std::move(graph), options.passes, nullptr);
+  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
 }
 
 }  // namespace synthesizer

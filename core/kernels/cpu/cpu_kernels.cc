@@ -7,6 +7,7 @@ namespace synthesizer {
 // The list of all kernels: the entries of each family, one file each.
 std::span<const KernelEntry> product_kernels();
 std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> shared_attention_kernels();
@@ -24,23 +25,15 @@ std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> collective_kernels();
 
 std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
-  return {product_kernels(),
-          elementwise_kernels(),
-          reduce_kernels(),
-          softmax_kernels(),
-          shared_attention_kernels(),
-          dot_attention_kernels(),
-          dot_attention_gradient_kernels(),
-          rms_norm_kernels(),
-          embedding_kernels(),
-          relative_bias_kernels(),
-          cross_entropy_kernels(),
-          dropout_kernels(),
-          shape_kernels(),
-          update_kernels(),
-          window_kernels(),
-          take_kernels(),
-          collective_kernels()};
+  return {product_kernels(),       elementwise_kernels(),
+          chain_kernels(),         reduce_kernels(),
+          softmax_kernels(),       shared_attention_kernels(),
+          dot_attention_kernels(), dot_attention_gradient_kernels(),
+          rms_norm_kernels(),      embedding_kernels(),
+          relative_bias_kernels(), cross_entropy_kernels(),
+          dropout_kernels(),       shape_kernels(),
+          update_kernels(),        window_kernels(),
+          take_kernels(),          collective_kernels()};
 }
 
 CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa, bool same_bits) {

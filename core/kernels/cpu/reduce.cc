@@ -9,60 +9,16 @@
 #include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/cpu/reduce_plan.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
 
-constexpr int64_t kRun = 4096;       // elements reduced by one call of a loop
-constexpr int64_t kColumns = 512;    // columns of sums on the stack
-constexpr int64_t kEnoughWork = 64;  // pieces of work that any number of threads is content with
-
-// How the reduction is cut. `keep` and `over` walk x, or one part of it; x's last dim is either reduced (by runs) or
-// kept (by columns).
-struct ReducePlan {
-  explicit ReducePlan(const KernelCase& c) {
-    const Shape& x = c.in(0);
-    const ReduceParts& of = c.as<Reduce>().parts();
-    parts = of.count;
-    std::vector<Dim> kept, reduced;
-    int apart = -1;
-    for (const Dim& dim : x.dims()) {
-      if (c.out(0).has(dim.name)) {
-        kept.push_back(dim);
-      } else if (dim.name == of.dim) {
-        apart = static_cast<int>(reduced.size());
-        reduced.emplace_back(dim.name, dim.size / parts);
-        part_offset = dim.size / parts * stride_of(x, dim.name);
-      } else {
-        reduced.push_back(dim);
-      }
-    }
-    const Shape* shapes[1] = {&x};
-    keep = Walk(kept, shapes);
-    over = Walk(reduced, shapes);
-    // What parts are cut into must not depend on how many of them lie in one tensor.
-    if (apart < 0) keep.merge();
-    over.merge(apart);
-    columns = keep.rank > 0 && (over.rank == 0 || keep.stride[0][keep.rank - 1] == 1);
-    int64_t ignored[Walk::kTensors];
-    length = columns ? keep.take_last(ignored) : over.take_last(ignored);
-    const int64_t run = columns ? kColumns : kRun;
-    runs = (length + run - 1) / run;
-    pieces = over.count() * (columns ? 1 : runs);
-    const int64_t work = keep.count() * (columns ? runs : 1);
-    groups = work >= kEnoughWork ? 1 : std::min<int64_t>(pieces, kEnoughWork);
-    outputs = c.out(0).elements();
-  }
-
-  Walk keep, over;
-  bool columns = false;
-  int64_t length, runs, pieces, groups, outputs;
-  int64_t parts = 1, part_offset = 0;  // elements of x from one part to the next
-};
+ReducePlan plan_of(const KernelCase& c) { return ReducePlan(c.in(0), c.out(0), c.as<Reduce>().parts()); }
 
 int64_t reduce_workspace(const KernelCase& c) {
-  const ReducePlan plan(c);
+  const ReducePlan plan = plan_of(c);
   const int64_t groups = plan.groups == 1 ? 0 : plan.outputs * plan.groups * 8;
   return groups + (plan.parts == 1 ? 0 : plan.outputs * plan.parts * size_of(c.outputs[0].dtype));
 }
@@ -82,7 +38,10 @@ template <typename T, typename Out>
 class ReduceKernel : public Kernel {
  public:
   explicit ReduceKernel(const KernelCase& c)
-      : plan_(c), threads_(c.context.threads), loops_(c.context.loops.of<T>()), function_(c.as<Reduce>().function()) {}
+      : plan_(plan_of(c)),
+        threads_(c.context.threads),
+        loops_(c.context.loops.of<T>()),
+        function_(c.as<Reduce>().function()) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* x = input<T>(inputs, 0);
@@ -97,7 +56,7 @@ class ReduceKernel : public Kernel {
  private:
   void reduce(const T* x, double* partial, Out* y) const {
     const int64_t items = plan_.keep.count() * (plan_.columns ? plan_.runs : 1) * plan_.groups;
-    const int64_t cost = plan_.pieces * std::min(plan_.length, kRun) / plan_.groups;
+    const int64_t cost = plan_.pieces * std::min(plan_.length, ReducePlan::kRun) / plan_.groups;
     parallel_ranges(threads_, items, cost, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t group = item % plan_.groups, place = item / plan_.groups;
@@ -136,8 +95,8 @@ class ReduceKernel : public Kernel {
 
   double reduce_runs(const T* x, int64_t group) const {
     double result = start();
-    for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p) {
-      const int64_t from = p % plan_.runs * kRun, n = std::min(kRun, plan_.length - from);
+    for (int64_t p = plan_.first_of(group); p < plan_.first_of(group + 1); ++p) {
+      const int64_t from = p % plan_.runs * ReducePlan::kRun, n = std::min(ReducePlan::kRun, plan_.length - from);
       const T* run = x + plan_.over.offset(p / plan_.runs, 0) + from;
       const double part = is_max()                                   ? static_cast<double>(loops_.maximum(run, n))
                           : function_ == ReduceFunction::kSumSquares ? loops_.sum_squares(run, n)
@@ -148,17 +107,17 @@ class ReduceKernel : public Kernel {
   }
 
   void reduce_columns(const T* x, int64_t place, int64_t group, double* partial, Out* y) const {
-    const int64_t row = place / plan_.runs, from = place % plan_.runs * kColumns;
-    const int64_t n = std::min(kColumns, plan_.length - from);
+    const int64_t row = place / plan_.runs, from = place % plan_.runs * ReducePlan::kColumns;
+    const int64_t n = std::min(ReducePlan::kColumns, plan_.length - from);
     x += plan_.keep.offset(row, 0) + from;
     const int64_t out = row * plan_.length + from;
-    double own[kColumns];
+    double own[ReducePlan::kColumns];
     double* sums = plan_.groups == 1 ? own : partial + group * plan_.outputs + out;
     std::fill(sums, sums + n, start());
     const auto loop = is_max()                                   ? loops_.accumulate_maximum
                       : function_ == ReduceFunction::kSumSquares ? loops_.accumulate_squares
                                                                  : loops_.accumulate;
-    for (int64_t p = plan_.pieces * group / plan_.groups; p < plan_.pieces * (group + 1) / plan_.groups; ++p)
+    for (int64_t p = plan_.first_of(group); p < plan_.first_of(group + 1); ++p)
       loop(x + plan_.over.offset(p, 0), sums, n);
     for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) put(y[out + i], sums[i]);
   }

@@ -22,7 +22,8 @@ class RmsNormKernel : public Kernel {
         length_(c.in(1).elements()),
         rows_(c.in(0).elements() / length_),
         epsilon_(c.as<RmsNorm>().epsilon()),
-        loop_(c.context.loops.of<T>().rms_norm) {
+        residual_(c.as<RmsNorm>().residual()),
+        loops_(c.context.loops.of<T>()) {
     check_last(c, c.as<RmsNorm>().dim());
   }
 
@@ -32,20 +33,35 @@ class RmsNormKernel : public Kernel {
     T* y = output<T>(outputs, 0);
     Compute<T>* r = output<Compute<T>>(outputs, 1);
     parallel_ranges(threads_, rows_, length_, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) r[i] = loop_(x + i * length_, scale, y + i * length_, length_, epsilon_);
+      for (int64_t at = begin * length_; begin < end; ++begin, at += length_) {
+        const T* row = x + at;
+        if (residual_) row = sum_of(row, input<T>(inputs, 2) + at, output<T>(outputs, 2) + at);
+        r[begin] = loops_.rms_norm(row, scale, y + at, length_, epsilon_);
+      }
     });
   }
 
  private:
+  // A row of the sum, which stays in the cache.
+  const T* sum_of(const T* a, const T* b, T* sum) const {
+    loops_.binary[static_cast<int>(BinaryFunction::kAdd)](a, 1, b, 1, sum, length_);
+    return sum;
+  }
+
   int threads_;
   int64_t length_, rows_;
   double epsilon_;
-  decltype(Loops<T>::rms_norm) loop_;
+  bool residual_;
+  Loops<T> loops_;
 };
 
 constexpr int64_t kGroups = 32;  // of rows, each with its own sums for dscale
 
-int64_t gradient_workspace(const KernelCase& c) { return kGroups * c.in(1).elements() * 8; }
+// Sums in double; with a base also a row of dx for each group, since it may lie where the base does.
+int64_t gradient_workspace(const KernelCase& c) {
+  const int64_t sums = kGroups * c.in(1).elements() * 8;
+  return c.as<RmsNormGradient>().has_base() ? sums + kGroups * c.inputs[1].bytes() : sums;
+}
 
 template <typename T>
 class RmsNormGradientKernel : public Kernel {
@@ -54,7 +70,8 @@ class RmsNormGradientKernel : public Kernel {
       : threads_(c.context.threads),
         length_(c.in(1).elements()),
         rows_(c.in(0).elements() / length_),
-        loop_(c.context.loops.of<T>().rms_norm_gradient) {
+        base_(c.as<RmsNormGradient>().has_base()),
+        loops_(c.context.loops.of<T>()) {
     check_last(c, c.as<RmsNormGradient>().dim());
   }
 
@@ -70,8 +87,15 @@ class RmsNormGradientKernel : public Kernel {
       for (int64_t group = begin; group < end; ++group) {
         double* of_group = sums + group * length_;
         std::fill(of_group, of_group + length_, 0.0);
-        for (int64_t i = rows_ * group / kGroups; i < rows_ * (group + 1) / kGroups; ++i)
-          loop_(x + i * length_, scale, r[i], dy + i * length_, dx + i * length_, of_group, length_);
+        T* own = reinterpret_cast<T*>(sums + kGroups * length_) + group * length_;
+        for (int64_t i = rows_ * group / kGroups; i < rows_ * (group + 1) / kGroups; ++i) {
+          const int64_t at = i * length_;
+          T* row = base_ ? own : dx + at;
+          loops_.rms_norm_gradient(x + at, scale, r[i], dy + at, row, of_group, length_);
+          if (base_)
+            loops_.binary[static_cast<int>(BinaryFunction::kAdd)](input<T>(inputs, 4) + at, 1, row, 1, dx + at,
+                                                                  length_);
+        }
       }
     });
     for (int64_t i = 0; i < length_; ++i) {
@@ -84,7 +108,8 @@ class RmsNormGradientKernel : public Kernel {
  private:
   int threads_;
   int64_t length_, rows_;
-  decltype(Loops<T>::rms_norm_gradient) loop_;
+  bool base_;
+  Loops<T> loops_;
 };
 
 }  // namespace

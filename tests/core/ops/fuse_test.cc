@@ -8,6 +8,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
 #include "core/ops/reduce.h"
+#include "core/ops/rms_norm.h"
 #include "tests/core/ops/op_runner.h"
 
 namespace synthesizer {
@@ -115,6 +116,67 @@ TEST(Fuse, LeavesOtherShapes) {
   const auto fused = fuse(b.graph);
   EXPECT_EQ(count(*fused, "add"), 1u);
   expect_same_results(b.graph, *fused);
+}
+
+struct Rows {
+  Graph graph;
+  Value x, y, dx, scale;
+
+  Rows() {
+    const Shape shape{kLength(7), kModel(33)};
+    x = input(graph, "x", DType::kFloat32, shape);
+    y = input(graph, "y", DType::kFloat32, shape);
+    dx = input(graph, "dx", DType::kFloat32, shape);
+    scale = input(graph, "scale", DType::kFloat32, {kModel(33)});
+  }
+  std::vector<Value> norm(Value v) { return graph.add(std::make_shared<RmsNorm>("model", 1e-6), {{v, scale}}); }
+  std::vector<Value> gradient(Value v, Value r, Value dy) {
+    return graph.add(std::make_shared<RmsNormGradient>("model"), {{v, scale, r, dy}});
+  }
+};
+
+void expect_same_bits(Graph& before, Graph& after) {
+  const std::vector<Tensor> expected = run(before), got = run(after);
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].data, expected[i].data) << "result " << i;
+}
+
+TEST(FuseResiduals, NormalisesTheSumAndAddsItsGradient) {
+  for (const bool swapped : {false, true}) {
+    Rows rows;
+    const Value sum = rows.x + rows.y;
+    const std::vector<Value> norm = rows.norm(sum);
+    const std::vector<Value> gradient = rows.gradient(sum, norm[1], norm[0]);
+    const Value all = swapped ? gradient[0] + rows.dx : rows.dx + gradient[0];
+    mark_outputs(rows.graph, {{all, gradient[1], sum * 2.0}});
+    const auto fused = fuse_residuals(rows.graph);
+    EXPECT_EQ(count(*fused, "add"), 0u);
+    EXPECT_EQ(count(*fused, "rms_norm"), 1u);
+    EXPECT_EQ(count(*fused, "rms_norm_gradient"), 1u);
+    expect_same_bits(rows.graph, *fused);
+  }
+}
+
+TEST(FuseResiduals, LeavesWhatIsReadBefore) {
+  Rows rows;
+  const Value sum = rows.x + rows.y;
+  const Value between = relu(sum);  // needs the sum before the norm
+  const std::vector<Value> norm = rows.norm(sum);
+  const std::vector<Value> gradient = rows.gradient(between, norm[1], norm[0]);
+  const Value dscale = relu(gradient[1]);
+  mark_outputs(rows.graph, {{rows.dx + gradient[0], dscale}});
+  const auto fused = fuse_residuals(rows.graph);
+  EXPECT_EQ(count(*fused, "add"), 2u);
+  expect_same_bits(rows.graph, *fused);
+}
+
+TEST(FuseResiduals, LeavesCopiesOfRecompute) {
+  Rows rows;
+  const Value sum = rows.x + rows.y;
+  const auto norm =
+      rows.graph.add_named(std::make_shared<RmsNorm>("model", 1e-6), {{sum, rows.scale}}, "norm/recomputed");
+  mark_outputs(rows.graph, {{norm[0]}});
+  EXPECT_EQ(count(*fuse_residuals(rows.graph), "add"), 1u);
 }
 
 }  // namespace

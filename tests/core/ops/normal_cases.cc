@@ -120,6 +120,22 @@ OpCase rms_norm_row(const std::string& label, const Shape& x, double epsilon, bo
   return c;
 }
 
+// The norm of x plus a residual.
+OpCase residual_norm_row(const std::string& label, const Shape& x, bool all_rules = false) {
+  OpCase c = rms_norm_row(label, x, 1e-6, all_rules);
+  c.inputs.push_back({"residual", x, -2, 2});
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNorm>("model", 1e-6, true), in); };
+  c.reference = [norm = c.reference](const auto& in) {
+    Tensor sum = in[0];
+    for (size_t e = 0; e < sum.data.size(); ++e) sum.data[e] += in[2].data[e];
+    std::vector<Tensor> out = norm({sum, in[1]});
+    out.push_back(sum);
+    return out;
+  };
+  c.has_gradient = false;
+  return c;
+}
+
 OpCase rms_norm_gradient_row(const std::string& label, const Shape& x, bool all_rules = false) {
   OpCase c;
   c.op = "rms_norm_gradient";
@@ -139,6 +155,19 @@ OpCase rms_norm_gradient_row(const std::string& label, const Shape& x, bool all_
   };
   c.has_gradient = false;
   c.all_rules = all_rules;
+  return c;
+}
+
+// The gradient added to another.
+OpCase added_norm_gradient_row(const std::string& label, const Shape& x, bool all_rules = false) {
+  OpCase c = rms_norm_gradient_row(label, x, all_rules);
+  c.inputs.push_back({"base", x});
+  c.build = [](Graph& g, In in, DType) { return g.add(std::make_shared<RmsNormGradient>("model", true), in); };
+  c.reference = [gradient = c.reference](const auto& in) {
+    std::vector<Tensor> out = gradient(in);
+    for (size_t e = 0; e < out[0].data.size(); ++e) out[0].data[e] += in[4].data[e];
+    return out;
+  };
   return c;
 }
 
@@ -181,10 +210,14 @@ std::vector<OpCase> normal_cases() {
            {"odd", {kBatch(3), kLength(5), kModel(33)}}, {"long", {kLength(3), kModel(511)}}, {"one", {kModel(31)}}}) {
     rows.push_back(rms_norm_row(label, shape, 1e-6));
     rows.push_back(rms_norm_gradient_row(label, shape));
+    rows.push_back(residual_norm_row("residual_" + label, shape));
+    rows.push_back(added_norm_gradient_row("added_" + label, shape));
   }
   rows.push_back(rms_norm_row("large_epsilon", {kLength(3), kModel(1)}, 0.5));
   rows.push_back(rms_norm_row("even", {kBatch(4), kLength(8), kModel(31)}, 1e-6, true));
   rows.push_back(rms_norm_gradient_row("even", {kBatch(4), kLength(8), kModel(31)}, true));
+  rows.push_back(residual_norm_row("residual_even", {kBatch(4), kLength(8), kModel(31)}, true));
+  rows.push_back(added_norm_gradient_row("added_even", {kBatch(4), kLength(8), kModel(31)}, true));
   return rows;
 }
 

@@ -8,6 +8,7 @@ namespace synthesizer {
 
 // Rows, a file a family.
 std::vector<OpCase> elementwise_cases();
+std::vector<OpCase> chain_cases();
 std::vector<OpCase> product_cases();
 std::vector<OpCase> reduce_cases();
 std::vector<OpCase> shape_cases();
@@ -25,7 +26,7 @@ std::vector<OpCase> leaf_cases();
 const std::vector<OpCase>& all_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (const auto family : {elementwise_cases, product_cases, reduce_cases, shape_cases, normal_cases,
+    for (const auto family : {elementwise_cases, chain_cases, product_cases, reduce_cases, shape_cases, normal_cases,
                               embedding_cases, dropout_cases, cross_entropy_cases, shared_attention_cases,
                               dot_attention_cases, update_cases, window_cases, take_cases, leaf_cases})
       for (OpCase& row : family()) all.push_back(std::move(row));

@@ -42,8 +42,8 @@ Tensor read(const ValueType& type, Read read_as) {
 
 }  // namespace
 
-OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators, KernelCounters* counters)
-    : kernels_(1, counters), store_(std::make_unique<StateStore>(graph)) {
+OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators, KernelCounters* counters, int threads)
+    : kernels_(threads, counters), store_(std::make_unique<StateStore>(graph)) {
   store_->initialize(kStateSeed);
   program_ = std::make_unique<Program>(graph, kernels_, communicators, *store_);
 }

@@ -18,7 +18,8 @@ inline constexpr uint64_t kStateSeed = 7;
 class OpRunner {
  public:
   // The graph must outlive the runner.
-  explicit OpRunner(Graph& graph, const AxisCommunicators& communicators = {}, KernelCounters* counters = nullptr);
+  explicit OpRunner(Graph& graph, const AxisCommunicators& communicators = {}, KernelCounters* counters = nullptr,
+                    int threads = 1);
 
   // Values of inputs and persistent leaves, converted to their types.
   void set(const std::string& name, const Tensor& value);

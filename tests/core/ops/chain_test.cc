@@ -1,0 +1,273 @@
+// Which nodes become chains and which do not; and that no bit changes, on graphs drawn at random.
+#include "core/ops/chain.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "core/base/error.h"
+#include "core/graph/leaf.h"
+#include "core/ops/chain_pass.h"
+#include "core/ops/einsum.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/update.h"
+#include "tests/core/ops/op_runner.h"
+
+namespace synthesizer {
+namespace {
+
+const Shape kSpace{kLength(131), kModel(67)};
+
+size_t count(const Graph& graph, std::string_view op) {
+  return static_cast<size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                                           [&](const Node& node) { return node.op->name() == op; }));
+}
+
+const Node& node_of(const Graph& graph, std::string_view op) {
+  for (const Node& node : graph.nodes())
+    if (node.op->name() == op) return node;
+  fail("no {}", op);
+}
+
+struct Built {
+  Graph graph;
+  Value x, y, row, column, scalar;
+
+  Built() {
+    x = leaf("x", kSpace);
+    y = leaf("y", kSpace);
+    row = leaf("row", {kSpace.dims()[0]});
+    column = leaf("column", {kSpace.dims()[1]});
+    scalar = leaf("scalar", {});
+  }
+  Value leaf(const std::string& name, const Shape& shape) { return input(graph, name, DType::kFloat32, shape); }
+};
+
+// All results and all that lives between steps, after two runs.
+std::vector<Tensor> run(Graph& graph, int threads) {
+  OpRunner runner(graph, {}, nullptr, threads);
+  uint64_t stream = 0;
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) {
+    if (!node.inputs.empty() || node.op->pure()) continue;
+    Tensor value(node.outputs[0].shape);
+    ++stream;
+    for (size_t e = 0; e < value.data.size(); ++e) value.data[e] = static_cast<float>(random01(stream, e) - 0.4);
+    runner.set(node.name, value);
+    if (node.op->name() != "input") names.push_back(node.name);
+  }
+  for (const auto& [name, ref] : graph.outputs()) names.push_back(name);
+  for (int i = 0; i < 2; ++i) runner.run();
+  std::vector<Tensor> results;
+  for (const std::string& name : names) results.push_back(runner.get(name));
+  return results;
+}
+
+void expect_same_bits(Graph& before, Graph& after) {
+  const std::vector<Tensor> expected = run(before, 1);
+  for (const int threads : {1, 3}) {
+    const std::vector<Tensor> got = run(after, threads);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      for (size_t e = 0; e < got[i].data.size(); ++e) {
+        const bool same = got[i].data[e] == expected[i].data[e] ||
+                          (got[i].data[e] != got[i].data[e] && expected[i].data[e] != expected[i].data[e]);
+        ASSERT_TRUE(same) << "result " << i << ", element " << e << ": " << got[i].data[e] << " and "
+                          << expected[i].data[e] << " with " << threads << " threads";
+      }
+  }
+}
+
+TEST(Chain, OneNodeForALineOfNodes) {
+  Built b;
+  const Value z = b.x * b.row + b.column;
+  mark_outputs(b.graph, {{tanh(z) * b.scalar}});
+  const std::string name = b.graph.nodes().back().name;
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "chain"), 1u);
+  EXPECT_EQ(chains->nodes().size(), 6u);
+  EXPECT_EQ(node_of(*chains, "chain").name, name);
+  EXPECT_EQ(node_of(*chains, "chain").outputs.size(), 1u);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, GivesWhatOthersReadToo) {
+  Built b;
+  const Value z = b.x * b.row;
+  const Value end = relu(z + b.y);
+  mark_outputs(b.graph, {{einsum(z, b.y, {"length"}), end}});
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "chain"), 1u);
+  EXPECT_EQ(node_of(*chains, "chain").outputs.size(), 2u);
+  expect_same_bits(b.graph, *chains);
+}
+
+// What stands between reads what the chain would give only later.
+TEST(Chain, DoesNotGoAroundOthers) {
+  Built b;
+  const Value z = exp(b.x);
+  const Value total = reduce_sum(z, {kLength, kModel});
+  mark_outputs(b.graph, {{z / total}});
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "chain"), 1u);  // the function and its sum
+  EXPECT_EQ(count(*chains, "divide"), 1u);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, ComputesAgainWhatIsCheap) {
+  Built b;
+  const Value z = b.x * b.row * b.column;
+  const Value total = sum_squares(z);
+  mark_outputs(b.graph, {{b.y - z * total}});
+  const auto chains = make_chains(b.graph);
+  ASSERT_EQ(count(*chains, "chain"), 2u);
+  EXPECT_EQ(chains->nodes().size(), 7u);
+  EXPECT_EQ(node_of(*chains, "chain").outputs.size(), 1u);  // the sum alone
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, WritesWhatWouldTakeTwoReadsToComputeAgain) {
+  Built b;
+  const Value other = b.leaf("other", kSpace);
+  const Value z = b.x * b.y;
+  const Value total = sum_squares(z);
+  mark_outputs(b.graph, {{other - z * total}});
+  const auto chains = make_chains(b.graph);
+  ASSERT_EQ(count(*chains, "chain"), 2u);
+  EXPECT_EQ(node_of(*chains, "chain").outputs.size(), 2u);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, RowsAndColumnsInOneRead) {
+  Built b;
+  mark_outputs(b.graph, {{sum_squares(b.x, {kModel}), sum_squares(b.x, {kLength})}});
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(chains->nodes().size(), 6u);
+  EXPECT_EQ(dynamic_cast<const Chain&>(*node_of(*chains, "chain").op).order(), ChainOrder::kRowsAndColumns);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, UpdatesAndReadersKeepTheirOrder) {
+  Built b;
+  const Value p = state(b.graph, "p", DType::kFloat32, kSpace, {});
+  const Value on = constant(b.graph, DType::kFloat32, {}, 1);
+  const Value z = p * b.row;  // of p as it was
+  assign(p, p - b.x, on);
+  mark_outputs(b.graph, {{square(z) + b.y}});
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "assign"), 0u);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, LeavesSumsInParts) {
+  Built b;
+  const Value z = b.x * b.row;
+  const auto parts =
+      std::make_shared<Reduce>(ReduceFunction::kSum, DimNames{"length", "model"}, ReduceParts{"model", 1});
+  mark_outputs(b.graph, {{b.graph.add_one(parts, {{z}}), reduce_max(z + b.y, {kModel})}});
+  const Value whole = b.leaf("whole", {kLength(4), kModel(8)});
+  const auto four = std::make_shared<Reduce>(ReduceFunction::kSum, DimNames{"length"}, ReduceParts{"length", 4});
+  b.graph.mark_output("parts", b.graph.add_one(four, {{square(whole)}}));
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "reduce_max"), 1u);
+  EXPECT_EQ(count(*chains, "reduce_sum"), 2u);
+  EXPECT_EQ(count(*chains, "square"), 1u);
+  expect_same_bits(b.graph, *chains);
+}
+
+TEST(Chain, CopiesOfRecomputeStayApart) {
+  Built b;
+  const auto half = std::make_shared<Unary>(UnaryFunction::kAffine, 0.5, 0);
+  const Value z = b.graph.add_named(half, {{b.x}}, "z/recomputed")[0];
+  mark_outputs(b.graph, {{square(z)}});
+  const auto chains = make_chains(b.graph);
+  EXPECT_EQ(count(*chains, "chain"), 0u);
+}
+
+TEST(Chain, OrdersOfSums) {
+  const Shape over{kHeads(3), kLength(5), kModel(7)};
+  const auto order = [&](const std::vector<DimNames>& sets) { return chain_order(over, sets); };
+  EXPECT_EQ(order({}), ChainOrder::kElements);
+  EXPECT_EQ(order({{"heads", "model"}, {"model", "heads"}}), ChainOrder::kReduction);
+  EXPECT_EQ(order({{"length"}, {"model"}}), ChainOrder::kRowsAndColumns);
+  EXPECT_EQ(order({{"length", "model"}, {"heads"}}), ChainOrder::kRowsAndColumns);
+  EXPECT_EQ(order({{"heads"}, {"model"}}), std::nullopt);  // not side by side
+  EXPECT_EQ(order({{"heads"}, {"length"}}), std::nullopt);
+  EXPECT_EQ(order({{"length", "model"}, {"model"}}), std::nullopt);
+  EXPECT_EQ(order({{"length"}, {"model"}, {"heads"}}), std::nullopt);
+}
+
+TEST(Chain, RefusesWhatIsNone) {
+  const auto add = std::make_shared<Binary>(BinaryFunction::kAdd);
+  const auto total = std::make_shared<Reduce>(ReduceFunction::kSum, DimNames{"length", "model"});
+  EXPECT_THROW(Chain(kSpace, 1, {{add, {0, 1}}}, {1}), Error);                   // reads itself
+  EXPECT_THROW(Chain(kSpace, 1, {{total, {0}}, {add, {0, 1}}}, {1, 2}), Error);  // goes on after an end
+  EXPECT_THROW(Chain(kSpace, 1, {{add, {0, 0}}, {total, {1}}}, {1}), Error);     // an end for nobody
+  EXPECT_THROW(Chain(kSpace, 2, {{std::make_shared<Einsum>(DimNames{}), {0, 1}}}, {2}), Error);
+}
+
+// A graph of nodes that can be chains and of some that cannot, over two index spaces.
+void draw(Graph& graph, uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto pick = [&](size_t n) { return random() % n; };
+  const Dim a{"a", 1 + static_cast<int64_t>(pick(3))}, l{"l", 70}, m{"m", 40 + static_cast<int64_t>(pick(80))};
+  const Shape shapes[] = {{a, l, m}, {a, l, m}, {l, m}, {a, l}, {a, m}, {m}, {l}, {}};
+  std::vector<Value> values, states;
+  for (size_t i = 0; i < std::size(shapes); ++i) {
+    values.push_back(input(graph, fmt::format("x{}", i), DType::kFloat32, shapes[i]));
+    if (i % 2 == 0) states.push_back(state(graph, fmt::format("s{}", i), DType::kFloat32, shapes[i], {}));
+  }
+  values.insert(values.end(), states.begin(), states.end());
+  const Value on = constant(graph, DType::kFloat32, {}, 1), off = constant(graph, DType::kFloat32, {}, 0);
+  const auto any = [&] { return values[values.size() - 1 - pick(std::min<size_t>(values.size(), 14))]; };
+  const auto drop = [&](Value old) { std::erase_if(values, [&](const Value& v) { return v.ref() == old.ref(); }); };
+  for (int step = 0; step < 50; ++step) {
+    const Value x = any();
+    const size_t kind = pick(10);
+    if (kind < 5) {
+      values.push_back(binary(x, any(), static_cast<BinaryFunction>(pick(3))));
+    } else if (kind < 7) {
+      const UnaryFunction functions[] = {UnaryFunction::kAffine, UnaryFunction::kRelu, UnaryFunction::kSigmoid};
+      values.push_back(unary(x, functions[pick(3)], 0.5, 0.25));
+    } else if (kind < 9 && x.shape().rank() > 0) {
+      DimNames over;
+      for (const Dim& dim : x.shape().dims())
+        if (pick(2) == 0) over.push_back(dim.name);
+      if (over.empty()) over = x.shape().names();
+      values.push_back(pick(2) == 0 ? reduce_sum(x, over) * 0.01 : reduce_max(x, over));
+    } else if (!states.empty()) {
+      const Value target = states.back();
+      std::vector<Value> like;
+      for (const Value& v : values)
+        if (v.shape() == target.shape() && v.ref() != target.ref()) like.push_back(v);
+      if (like.empty()) continue;
+      states.pop_back();
+      const Value now = assign(target, like[pick(like.size())], pick(2) == 0 ? on : off);
+      drop(target);
+      values.push_back(now);
+    }
+    if (values.back().shape().rank() > 3) values.pop_back();
+  }
+  for (size_t i = 0; i < values.size(); ++i)
+    if (pick(3) == 0 || i + 1 == values.size()) graph.mark_output(fmt::format("y{}", i), values[i]);
+}
+
+TEST(Chain, NoBitChangesInGraphsDrawnAtRandom) {
+  size_t chains = 0, nodes = 0;
+  for (uint32_t seed = 0; seed < 80; ++seed) {
+    SCOPED_TRACE(seed);
+    Graph graph;
+    draw(graph, seed);
+    const auto fused = make_chains(graph);
+    chains += count(*fused, "chain");
+    nodes += graph.nodes().size() - fused->nodes().size();
+    expect_same_bits(graph, *fused);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(chains, 200u);
+  EXPECT_GT(nodes, 800u);
+}
+
+}  // namespace
+}  // namespace synthesizer
