@@ -102,6 +102,10 @@ Chain::Chain(Shape over, size_t inputs, std::vector<ChainStep> steps, std::vecto
 }
 
 int Chain::last_read(int value) const {
+  const auto reduces = [&](const ChainStep& step) {
+    return as<Reduce>(*step.op) != nullptr && step.operands[0] == value;
+  };
+  if (std::any_of(steps_.begin(), steps_.end(), reduces)) return static_cast<int>(steps_.size());
   for (size_t s = steps_.size(); s-- > 0;) {
     const auto& operands = steps_[s].operands;
     const auto begin = operands.begin() + (as<Assign>(*steps_[s].op) != nullptr ? 1 : 0);

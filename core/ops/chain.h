@@ -49,7 +49,7 @@ class Chain : public Op {
   const std::vector<ChainStep>& steps() const { return steps_; }
   const std::vector<int>& results() const { return results_; }
   ChainOrder order() const { return order_; }
-  // The last step that reads the value, -1: none. The target of an Assign is not read by it.
+  // The last step that reads the value, -1: none. The target of an Assign is not read by it; sums read after all steps.
   int last_read(int value) const;
 
   std::string_view name() const override { return "chain"; }

@@ -127,6 +127,14 @@ bool ChainGroups::waits(const ChainGroup& group, int at) const {
   return kept > kMostWaiting;
 }
 
+// Whether a member sums the value up: that comes after all other steps, an update of it among them.
+bool ChainGroups::reduced(ValueRef value, const ChainGroup& group) const {
+  return std::any_of(group.members.begin(), group.members.end(), [&](int member) {
+    const Node& node = graph_.node(member);
+    return dynamic_cast<const Reduce*>(node.op.get()) != nullptr && node.inputs[0] == value;
+  });
+}
+
 // Whether all of both may run where `at` is, their last node.
 bool ChainGroups::fits(const ChainGroup& a, const ChainGroup& b, int at) const {
   if (a.over != b.over || a.recomputed != b.recomputed) return false;
@@ -138,7 +146,8 @@ bool ChainGroups::fits(const ChainGroup& a, const ChainGroup& b, int at) const {
     for (const ValueRef& input : node.inputs)  // an end gives nothing to the chain itself
       if (both.members.contains(input.node) && !gives_value(input)) return false;
     if (dynamic_cast<const Assign*>(node.op.get()) != nullptr &&
-        (both.members.contains(node.inputs[0].node) || both.members.contains(node.inputs[2].node)))
+        (both.members.contains(node.inputs[0].node) || both.members.contains(node.inputs[2].node) ||
+         reduced(node.inputs[0], both)))
       return false;
     const auto it = readers_.find({member, 0});
     if (it == readers_.end()) continue;

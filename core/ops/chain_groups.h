@@ -36,6 +36,7 @@ class ChainGroups {
   bool gives_value(ValueRef value) const { return is_chain_value(*graph_.node(value.node).op); }
   ChainGroup alone(const Node& node) const;
   std::vector<int> candidates(const Node& node, const ChainGroup& own) const;
+  bool reduced(ValueRef value, const ChainGroup& group) const;
   bool fits(const ChainGroup& a, const ChainGroup& b, int at) const;
   bool overwritten(ValueRef value, int from, int to) const;
   bool waits(const ChainGroup& group, int at) const;

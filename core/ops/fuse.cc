@@ -79,7 +79,7 @@ std::optional<Fusion> widen(const Graph& graph, const Node& node, const Uses& us
   else if (const auto* reduce = dynamic_cast<const Reduce*>(inner.op.get()))
     wide = std::make_shared<Reduce>(reduce->function(), reduce->over(), reduce->parts(), true);
   if (!wide) return {};
-  return Fusion{wide, inner.inputs, inner.name, {inner.id}};
+  return Fusion{wide, inner.inputs, inner.name, {inner.id}, {{node.id, 0}}};
 }
 
 const Binary* as_sum(const Graph& graph, const Node& node) {

@@ -160,6 +160,17 @@ TEST(Chain, UpdatesAndReadersKeepTheirOrder) {
   expect_same_bits(b.graph, *chains);
 }
 
+// A result may take the memory of what a step has read, but a sum reads last.
+TEST(Chain, SumsReadBeforeAResultTakesTheirPlace) {
+  Built b;
+  const Value product = einsum(b.x, b.leaf("w", {kModel(67), kFf(64)}), {kModel});
+  const Value other = b.leaf("z", {kLength(131), kFf(64)});
+  mark_outputs(b.graph, {{reduce_sum(product, {kLength}), other + product}});
+  const auto chained = make_chains(b.graph);
+  EXPECT_EQ(count(*chained, "chain"), 1u);
+  expect_same_bits(b.graph, *chained);
+}
+
 TEST(Chain, LeavesSumsInParts) {
   Built b;
   const Value z = b.x * b.row;
