@@ -77,7 +77,7 @@ std::vector<Value> DotAttention::gradient(const GradientContext& context) const 
   const Value dy = context.output_gradients[0];
   if (!dy) return gradients;
   std::vector<Value> inputs(context.inputs.begin(), context.inputs.end());
-  inputs.insert(inputs.end(), {context.outputs[0], context.outputs[1], dy});
+  inputs.insert(inputs.end(), {context.outputs[1], dy});
   const bool to_addend = options_.addend && context.needed[options_.values() + 1];
   const auto results = dy.graph().add(std::make_shared<DotAttentionGradient>(options_, to_addend), inputs);
   for (size_t i = 0; i < results.size(); ++i)
@@ -109,12 +109,11 @@ std::string DotAttentionGradient::attributes() const { return text(options_) + (
 
 std::vector<ValueType> DotAttentionGradient::infer(std::span<const ValueType> inputs) const {
   const size_t given = options_.inputs();
-  expect_count(name(), inputs, given + 3);
+  expect_count(name(), inputs, given + 2);
   const Dims d = infer_dims(name(), options_, inputs);
   const DType dtype = inputs[0].dtype;
-  expect_type(name(), "Y", inputs[given], {dtype, d.y()});
-  expect_type(name(), "log sum", inputs[given + 1], {compute_type(dtype), d.log_sum()});
-  expect_type(name(), "dY", inputs[given + 2], {dtype, d.y()});
+  expect_type(name(), "log sum", inputs[given], {compute_type(dtype), d.log_sum()});
+  expect_type(name(), "dY", inputs[given + 1], {dtype, d.y()});
   const auto outputs = inputs.first(options_.values() + (to_addend_ ? 2 : 1));
   return {outputs.begin(), outputs.end()};
 }
@@ -138,13 +137,12 @@ std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const Value
   return rules;
 }
 
-// Five products, of which the scores' is made again; of a score the exponential, minus the row's mean, times it; of an
-// element of Y its part of that mean.
+// Five products, of which the scores' is made again; of a score the exponential, its part of the row's mean, minus that
+// mean, times it.
 Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
-  const int64_t a_score = 4 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
-  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score) + 2 * d.y().elements(),
-          total_bytes(inputs) + total_bytes(outputs)};
+  const int64_t a_score = 6 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
+  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score), total_bytes(inputs) + total_bytes(outputs)};
 }
 
 std::vector<Alias> DotAttentionGradient::aliases() const {

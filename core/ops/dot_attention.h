@@ -53,7 +53,7 @@ class DotAttention : public Op {
   DotAttentionOptions options_;
 };
 
-// Inputs: those of DotAttention, Y, log Σ exp, dY. Outputs: the gradients of the pairs' queries and keys, of V and,
+// Inputs: those of DotAttention, log Σ exp, dY. Outputs: the gradients of the pairs' queries and keys, of V and,
 // with `to_addend`, of S.
 class DotAttentionGradient : public Op {
  public:

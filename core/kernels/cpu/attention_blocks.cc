@@ -4,7 +4,8 @@ namespace synthesizer {
 namespace {
 
 // A block of scores, of which backward has two, and the keys and values beside it fit a core's second-level cache.
-constexpr int64_t kQueries = 128, kKeys = 512, kCausalKeys = 128;
+// Backward keeps those of all keys of a query block: fewer queries where there are many keys.
+constexpr int64_t kQueries = 128, kLeastQueries = 16, kKeys = 512, kCausalKeys = 128, kScores = 128 * 1024;
 
 Product product(DType dtype, int64_t m, int64_t n, int64_t k, MatrixStrides a, MatrixStrides b, int64_t c_row) {
   Product p;
@@ -47,7 +48,7 @@ AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& o
     inner += pairs.back().width;
   }
   if (options.addend) addend_rows = c.in(options.values() + 1).rank() == 2 ? 1 : length;
-  queries = Blocks(length, kQueries);
+  queries = Blocks(length, std::clamp(kScores / memory / 16 * 16, kLeastQueries, kQueries));
   // Where a query sees no keys after its own, small blocks leave more of them out.
   keys = Blocks(memory, options.causal ? kCausalKeys : kKeys);
 }

@@ -26,13 +26,12 @@ struct GradientScratch {
     dvalues = carver.take<T>(s.memory * s.head);
     queries = carver.take<E>(s.queries.size * s.inner);
     dqueries = carver.take<T>(s.queries.size * s.inner);
-    y = carver.take<E>(s.queries.size * s.head);
     dy = carver.take<E>(s.queries.size * s.head);
-    scores = carver.take<T>(s.queries.size * s.keys.size);
-    dscores = carver.take<T>(s.queries.size * s.keys.size);
+    scores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
+    dscores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
     weights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
     dweights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
-    mean = carver.take<T>(s.queries.size);
+    mean = carver.take<double>(s.queries.size);
     mask = carver.take<int32_t>(s.keys.size);
     product = carver.take<std::byte>(
         BlockGemm::workspace(s, {scores_product, weights_gradient_product, values_gradient_product,
@@ -40,8 +39,9 @@ struct GradientScratch {
     bytes = carver.used();
   }
 
-  E *keys, *values, *queries, *y, *dy, *weights, *dweights;
-  T *dkeys, *dvalues, *dqueries, *scores, *dscores, *mean;
+  E *keys, *values, *queries, *dy, *weights, *dweights;
+  T *dkeys, *dvalues, *dqueries, *scores, *dscores;  // scores of all keys
+  double* mean;
   int32_t* mask;
   std::byte* product;
   int64_t bytes;
@@ -169,20 +169,25 @@ class DotAttentionGradientKernel : public Kernel {
     pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
     prepare_rows(inputs, b, h, block, scratch);
     std::fill_n(scratch.dqueries, rows * s_.inner, T(0));
+    const auto run = [&](const BlockGemm& gemm, int64_t keys, const E* left, const E* right, T* to) {
+      gemm.at(thread, block, keys).run(left, right, to, scratch.product);
+    };
     for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
       if (!visible.enter(b, block, keys)) continue;
       const int64_t k = s_.keys.begin(keys) * s_.inner, v = s_.keys.begin(keys) * s_.head;
-      const auto run = [&](const BlockGemm& gemm, const E* left, const E* right, T* to) {
-        gemm.at(thread, block, keys).run(left, right, to, scratch.product);
-      };
-      run(scores_, scratch.queries, scratch.keys + k, scratch.scores);
-      run(weights_, scratch.dy, scratch.values + v, scratch.dscores);
-      score_gradients(inputs, b, h, block, keys, visible, daddend, scratch);
-      const E* weights = rounded_.of(scratch.scores, s_.keys, rows, keys, scratch.weights);
-      const E* dweights = rounded_.of(scratch.dscores, s_.keys, rows, keys, scratch.dweights);
-      run(values_, weights, scratch.dy, scratch.dvalues + v);
-      run(keys_, dweights, scratch.queries, scratch.dkeys + k);
-      run(queries_, dweights, scratch.keys + k, scratch.dqueries);
+      run(scores_, keys, scratch.queries, scratch.keys + k, scores(scratch.scores, keys));
+      run(weights_, keys, scratch.dy, scratch.values + v, scores(scratch.dscores, keys));
+      weights(inputs, b, h, block, keys, visible, scratch);
+    }
+    for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
+      if (!visible.enter(b, block, keys)) continue;
+      const int64_t k = s_.keys.begin(keys) * s_.inner, v = s_.keys.begin(keys) * s_.head;
+      score_gradients(block, keys, visible, daddend, scratch);
+      const E* p = rounded_.of(scores(scratch.scores, keys), s_.keys, rows, keys, scratch.weights);
+      const E* ds = rounded_.of(scores(scratch.dscores, keys), s_.keys, rows, keys, scratch.dweights);
+      run(values_, keys, p, scratch.dy, scratch.dvalues + v);
+      run(keys_, keys, ds, scratch.queries, scratch.dkeys + k);
+      run(queries_, keys, ds, scratch.keys + k, scratch.dqueries);
     }
     for (size_t p = 0; p < s_.pairs.size(); ++p) {
       const auto& pair = s_.pairs[p];
@@ -192,32 +197,44 @@ class DotAttentionGradientKernel : public Kernel {
     }
   }
 
-  // dY, and of each row the mean of dP by weight, which is dY·Y.
+  // Of the query block that is gone through, those of one key block.
+  T* scores(T* all, int64_t keys) const { return all + keys * s_.queries.size * s_.keys.size; }
+
   void prepare_rows(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block,
                     const GradientScratch<E>& scratch) const {
-    const size_t given = op_.options().inputs();
     const int64_t at = s_.at(b, s_.length, s_.queries.begin(block), h, s_.head), rows = s_.queries.size_of(block);
-    copy_rows(input<E>(inputs, given) + at, s_.heads * s_.head, rows, s_.head, scratch.y, s_.head);
-    copy_rows(input<E>(inputs, given + 2) + at, s_.heads * s_.head, rows, s_.head, scratch.dy, s_.head);
-    for (int64_t row = 0; row < rows; ++row)
-      scratch.mean[row] =
-          static_cast<T>(rounded_.loops.dot(scratch.y + row * s_.head, scratch.dy + row * s_.head, s_.head));
+    copy_rows(input<E>(inputs, op_.options().inputs() + 1) + at, s_.heads * s_.head, rows, s_.head, scratch.dy,
+              s_.head);
+    std::fill_n(scratch.mean, rows, 0.0);
   }
 
-  // Scores to weights, gradients of weights to those of scores.
-  void score_gradients(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t keys,
-                       VisibleKeys& visible, T* daddend, const GradientScratch<E>& scratch) const {
+  // Scores to weights, and their part of each row's mean of dP by weight. (The mean is dY·Y too, but only nearly: of a
+  // query that sees one key the gradient must come out as exactly 0, or an optimizer that divides by its size makes a
+  // step of what rounding has left.)
+  void weights(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t keys, VisibleKeys& visible,
+               const GradientScratch<E>& scratch) const {
     const DotAttentionOptions& options = op_.options();
-    const int64_t columns = s_.keys.size_of(keys), from = s_.keys.begin(keys);
     const T* addend = options.addend ? input<T>(inputs, options.values() + 1) : nullptr;
-    const T* log_sum = input<T>(inputs, options.inputs() + 1) + (b * s_.heads + h) * s_.length;
+    const T* log_sum = input<T>(inputs, options.inputs()) + (b * s_.heads + h) * s_.length;
     for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
-      const int64_t i = s_.queries.begin(block) + row, seen = visible.seen(row);
-      const T* more = addend == nullptr ? nullptr : addend + s_.addend_row(h, i) + from;
-      T* const dscores = scratch.dscores + row * s_.keys.size;
-      loops_.attention_gradient_row(scratch.scores + row * s_.keys.size, more, visible.mask(row), log_sum[i],
-                                    scratch.mean[row], dscores, columns, seen);
-      if (daddend != nullptr) loops_.axpy(T(1), dscores, daddend + s_.addend_row(0, i) + from, seen);
+      const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
+      const T* more = addend == nullptr ? nullptr : addend + s_.addend_row(h, i) + s_.keys.begin(keys);
+      scratch.mean[row] +=
+          loops_.attention_weights_row(scores(scratch.scores, keys) + at, more, visible.mask(row), log_sum[i],
+                                       scores(scratch.dscores, keys) + at, s_.keys.size_of(keys), visible.seen(row));
+    }
+  }
+
+  // dP to dS = P (dP − mean).
+  void score_gradients(int64_t block, int64_t keys, VisibleKeys& visible, T* daddend,
+                       const GradientScratch<E>& scratch) const {
+    const int64_t columns = s_.keys.size_of(keys);
+    for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
+      const int64_t i = s_.queries.begin(block) + row, seen = visible.seen(row), at = row * s_.keys.size;
+      T* const dscores = scores(scratch.dscores, keys) + at;
+      loops_.softmax_gradient_of_mean(scores(scratch.scores, keys) + at, dscores, static_cast<T>(scratch.mean[row]),
+                                      columns, seen);
+      if (daddend != nullptr) loops_.axpy(T(1), dscores, daddend + s_.addend_row(0, i) + s_.keys.begin(keys), seen);
     }
   }
 

@@ -135,20 +135,21 @@ void gradient_reference(const Case& c, const Tensors& in, Tensors& out) {
   each_row(s, [&](int64_t b, int64_t h, int64_t i) {
     const Row row = row_of(c, in, b, h, i);
     const int64_t query = (b * s.length + i) * s.heads + h;
+    const auto dweight = [&](int64_t j) {
+      double dp = 0;
+      for (int64_t a = 0; a < s.head; ++a)
+        dp += in[o.inputs() + 1][query * s.head + a] * in[values][((b * s.keys + j) * s.heads + h) * s.head + a];
+      return dp;
+    };
     double mean = 0;
-    for (int64_t a = 0; a < s.head; ++a)
-      mean += in[o.inputs()][query * s.head + a] * in[o.inputs() + 2][query * s.head + a];
+    for (int64_t j = 0; j < s.keys; ++j)
+      if (row.live[static_cast<size_t>(j)]) mean += row.weights[static_cast<size_t>(j)] * dweight(j);
     for (int64_t j = 0; j < s.keys; ++j) {
       if (!row.live[static_cast<size_t>(j)]) continue;
       const double p = row.weights[static_cast<size_t>(j)];
       const int64_t key = (b * s.keys + j) * s.heads + h;
-      double dp = 0;
-      for (int64_t a = 0; a < s.head; ++a) {
-        const double dy = in[o.inputs() + 2][query * s.head + a];
-        dp += dy * in[values][key * s.head + a];
-        out[values][key * s.head + a] += p * dy;
-      }
-      const double ds = p * (dp - mean);
+      for (int64_t a = 0; a < s.head; ++a) out[values][key * s.head + a] += p * in[o.inputs() + 1][query * s.head + a];
+      const double ds = p * (dweight(j) - mean);
       if (c.addend > 0) out[values + 1][c.addend == 3 ? (h * s.length + i) * s.keys + j : h * s.keys + j] += ds;
       for (size_t pair = 0; pair < o.pairs(); ++pair)
         for (int64_t a = 0; a < s.inner; ++a) {
@@ -160,7 +161,7 @@ void gradient_reference(const Case& c, const Tensors& in, Tensors& out) {
   });
 }
 
-// Y and log Σ exp, which the gradient is given.
+// log Σ exp and dY, which the gradient is given.
 Tensors with_forward(const Case& c, Tensors in) {
   Tensors out;
   std::vector<ValueType> types;
@@ -169,7 +170,7 @@ Tensors with_forward(const Case& c, Tensors in) {
     out.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
   forward_reference(c, in, out);
   const Shape y = out[0].type.shape;
-  in.insert(in.end(), {out[0], out[1], random_tensor(y, 77)});
+  in.insert(in.end(), {out[1], random_tensor(y, 77)});
   return in;
 }
 
@@ -222,6 +223,30 @@ TEST(DotAttention, ARowThatSeesNothingIsZeroAndHasNoGradients) {
   for (int64_t i = 0; i < 5 * 2 * 3; ++i) EXPECT_EQ(third(d[0], i), 0);
   for (int64_t i = 0; i < 9 * 2 * 3; ++i) EXPECT_EQ(third(d[1], i), 0);
   for (int64_t i = 0; i < 9 * 2 * 4; ++i) EXPECT_EQ(third(d[2], i), 0);
+}
+
+// A softmax of one score is 1 whatever the score: nothing may flow back to it, rounding neither.
+TEST(DotAttention, AQueryThatSeesOneKeyHasNoGradient) {
+  const Case c{.s = {2, 3, 40, 40, 16, 24}, .addend = 3, .causal = true};
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    Tensors in = with_forward(c, inputs_of(c));
+    const CpuKernelTable table(2);
+    const size_t log_sum = c.options().inputs();
+    const Tensors given(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(log_sum));
+    const auto wide = [&](Tensors tensors, size_t at) {
+      tensors = as_type(tensors, dtype);
+      const Tensors float32 = as_type({in[at]}, DType::kFloat32);
+      tensors[at] = float32[0];
+      return tensors;
+    };
+    const size_t addend = c.options().values() + 1;
+    in[log_sum] = run_kernel(table, DotAttention(c.options()), wide(given, addend))[1];
+    Tensors all = wide(in, addend);
+    all[log_sum] = in[log_sum];
+    const Tensors d = run_kernel(table, DotAttentionGradient(c.options(), true), all);
+    for (int64_t h = 0; h < c.s.heads; ++h) EXPECT_EQ(d[addend][h * c.s.length * c.s.keys], 0) << to_string(dtype);
+    for (int64_t a = 0; a < c.s.heads * c.s.inner; ++a) EXPECT_EQ(d[0][a], 0);  // of the first query
+  }
 }
 
 // One query of one head and width; scores are the keys.

@@ -97,14 +97,18 @@ std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) 
   const DotAttentionOptions options = r.options();
   const size_t values = options.values();
   Weights w = weights_of(in, r);
-  const Tensor &y = in[options.inputs()], &log_sum = in[options.inputs() + 1], &dy = in[options.inputs() + 2];
+  const Tensor &log_sum = in[options.inputs()], &dy = in[options.inputs() + 1];
   each(w.p.shape, [&](const Index& i) { w.p(i) *= std::exp(w.log_sum(i) - log_sum(i)); });  // as it is given
+  Tensor mean(log_sum.shape);                                                               // of dP by weight
+  each(w.p.shape, [&](Index i) {
+    for (i["head"] = 0; i["head"] < r.head; ++i["head"]) mean(i) += w.p(i) * dy(i) * in[values](i);
+  });
   std::vector<Tensor> out;
   for (size_t i = 0; i <= values + (options.addend ? 1 : 0); ++i) out.emplace_back(in[i].shape);
   each(w.p.shape, [&](Index i) {
-    double ds = 0;
+    double ds = -w.p(i) * mean(i);
     for (i["head"] = 0; i["head"] < r.head; ++i["head"]) {
-      ds += w.p(i) * dy(i) * (in[values](i) - y(i));
+      ds += w.p(i) * dy(i) * in[values](i);
       out[values](i) += w.p(i) * dy(i);
     }
     if (options.addend) out[values + 1](i) += ds;
@@ -146,15 +150,13 @@ OpCase make_gradient_row(const Row& r) {
   OpCase c = make_row(r);
   c.op = "dot_attention_gradient";
   const Shape y{kBatch(r.batch), kLength(r.length), kHeads(r.heads), kHead(r.head)};
-  c.inputs.push_back({"y", y});
   c.inputs.push_back({"log_sum", {kBatch(r.batch), kHeads(r.heads), kLength(r.length)}});
   c.inputs.push_back({"dy", y});
   c.adjust = [r](std::vector<Tensor>& in) {
     let_see(in, r);
     const std::vector<Tensor> forward = naive(in, r);
-    for (size_t i = 0; i < 2; ++i)
-      for (size_t e = 0; e < forward[i].data.size(); ++e)
-        in[r.options().inputs() + i].data[e] = static_cast<float>(forward[i].data[e]);
+    for (size_t e = 0; e < forward[1].data.size(); ++e)
+      in[r.options().inputs()].data[e] = static_cast<float>(forward[1].data[e]);
   };
   c.build = [r](Graph& g, In in, DType) {
     return g.add(std::make_shared<DotAttentionGradient>(r.options(), r.addend != Addend::kNone), in);

@@ -65,31 +65,37 @@ T attention_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t s
 }
 
 template <bool kAddend, bool kMask, typename T>
-void block_gradient_row(T* x, const T* addend, const int32_t* mask, T log_sum, T mean, T* dx, int64_t n, int64_t seen) {
+double weights_row(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n, int64_t seen) {
   const int64_t vectors = (seen + kWidth - 1) / kWidth * kWidth, end = vectors < n ? vectors : n;
 #pragma omp simd
   for (int64_t i = 0; i < end; ++i) {
     T v = x[i];
     if constexpr (kAddend) v += addend[i];
-    T p = Math::exp(v - log_sum), d = p * (dx[i] - mean);
-    if constexpr (kMask) {
-      p = mask[i] != 0 ? p : T(0);
-      d = mask[i] != 0 ? d : T(0);
-    }
+    T p = Math::exp(v - log_sum);
+    if constexpr (kMask) p = mask[i] != 0 ? p : T(0);
     x[i] = p;
-    dx[i] = d;
   }
-  for (int64_t i = seen; i < n; ++i) x[i] = dx[i] = T(0);
+  for (int64_t i = seen; i < n; ++i) x[i] = T(0);
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < seen; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(dx[i]);
+  return sum;
 }
 
 template <typename T>
-void attention_gradient_row(T* x, const T* addend, const int32_t* mask, T log_sum, T mean, T* dx, int64_t n,
-                            int64_t seen) {
-  if (addend != nullptr && mask != nullptr)
-    return block_gradient_row<true, true>(x, addend, mask, log_sum, mean, dx, n, seen);
-  if (addend != nullptr) return block_gradient_row<true, false>(x, addend, mask, log_sum, mean, dx, n, seen);
-  if (mask != nullptr) return block_gradient_row<false, true>(x, addend, mask, log_sum, mean, dx, n, seen);
-  block_gradient_row<false, false>(x, addend, mask, log_sum, mean, dx, n, seen);
+double attention_weights_row(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n,
+                             int64_t seen) {
+  if (addend != nullptr && mask != nullptr) return weights_row<true, true>(x, addend, mask, log_sum, dx, n, seen);
+  if (addend != nullptr) return weights_row<true, false>(x, addend, mask, log_sum, dx, n, seen);
+  if (mask != nullptr) return weights_row<false, true>(x, addend, mask, log_sum, dx, n, seen);
+  return weights_row<false, false>(x, addend, mask, log_sum, dx, n, seen);
+}
+
+template <typename T>
+void softmax_gradient_of_mean(const T* y, T* dx, T mean, int64_t n, int64_t seen) {
+#pragma omp simd
+  for (int64_t i = 0; i < seen; ++i) dx[i] = y[i] * (dx[i] - mean);
+  for (int64_t i = seen; i < n; ++i) dx[i] = T(0);
 }
 
 }  // namespace
@@ -98,7 +104,8 @@ template <typename T>
 void add_attention(Loops<T>& loops) {
   if constexpr (sizeof(T) >= 4) {  // scores are never stored in less
     loops.attention_row = attention_row<T>;
-    loops.attention_gradient_row = attention_gradient_row<T>;
+    loops.attention_weights_row = attention_weights_row<T>;
+    loops.softmax_gradient_of_mean = softmax_gradient_of_mean<T>;
   }
 }
 template void add_attention(Loops<float>&);

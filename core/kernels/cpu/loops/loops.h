@@ -64,10 +64,12 @@ struct Loops {
   // becomes exp(x + addend − maximum), 0 elsewhere; maximum (−∞ at first) and sum (0) are of all blocks so far. Gives
   // the factor of what was summed by earlier blocks, exp(old maximum − new).
   T (*attention_row)(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t seen, T* maximum, double* sum);
-  // The same scores become weights, exp(x + addend − log_sum), and dx, gradients of weights, those of scores:
-  // weight · (dx − mean), with the mean of dx by weight.
-  void (*attention_gradient_row)(T* x, const T* addend, const int32_t* mask, T log_sum, T mean, T* dx, int64_t n,
-                                 int64_t seen);
+  // The same scores become weights, exp(x + addend − log_sum), 0 elsewhere in [0, n); gives Σ weight · dx, of which the
+  // gradients of the scores are weight · (dx − that sum over the whole row).
+  double (*attention_weights_row)(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n,
+                                  int64_t seen);
+  // dx = y · (dx − mean) of the keys seen, 0 elsewhere: softmax_gradient of a mean that is known.
+  void (*softmax_gradient_of_mean)(const T* y, T* dx, T mean, int64_t n, int64_t seen);
 
   C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
   // dscale += x r dy in double.
