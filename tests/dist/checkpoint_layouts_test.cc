@@ -23,8 +23,8 @@ StepGraphOptions options() {
 
 TEST(CheckpointLayouts, SavedOnAnyMeshLoadedOnAnyMesh) {
   const TemporaryFolder root;
-  // AdamW divides by the root of few squares in its first steps: what rounding leaves of a gradient of nearly 0 counts as
-  // much as any other, so that large steps would show nothing but that.
+  // AdamW divides by the root of few squares in its first steps: what rounding leaves of a gradient of nearly 0 counts
+  // as much as any other, so that large steps would show nothing but that.
   constexpr double kLearningRate = 1e-3;
   const WholeRun whole = train_whole(options(), 4, kLearningRate);
   for (const Mesh2d& from : kPlaces) {
