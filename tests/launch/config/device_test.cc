@@ -23,8 +23,8 @@ TEST(DeviceFiles, KnownOnesHaveTheirOwnNameAndAllPrecisionsThatTheirRunsMayHave)
   }
   EXPECT_THAT(names, testing::UnorderedElementsAre("a100", "cpu", "h100", "h200"));
   EXPECT_DOUBLE_EQ(device_for(load_device("h100"), config::Run::BF16).products.peak, 989e12);
-  EXPECT_THAT(usage_message([] { device_for(load_device("cpu"), config::Run::BF16); }),
-              HasSubstr("device cpu has no products of precision BF16"));
+  EXPECT_THAT(usage_message([] { device_for(load_device("cpu"), config::Run::FP64); }),
+              HasSubstr("device cpu has no products of precision FP64"));
 }
 
 TEST(DeviceFiles, WhatIsWrittenIsReadBackTheSame) {
