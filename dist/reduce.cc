@@ -14,30 +14,15 @@ constexpr int64_t kPiece = 1024;  // elements joined at once: what lies between 
 
 // Bfloat16 is joined in float, and rounded at every level of the tree.
 template <typename T>
-auto value(T x) {
-  if constexpr (std::is_same_v<T, BFloat16>)
-    return to_float(x);
-  else
-    return x;
-}
-template <typename T>
-void put(T& to, Compute<T> x) {
-  if constexpr (std::is_same_v<T, BFloat16>)
-    to = to_bfloat16(x);
-  else
-    to = x;
-}
-
-template <typename T>
 void join(const T* a, const T* b, T* out, int64_t count, Reduction reduction) {
   if (reduction == Reduction::kSum) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) put(out[i], value(a[i]) + value(b[i]));
+    for (int64_t i = 0; i < count; ++i) out[i] = rounded<T>(widened(a[i]) + widened(b[i]));
   } else {
     // Written so that a NaN on either side wins: it must not vanish in the maximum.
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
-      const bool keep = value(a[i]) >= value(b[i]) || value(a[i]) != value(a[i]);
+      const bool keep = widened(a[i]) >= widened(b[i]) || widened(a[i]) != widened(a[i]);
       out[i] = keep ? a[i] : b[i];
     }
   }

@@ -30,6 +30,9 @@ Value feed_forward(const Scope& scope, const ModelConfig& config, Value x) {
   return einsum(scope.dropout(hidden), scope.parameter("out.weight", {ff, model}, fan_in(config.d_ff)), {kFf});
 }
 
+// The residual stream x with what a block gives for it, in the stream's own type.
+Value onto(const Scope& scope, Value x, Value y) { return x + cast(scope.dropout(y), x.dtype()); }
+
 }  // namespace
 
 AttentionSizes attention_sizes(const ModelConfig& config) {
@@ -46,21 +49,19 @@ Value self_attention_block(const Scope& layer, const ModelConfig& config, const 
                            const AttentionTerms& terms) {
   const Scope scope(layer, "self_attention");
   const Value normal = normalize(scope, config, "norm", x, scope.activations());
-  return x + cast(scope.dropout(self_attention(scope, attention, attention_sizes(config), normal, terms)), x.dtype());
+  return onto(scope, x, self_attention(scope, attention, attention_sizes(config), normal, terms));
 }
 
 Value cross_attention_block(const Scope& layer, const ModelConfig& config, bool scale, Value x, Value memory,
                             const AttentionTerms& terms) {
   const Scope scope(layer, "cross_attention");
   const Value normal = normalize(scope, config, "norm", x, scope.activations());
-  return x +
-         cast(scope.dropout(cross_attention(scope, attention_sizes(config), scale, normal, memory, terms)), x.dtype());
+  return onto(scope, x, cross_attention(scope, attention_sizes(config), scale, normal, memory, terms));
 }
 
 Value feed_forward_block(const Scope& layer, const ModelConfig& config, Value x) {
   const Scope scope(layer, "ffn");
-  return x + cast(scope.dropout(feed_forward(scope, config, normalize(scope, config, "norm", x, scope.activations()))),
-                  x.dtype());
+  return onto(scope, x, feed_forward(scope, config, normalize(scope, config, "norm", x, scope.activations())));
 }
 
 }  // namespace synthesizer

@@ -8,7 +8,7 @@ namespace synthesizer {
 
 AttentionSizes attention_sizes(const ModelConfig& config);
 
-// x [..., model] normalised with the parameter `name`.scale of the scope.
+// x [..., model] normalised with the parameter `name`.scale of the scope, as `to`.
 Value normalize(const Scope& scope, const ModelConfig& config, std::string_view name, Value x, DType to);
 
 // All take and give x [batch, length, model]; `layer` is the layer's scope, the sublayer's names are theirs.

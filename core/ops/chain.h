@@ -1,5 +1,5 @@
 // Several nodes of one index space as one: each element of it is read once, whatever is computed of it follows at once,
-// and only what others need is written. The pass that makes chains is core/ops/chain_pass.h.
+// and only what others need is written. The pass that makes chains is core/ops/passes/chain_pass.h.
 #pragma once
 
 #include <memory>

@@ -11,15 +11,16 @@
 namespace synthesizer {
 namespace {
 
-double value(float x) { return static_cast<double>(x); }
-double value(double x) { return x; }
-double value(BFloat16 x) { return static_cast<double>(to_float(x)); }
+template <typename T>
+double element(const void* data, int64_t index) {
+  return static_cast<double>(widened(static_cast<const T*>(data)[index]));
+}
 
 template <typename T>
 int64_t first_in(const void* data, int64_t count) {
   const T* values = static_cast<const T*>(data);
   for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(value(values[i]))) return i;
+    if (!std::isfinite(widened(values[i]))) return i;
   return -1;
 }
 
@@ -32,9 +33,9 @@ int64_t first_nonfinite(DType dtype, const void* data, int64_t count) {
 }
 
 std::string element_text(DType dtype, const void* data, int64_t index) {
-  const double found = dtype == DType::kFloat64    ? static_cast<const double*>(data)[index]
-                       : dtype == DType::kBFloat16 ? value(static_cast<const BFloat16*>(data)[index])
-                                                   : value(static_cast<const float*>(data)[index]);
+  const double found = dtype == DType::kFloat64    ? element<double>(data, index)
+                       : dtype == DType::kBFloat16 ? element<BFloat16>(data, index)
+                                                   : element<float>(data, index);
   return fmt::format("{} at element {}", std::isnan(found) ? "NaN" : found > 0 ? "infinity" : "-infinity", index);
 }
 

@@ -8,10 +8,10 @@
 #include "core/graph/differentiate.h"
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
-#include "core/ops/chain_pass.h"
 #include "core/ops/dot_attention.h"
 #include "core/ops/elementwise.h"
-#include "core/ops/fuse.h"
+#include "core/ops/passes/chain_pass.h"
+#include "core/ops/passes/fuse.h"
 
 namespace synthesizer {
 namespace {

@@ -11,14 +11,12 @@
 #include "core/graph/report.h"
 #include "core/graph/schedule.h"
 #include "core/kernels/cpu/einsum_plan.h"
+#include "core/kernels/cpu/logit_blocks.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/einsum.h"
 
 namespace synthesizer {
 namespace {
-
-// As core/kernels/cpu/cross_entropy.cc cuts the logits.
-constexpr int64_t kRows = 1024, kColumns = 1024;
 
 std::unique_ptr<Graph> unfused(StepGraphOptions options) {
   options.passes = false;
@@ -26,37 +24,11 @@ std::unique_ptr<Graph> unfused(StepGraphOptions options) {
   return merge_common(*training_graph(options, nullptr));
 }
 
-Product matrices(DType dtype, int64_t m, int64_t n, int64_t k, MatrixStrides a, MatrixStrides b, MatrixStrides c,
-                 bool accumulate = false) {
-  Product product;
-  product.dtype = dtype;
-  product.m = m;
-  product.n = n;
-  product.k = k;
-  product.a = a;
-  product.b = b;
-  product.c = c;
-  product.accumulate = accumulate;
-  return product;
-}
-
 }  // namespace
 
 // One rank's cross-entropy, or its gradient.
 struct StepProducts::CrossEntropy {
-  CrossEntropy(const VocabularyPart& part, const ValueType& x, const ValueType& table) : dtype(x.dtype) {
-    const Dim& model = x.shape.dims().back();
-    depth = model.size;
-    rows = x.shape.elements() / depth;
-    const int64_t padded = table.shape.elements() / depth;
-    words = part.words(padded);
-    const bool model_first = table.shape.dims()[0].name == model.name;
-    word_stride = model_first ? 1 : depth;
-    model_stride = model_first ? padded : 1;
-  }
-
-  DType dtype;
-  int64_t rows, words, depth, word_stride, model_stride;
+  LogitBlocks blocks;
   std::byte *x = nullptr, *table = nullptr, *dx = nullptr, *dtable = nullptr;  // no dx: forward
 };
 
@@ -64,15 +36,12 @@ StepProducts::StepProducts(const StepGraphOptions& options, const KernelTable& k
     : graph_(unfused(options)),
       store_(*graph_),
       memory_(plan_memory(*graph_, schedule(*graph_), kernels)),
-      arena_(memory_.arena_bytes),
-      block_(kRows * kColumns * int64_t{sizeof(double)}) {
+      arena_(memory_.arena_bytes) {
   int64_t known = 0;  // operations of the ops that are looked at, all that they do
   for (const Node& node : graph_->nodes()) {
     const auto of_cross_entropy = [&](const VocabularyPart& part) {
-      CrossEntropy op(part, graph_->type(node.inputs[0]), graph_->type(node.inputs[1]));
-      op.x = address(node.inputs[0]);
-      op.table = address(node.inputs[1]);
-      return op;
+      return CrossEntropy{LogitBlocks(graph_->type(node.inputs[0]), graph_->type(node.inputs[1]).shape, part),
+                          address(node.inputs[0]), address(node.inputs[1])};
     };
     if (dynamic_cast<const Einsum*>(node.op.get()) != nullptr) {
       add_einsum(node, kernels);
@@ -111,26 +80,27 @@ void StepProducts::add_einsum(const Node& node, const KernelTable& kernels) {
 }
 
 void StepProducts::add_cross_entropy(const CrossEntropy& op, GemmThreads threads) {
-  const int64_t size = size_of(op.dtype);
-  const MatrixStrides words_by_model{{0, 0}, op.word_stride, op.model_stride},
-      model_by_words{{0, 0}, op.model_stride, op.word_stride}, rows_by_model{{0, 0}, op.depth, 1};
-  for (int64_t row = 0; row < op.rows; row += kRows) {
-    const int64_t m = std::min(kRows, op.rows - row), x_at = row * op.depth * size;
-    for (int64_t word = 0; word < op.words; word += kColumns) {
-      const int64_t n = std::min(kColumns, op.words - word), table_at = word * op.word_stride * size;
-      const MatrixStrides logits{{0, 0}, n, 1}, logits_transposed{{0, 0}, 1, n};
-      add_gemm(matrices(op.dtype, m, n, op.depth, rows_by_model, model_by_words, logits), threads, op.x + x_at,
-               op.table + table_at, block_.data());
+  const LogitBlocks& b = op.blocks;
+  const int64_t size = size_of(b.dtype), wide = size_of(compute_type(b.dtype));
+  scratch_.push_back(
+      Storage(b.block_bytes() + b.gradient_bytes() + b.copy_bytes() + b.gradient_copy_bytes() + b.dx_bytes()));
+  std::byte* const logits = scratch_.back().data();
+  std::byte* const dlogits = b.narrow() ? logits + b.block_bytes() : logits;
+  std::byte* const copy = logits + b.block_bytes() + b.gradient_bytes();
+  std::byte* const dcopy = copy + b.copy_bytes();
+  std::byte* const dx_sum = dcopy + b.gradient_copy_bytes();
+  for (int64_t row = 0; row < b.rows; row += kRows) {
+    const int64_t m = std::min(kRows, b.rows - row), x_at = row * b.depth * size;
+    for (int64_t word = 0; word < b.vocab; word += kColumns) {
+      const int64_t n = std::min(kColumns, b.vocab - word), table_at = word * b.depth * wide;
+      const std::byte* words = b.copied() ? copy : op.table + table_at;
+      add_gemm(b.logits(m, n), threads, op.x + x_at, words, logits);
       if (op.dx == nullptr) continue;
-      add_gemm(matrices(op.dtype, m, op.depth, n, logits, words_by_model, rows_by_model, word > 0), threads,
-               block_.data(), op.table + table_at, op.dx + x_at);
-      // The result's own columns must lie densely.
-      if (op.model_stride == 1)
-        add_gemm(matrices(op.dtype, n, op.depth, m, logits_transposed, rows_by_model, words_by_model, row > 0), threads,
-                 block_.data(), op.x + x_at, op.dtable + table_at);
+      add_gemm(b.dx(m, n, word > 0), threads, dlogits, words, b.narrow() ? dx_sum : op.dx + x_at);
+      if (b.model_first)
+        add_gemm(b.dtable(m, n, false), threads, op.x + x_at, dlogits, dcopy);
       else
-        add_gemm(matrices(op.dtype, op.depth, n, m, {{0, 0}, 1, op.depth}, logits, model_by_words, row > 0), threads,
-                 op.x + x_at, block_.data(), op.dtable + table_at);
+        add_gemm(b.dtable(m, n, row > 0), threads, dlogits, op.x + x_at, op.dtable + table_at);
     }
   }
 }
@@ -154,8 +124,12 @@ void StepProducts::refill() {
     words[i] = half << 16 | half;
   }
   constexpr auto kBytes = static_cast<int64_t>(sizeof(words));
-  for (int64_t at = 0; at < arena_.bytes(); at += kBytes)
-    std::memcpy(arena_.data() + at, words.data(), static_cast<size_t>(std::min(kBytes, arena_.bytes() - at)));
+  const auto fill = [&](Storage& memory) {
+    for (int64_t at = 0; at < memory.bytes(); at += kBytes)
+      std::memcpy(memory.data() + at, words.data(), static_cast<size_t>(std::min(kBytes, memory.bytes() - at)));
+  };
+  fill(arena_);
+  for (Storage& of_op : scratch_) fill(of_op);
 }
 
 void StepProducts::run() const {

@@ -44,7 +44,8 @@ class StepProducts {
   std::unique_ptr<Graph> graph_;
   StateStore store_;
   MemoryPlan memory_;
-  Storage arena_, workspace_, block_;
+  Storage arena_, workspace_;
+  std::vector<Storage> scratch_;  // of each cross-entropy: its block of logits, and what it copies
   std::map<std::array<int64_t, 7>, std::shared_ptr<Gemm>> gemms_;
   int64_t workspace_bytes_ = 0;
   int64_t flops_ = 0;

@@ -17,6 +17,7 @@ std::span<const KernelEntry> rms_norm_kernels();
 std::span<const KernelEntry> embedding_kernels();
 std::span<const KernelEntry> relative_bias_kernels();
 std::span<const KernelEntry> cross_entropy_kernels();
+std::span<const KernelEntry> cross_entropy_gradient_kernels();
 std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> update_kernels();
@@ -25,15 +26,25 @@ std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> collective_kernels();
 
 std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
-  return {product_kernels(),       elementwise_kernels(),
-          chain_kernels(),         reduce_kernels(),
-          softmax_kernels(),       shared_attention_kernels(),
-          dot_attention_kernels(), dot_attention_gradient_kernels(),
-          rms_norm_kernels(),      embedding_kernels(),
-          relative_bias_kernels(), cross_entropy_kernels(),
-          dropout_kernels(),       shape_kernels(),
-          update_kernels(),        window_kernels(),
-          take_kernels(),          collective_kernels()};
+  return {product_kernels(),
+          elementwise_kernels(),
+          chain_kernels(),
+          reduce_kernels(),
+          softmax_kernels(),
+          shared_attention_kernels(),
+          dot_attention_kernels(),
+          dot_attention_gradient_kernels(),
+          rms_norm_kernels(),
+          embedding_kernels(),
+          relative_bias_kernels(),
+          cross_entropy_kernels(),
+          cross_entropy_gradient_kernels(),
+          dropout_kernels(),
+          shape_kernels(),
+          update_kernels(),
+          window_kernels(),
+          take_kernels(),
+          collective_kernels()};
 }
 
 CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa, bool same_bits) {

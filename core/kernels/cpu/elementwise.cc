@@ -105,14 +105,7 @@ void cast_elements(const CpuContext& context, const From* x, To* y, int64_t n) {
   } else if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, float>) {
     context.loops.bf16.load(x, y, n);
   } else {
-    for (int64_t i = 0; i < n; ++i) {
-      if constexpr (std::is_same_v<From, BFloat16>)
-        y[i] = static_cast<To>(to_float(x[i]));
-      else if constexpr (std::is_same_v<To, BFloat16>)
-        y[i] = to_bfloat16(static_cast<float>(x[i]));
-      else
-        y[i] = static_cast<To>(x[i]);
-    }
+    for (int64_t i = 0; i < n; ++i) y[i] = rounded<To>(widened(x[i]));
   }
 }
 

@@ -70,6 +70,13 @@ template <template <typename> typename K>
 std::unique_ptr<Kernel> make_by_output(const KernelCase& c) {
   return make_stored<K>(c, c.outputs[0].dtype);
 }
+// K<T>::workspace(c), as the same T.
+template <template <typename> typename K>
+int64_t workspace_by_output(const KernelCase& c) {
+  const DType dtype = c.outputs[0].dtype;
+  if (dtype == DType::kBFloat16) return K<BFloat16>::workspace(c);
+  return dtype == DType::kFloat64 ? K<double>::workspace(c) : K<float>::workspace(c);
+}
 template <template <typename> typename K, size_t kInput = 0>
 std::unique_ptr<Kernel> make_by_input(const KernelCase& c) {
   return make_stored<K>(c, c.inputs[kInput].dtype);

@@ -23,16 +23,6 @@ int64_t reduce_workspace(const KernelCase& c) {
   return groups + (plan.parts == 1 ? 0 : plan.outputs * plan.parts * size_of(c.outputs[0].dtype));
 }
 
-// A result as it is stored, and back.
-template <typename T>
-void put(T& to, double x) {
-  to = static_cast<T>(x);
-}
-void put(BFloat16& to, double x) { to = to_bfloat16(static_cast<float>(x)); }
-float value(BFloat16 x) { return to_float(x); }
-float value(float x) { return x; }
-double value(double x) { return x; }
-
 // Results are of type Out: T, or Compute<T>.
 template <typename T, typename Out>
 class ReduceKernel : public Kernel {
@@ -65,7 +55,7 @@ class ReduceKernel : public Kernel {
         } else {
           const double result = reduce_runs(x + plan_.keep.offset(place, 0), group);
           if (plan_.groups == 1)
-            put(y[place], result);
+            y[place] = rounded<Out>(result);
           else
             partial[group * plan_.outputs + place] = result;
         }
@@ -81,7 +71,8 @@ class ReduceKernel : public Kernel {
         Out* a = parts + p * plan_.outputs;
         const Out* b = parts + (p + step) * plan_.outputs;
         for (int64_t i = 0; i < plan_.outputs; ++i)
-          put(a[i], is_max() ? join(value(a[i]), value(b[i])) : value(a[i]) + value(b[i]));
+          a[i] =
+              is_max() ? rounded<Out>(join(widened(a[i]), widened(b[i]))) : rounded<Out>(widened(a[i]) + widened(b[i]));
       }
     std::copy(parts, parts + plan_.outputs, y);
   }
@@ -119,7 +110,7 @@ class ReduceKernel : public Kernel {
                                                                  : loops_.accumulate;
     for (int64_t p = plan_.first_of(group); p < plan_.first_of(group + 1); ++p)
       loop(x + plan_.over.offset(p, 0), sums, n);
-    for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) put(y[out + i], sums[i]);
+    for (int64_t i = 0; plan_.groups == 1 && i < n; ++i) y[out + i] = rounded<Out>(sums[i]);
   }
 
   void combine(const double* partial, Out* y) const {
@@ -127,7 +118,7 @@ class ReduceKernel : public Kernel {
       for (int64_t i = begin; i < end; ++i) {
         double result = partial[i];
         for (int64_t g = 1; g < plan_.groups; ++g) result = join(result, partial[g * plan_.outputs + i]);
-        put(y[i], result);
+        y[i] = rounded<Out>(result);
       }
     });
   }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/base/philox.h"
-#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/kernels/cpu/gemm/libraries.h"
 #include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
 
@@ -41,26 +41,16 @@ Product product_of(DType dtype, const Sizes& s, Transposed transposed, bool accu
 }
 
 template <typename T>
-void put(T& to, float x) {
-  to = static_cast<T>(x);
-}
-void put(BFloat16& to, float x) { to = to_bfloat16(x); }
-double value(float x) { return static_cast<double>(x); }
-double value(BFloat16 x) { return static_cast<double>(to_float(x)); }
-
-template <typename T>
 std::vector<T> random(int64_t count, uint32_t stream) {
   std::vector<T> values(static_cast<size_t>(count));
   for (size_t i = 0; i < values.size(); ++i)
-    put(values[i], uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
+    values[i] = rounded<T>(uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
   return values;
 }
 
 template <typename T>
 std::vector<T> multiply(const Product& p, const std::vector<T>& a, const std::vector<T>& b, int threads) {
-  T half;
-  put(half, 0.5f);
-  std::vector<T> c(static_cast<size_t>(p.batch[0] * p.m * p.n), half);
+  std::vector<T> c(static_cast<size_t>(p.batch[0] * p.m * p.n), rounded<T>(0.5f));
   const GemmThreads team{threads, /*same_bits=*/true};
   const Storage workspace(gemm_workspace(p, team));
   make_gemm(p, team, nullptr)->run(a.data(), b.data(), c.data(), workspace.data());
@@ -98,8 +88,7 @@ TEST(Gemm, SameBitsOnAnyNumberOfThreads) {
 template <typename C>
 void expect_products(const Product& p, const Gemm& gemm, int64_t workspace_bytes, double tolerance) {
   const auto a = random<BFloat16>(p.batch[0] * p.m * p.k, 1), b = random<BFloat16>(p.batch[0] * p.k * p.n, 2);
-  std::vector<C> c(static_cast<size_t>(p.batch[0] * p.m * p.n));
-  for (C& element : c) put(element, 0.5f);
+  std::vector<C> c(static_cast<size_t>(p.batch[0] * p.m * p.n), rounded<C>(0.5f));
   const Storage workspace(workspace_bytes);
   gemm.run(a.data(), b.data(), c.data(), workspace.data());
   double worst = 0, largest = 0;
@@ -108,9 +97,9 @@ void expect_products(const Product& p, const Gemm& gemm, int64_t workspace_bytes
       for (int64_t n = 0; n < p.n; ++n) {
         double sum = p.accumulate ? 0.5 : 0;
         for (int64_t k = 0; k < p.k; ++k)
-          sum += value(a[static_cast<size_t>(i * p.a.batch[0] + m * p.a.row + k * p.a.column)]) *
-                 value(b[static_cast<size_t>(i * p.b.batch[0] + k * p.b.row + n * p.b.column)]);
-        worst = std::max(worst, std::abs(sum - value(c[static_cast<size_t>(i * p.c.batch[0] + m * p.c.row + n)])));
+          sum += widened(a[static_cast<size_t>(i * p.a.batch[0] + m * p.a.row + k * p.a.column)]) *
+                 widened(b[static_cast<size_t>(i * p.b.batch[0] + k * p.b.row + n * p.b.column)]);
+        worst = std::max(worst, std::abs(sum - widened(c[static_cast<size_t>(i * p.c.batch[0] + m * p.c.row + n)])));
         largest = std::max(largest, std::abs(sum));
       }
   EXPECT_LE(worst, tolerance * largest) << fmt::format("{} x {} x {} x {}", p.batch[0], p.m, p.n, p.k);

@@ -7,7 +7,7 @@
 #include "core/graph/leaf.h"
 #include "core/graph/passes.h"
 #include "core/ops/elementwise.h"
-#include "core/ops/fuse.h"
+#include "core/ops/passes/fuse.h"
 #include "dist/parallel.h"
 
 namespace synthesizer {

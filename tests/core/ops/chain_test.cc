@@ -8,9 +8,9 @@
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
-#include "core/ops/chain_pass.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/passes/chain_pass.h"
 #include "core/ops/update.h"
 #include "tests/core/ops/op_runner.h"
 
@@ -18,11 +18,6 @@ namespace synthesizer {
 namespace {
 
 const Shape kSpace{kLength(131), kModel(67)};
-
-size_t count(const Graph& graph, std::string_view op) {
-  return static_cast<size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
-                                           [&](const Node& node) { return node.op->name() == op; }));
-}
 
 const Node& node_of(const Graph& graph, std::string_view op) {
   for (const Node& node : graph.nodes())

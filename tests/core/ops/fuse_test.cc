@@ -1,4 +1,4 @@
-#include "core/ops/fuse.h"
+#include "core/ops/passes/fuse.h"
 
 #include <gtest/gtest.h>
 
@@ -28,12 +28,6 @@ struct Built {
     return graph.add_one(std::make_shared<EmbeddingGradient>(table.dims()[0], 0, false), {{ids, dy}});
   }
 };
-
-size_t count(const Graph& graph, std::string_view op) {
-  size_t n = 0;
-  for (const Node& node : graph.nodes()) n += node.op->name() == op;
-  return n;
-}
 
 std::vector<Tensor> run(Graph& graph) {
   OpRunner runner(graph);

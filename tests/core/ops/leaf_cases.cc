@@ -26,7 +26,7 @@ OpCase leaf_row(const std::string& op, Leaf::Kind kind) {
     return std::vector{y};
   };
   c.has_gradient = false;
-  c.bfloat16 = kind == Leaf::Kind::kInput;  // what lives between steps is not
+  c.bfloat16 = kind == Leaf::Kind::kInput || kind == Leaf::Kind::kGathered;  // of the others values are drawn
   c.all_rules = true;
   return c;
 }

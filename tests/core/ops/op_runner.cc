@@ -1,5 +1,7 @@
 #include "tests/core/ops/op_runner.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/tensor/bfloat16.h"
 
@@ -93,6 +95,11 @@ std::vector<Shape> whole_shapes(const OpCase& row) {
 
 void mark_outputs(Graph& graph, std::span<const Value> values) {
   for (size_t i = 0; i < values.size(); ++i) graph.mark_output(fmt::format("y{}", i), values[i]);
+}
+
+size_t count(const Graph& graph, std::string_view op) {
+  return static_cast<size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                                           [&](const Node& node) { return node.op->name() == op; }));
 }
 
 std::vector<Tensor> run_once(OpRunner& runner, const OpCase& row, std::span<const Tensor> inputs, size_t outputs) {

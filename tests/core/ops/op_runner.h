@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/graph/program.h"
@@ -38,6 +39,8 @@ std::vector<Value> add_leaves(Graph& graph, const OpCase& row, DType dtype, std:
 std::vector<Shape> whole_shapes(const OpCase& row);
 // Marks them as outputs "y0", "y1"…
 void mark_outputs(Graph& graph, std::span<const Value> values);
+// Nodes of the op of this name.
+size_t count(const Graph& graph, std::string_view op);
 std::vector<Tensor> run_once(OpRunner& runner, const OpCase& row, std::span<const Tensor> inputs, size_t outputs);
 
 }  // namespace synthesizer

@@ -1,20 +1,8 @@
 // Rows of softmax, its gradient, and of the output layer's log-sum-exp.
-#include "core/kernels/cpu/loops/families.h"
-#include "core/kernels/cpu/loops/math.h"
+#include "core/kernels/cpu/loops/score_row.h"
 
 namespace synthesizer::SYNTHESIZER_ISA {
 namespace {
-
-// The value that counts at key i, or −∞ where the key is masked.
-template <bool kAddend, bool kMask, typename T>
-inline T logit(const T* x, const T* addend, const int32_t* mask, int64_t i) {
-  T v = x[i];
-  if constexpr (kAddend) v += addend[i];
-  if constexpr (kMask) v = mask[i] != 0 ? v : -kInfinity<T>;
-  return v;
-}
-
-constexpr int64_t kWidth = 16;  // what is left of a row is padded to this, so that it is vector code too
 
 template <bool kMask>
 bool any_live(const int32_t* mask, int64_t seen) {
@@ -26,51 +14,22 @@ bool any_live(const int32_t* mask, int64_t seen) {
 
 template <bool kAddend, bool kMask, typename T>
 void softmax_row(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen) {
-  const int64_t whole = seen / kWidth * kWidth;
-  T rest[kWidth];
-  for (int64_t i = 0; i < kWidth; ++i)
-    rest[i] = whole + i < seen ? logit<kAddend, kMask>(x, addend, mask, whole + i) : -kInfinity<T>;
-  T m = -kInfinity<T>;
-#pragma omp simd reduction(max : m)
-  for (int64_t i = 0; i < whole; ++i) {
-    const T v = logit<kAddend, kMask>(x, addend, mask, i);
-    m = v > m ? v : m;
-  }
-#pragma omp simd reduction(max : m)
-  for (int64_t i = 0; i < kWidth; ++i) m = rest[i] > m ? rest[i] : m;
+  ScoreRow<kAddend, kMask, T> row(x, addend, mask, seen);
+  const T m = row.maximum(-kInfinity<T>);
   if (m == -kInfinity<T> && !any_live<kMask>(mask, seen)) {
     for (int64_t i = 0; i < n; ++i) y[i] = T(0);
     return;
   }
-  // Exponentials and their sum in two loops: together they would be vectors of doubles, half as wide.
+  const T scale = static_cast<T>(1.0 / row.exponentials(m, y));
 #pragma omp simd
-  for (int64_t i = 0; i < whole; ++i) {
-    T v = x[i];
-    if constexpr (kAddend) v += addend[i];
-    T e = Math::exp(v - m);
-    if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
-    y[i] = e;
-  }
-#pragma omp simd
-  for (int64_t i = 0; i < kWidth; ++i) rest[i] = Math::exp(rest[i] - m);
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < whole; ++i) sum += static_cast<double>(y[i]);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < kWidth; ++i) sum += static_cast<double>(rest[i]);
-  const T scale = static_cast<T>(1.0 / sum);
-#pragma omp simd
-  for (int64_t i = 0; i < whole; ++i) y[i] *= scale;
-  for (int64_t i = whole; i < seen; ++i) y[i] = rest[i - whole] * scale;
-  for (int64_t i = seen; i < n; ++i) y[i] = T(0);
+  for (int64_t i = 0; i < row.whole(); ++i) y[i] *= scale;
+  row.put_rest(scale, y, n);
 }
 
 template <typename T>
 void softmax(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen) {
-  if (addend != nullptr && mask != nullptr) return softmax_row<true, true>(x, addend, mask, y, n, seen);
-  if (addend != nullptr) return softmax_row<true, false>(x, addend, mask, y, n, seen);
-  if (mask != nullptr) return softmax_row<false, true>(x, addend, mask, y, n, seen);
-  softmax_row<false, false>(x, addend, mask, y, n, seen);
+  by_addend_and_mask(addend != nullptr, mask != nullptr,
+                     [&]<bool kAddend, bool kMask>() { softmax_row<kAddend, kMask>(x, addend, mask, y, n, seen); });
 }
 
 template <typename T>
@@ -78,10 +37,7 @@ void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < seen; ++i) sum += static_cast<double>(y[i] * dy[i]);
-  const T mean = static_cast<T>(sum);
-#pragma omp simd
-  for (int64_t i = 0; i < seen; ++i) dx[i] = y[i] * (dy[i] - mean);
-  for (int64_t i = seen; i < n; ++i) dx[i] = T(0);
+  gradient_of_mean(y, dy, static_cast<T>(sum), dx, n, seen);
 }
 
 template <typename T>

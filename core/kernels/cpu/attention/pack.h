@@ -6,7 +6,7 @@
 #include <span>
 #include <type_traits>
 
-#include "core/kernels/cpu/attention_blocks.h"
+#include "core/kernels/cpu/attention/blocks.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
@@ -24,12 +24,6 @@ void store_rows(const Loops<E>& loops, const Compute<E>* from, int64_t from_stri
   for (int64_t i = 0; i < rows; ++i) loops.store(from + i * from_stride, to + i * to_stride, width);
 }
 
-inline void put(float x, BFloat16& to) { to = to_bfloat16(x); }
-template <typename T>
-void put(T x, T& to) {
-  to = x;
-}
-
 // to[j, i] = from[i, j].
 template <typename From, typename To>
 void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t columns, To* to, int64_t to_stride) {
@@ -37,7 +31,8 @@ void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t colu
   for (int64_t i0 = 0; i0 < rows; i0 += kTile)
     for (int64_t j0 = 0; j0 < columns; j0 += kTile)
       for (int64_t j = j0; j < std::min(columns, j0 + kTile); ++j)
-        for (int64_t i = i0; i < std::min(rows, i0 + kTile); ++i) put(from[i * from_stride + j], to[j * to_stride + i]);
+        for (int64_t i = i0; i < std::min(rows, i0 + kTile); ++i)
+          to[j * to_stride + i] = rounded<To>(from[i * from_stride + j]);
 }
 
 // The queries of all pairs side by side, and their keys.

@@ -1,4 +1,4 @@
-#include "core/kernels/cpu/attention_blocks.h"
+#include "core/kernels/cpu/attention/blocks.h"
 
 namespace synthesizer {
 namespace {

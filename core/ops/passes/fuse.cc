@@ -1,4 +1,4 @@
-#include "core/ops/fuse.h"
+#include "core/ops/passes/fuse.h"
 
 #include <algorithm>
 #include <map>

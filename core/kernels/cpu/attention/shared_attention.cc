@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "core/kernels/cpu/attention/shared_rows.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
-#include "core/kernels/cpu/shared_rows.h"
 #include "core/kernels/gemm.h"
 #include "core/tensor/storage.h"
 
@@ -178,7 +178,6 @@ class SharedAttentionGradientKernel : public Kernel {
       : s_(c, 2),
         rows_(s_, c.context, c.as<SharedAttentionGradient>().causal()),
         context_(c.context),
-        threads_(c.context.threads),
         loops_(c.context.loops.of<T>()),
         weights_product_(make_gemm(weights_product(s_), c.context.gemm_threads(), c.context.counters)),
         values_product_(make_gemm(values_product(s_), c.context.gemm_threads(), c.context.counters)) {}
@@ -196,12 +195,12 @@ class SharedAttentionGradientKernel : public Kernel {
     C* sums = reinterpret_cast<C*>(packed);  // once the packed values are not needed any more
     T* scaled = reinterpret_cast<T*>(space += s_.sums_bytes(s_.memory));
     std::byte* buffers = space += s_.packed_bytes(s_.length);
-    space += rows_workspace(s_, threads_);
+    space += rows_workspace(s_, context_.threads);
     pack_values(s_, context_, v, mask, packed);
     pack_gradient(y, d, dy, scaled);
     weights_product_->run(scaled, packed, dlogits, space);
     const int64_t count = s_.heads * s_.length * s_.memory;
-    parallel_ranges(threads_, count, 1, [&](int64_t begin, int64_t end) {
+    parallel_ranges(context_.threads, count, 1, [&](int64_t begin, int64_t end) {
       context_.loops.of<C>().binary[2](dlogits + begin, 1, weights + begin, 1, dlogits + begin, end - begin);
     });
     values_product_->run(rounded(s_, context_, weights, copy), scaled, sums, space);
@@ -214,7 +213,7 @@ class SharedAttentionGradientKernel : public Kernel {
 
   // G[head, i, (example, a)] = dY/D, G[head, i, example's own column] = −dY·Y/D; 0 where D underflows.
   void pack_gradient(const T* y, const C* d, const T* dy, T* scaled) const {
-    parallel_ranges(threads_, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
+    parallel_ranges(context_.threads, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t head = row / s_.length, i = row % s_.length;
         T* out = scaled + row * s_.columns;
@@ -232,7 +231,7 @@ class SharedAttentionGradientKernel : public Kernel {
   }
 
   void unpack_values(const C* packed, const int32_t* mask, T* dv) const {
-    parallel_ranges(threads_, s_.batch * s_.memory, s_.heads * s_.head, [&](int64_t begin, int64_t end) {
+    parallel_ranges(context_.threads, s_.batch * s_.memory, s_.heads * s_.head, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t b = row / s_.memory, j = row % s_.memory;
         for (int64_t head = 0; head < s_.heads; ++head) {
@@ -249,7 +248,6 @@ class SharedAttentionGradientKernel : public Kernel {
   SharedSizes s_;
   SharedRows<T> rows_;
   CpuContext context_;
-  int threads_;
   Loops<T> loops_;
   std::unique_ptr<Gemm> weights_product_, values_product_;
 };

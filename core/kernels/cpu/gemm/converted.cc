@@ -1,7 +1,7 @@
 // bfloat16 products on machines without instructions for them: the matrices of one batch index at a time become dense
 // float32 in the workspace, and the product is one of float32. Right, not fast.
 #include "core/base/error.h"
-#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/kernels/cpu/gemm/libraries.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
@@ -59,11 +59,6 @@ class ConvertedGemm : public Gemm {
     });
   }
 
-  static float value(float x) { return x; }
-  static float value(BFloat16 x) { return to_float(x); }
-  static void set(float& to, float x) { to = x; }
-  static void set(BFloat16& to, float x) { to = to_bfloat16(x); }
-
   template <typename T>
   void put(const float* from, T* to) const {
     parallel_ranges(threads_, p_.m, p_.n, [&](int64_t begin, int64_t end) {
@@ -71,7 +66,7 @@ class ConvertedGemm : public Gemm {
         for (int64_t x = 0; x < p_.n; ++x) {
           T& out = to[r * p_.c.row + x * p_.c.column];
           const float sum = from[r * p_.n + x];
-          set(out, p_.accumulate ? value(out) + sum : sum);
+          out = rounded<T>(p_.accumulate ? widened(out) + sum : sum);
         }
     });
   }

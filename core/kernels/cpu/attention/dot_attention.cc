@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "core/kernels/cpu/attention_blocks.h"
-#include "core/kernels/cpu/attention_pack.h"
+#include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/parallel.h"
 
 namespace synthesizer {
@@ -147,16 +147,11 @@ class DotAttentionKernel : public Kernel {
   int64_t scratch_bytes_;
 };
 
-int64_t workspace(const KernelCase& c) {
-  if (c.outputs[0].dtype == DType::kBFloat16) return DotAttentionKernel<BFloat16>::workspace(c);
-  return c.outputs[0].dtype == DType::kFloat64 ? DotAttentionKernel<double>::workspace(c)
-                                               : DotAttentionKernel<float>::workspace(c);
-}
-
 }  // namespace
 
 std::span<const KernelEntry> dot_attention_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(DotAttention), make_by_output<DotAttentionKernel>, workspace}};
+  static const KernelEntry kEntries[] = {
+      {&typeid(DotAttention), make_by_output<DotAttentionKernel>, workspace_by_output<DotAttentionKernel>}};
   return kEntries;
 }
 

@@ -1,4 +1,4 @@
-// Which nodes of a graph become one chain: the first half of core/ops/chain_pass.h.
+// Which nodes of a graph become one chain: the first half of core/ops/passes/chain_pass.h.
 #pragma once
 
 #include <map>

@@ -1,10 +1,10 @@
-#include "core/ops/chain_pass.h"
+#include "core/ops/passes/chain_pass.h"
 
 #include <algorithm>
 
 #include "core/base/error.h"
 #include "core/graph/passes.h"
-#include "core/ops/chain_groups.h"
+#include "core/ops/passes/chain_groups.h"
 
 namespace synthesizer {
 namespace {

@@ -3,8 +3,8 @@
 // order, then the groups.
 #include <algorithm>
 
-#include "core/kernels/cpu/attention_blocks.h"
-#include "core/kernels/cpu/attention_pack.h"
+#include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/parallel.h"
 
 namespace synthesizer {
@@ -257,17 +257,11 @@ class DotAttentionGradientKernel : public Kernel {
   int64_t scratch_bytes_;
 };
 
-int64_t workspace(const KernelCase& c) {
-  if (c.outputs[0].dtype == DType::kBFloat16) return DotAttentionGradientKernel<BFloat16>::workspace(c);
-  return c.outputs[0].dtype == DType::kFloat64 ? DotAttentionGradientKernel<double>::workspace(c)
-                                               : DotAttentionGradientKernel<float>::workspace(c);
-}
-
 }  // namespace
 
 std::span<const KernelEntry> dot_attention_gradient_kernels() {
-  static const KernelEntry kEntries[] = {
-      {&typeid(DotAttentionGradient), make_by_output<DotAttentionGradientKernel>, workspace}};
+  static const KernelEntry kEntries[] = {{&typeid(DotAttentionGradient), make_by_output<DotAttentionGradientKernel>,
+                                          workspace_by_output<DotAttentionGradientKernel>}};
   return kEntries;
 }
 

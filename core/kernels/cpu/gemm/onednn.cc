@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/kernels/cpu/gemm/libraries.h"
 
 namespace synthesizer {
 namespace {

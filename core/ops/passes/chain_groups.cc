@@ -1,4 +1,4 @@
-#include "core/ops/chain_groups.h"
+#include "core/ops/passes/chain_groups.h"
 
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/kernels/cpu/gemm/libraries.h"
 
 namespace synthesizer {
 namespace {

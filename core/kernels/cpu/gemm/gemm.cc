@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/kernels/cpu/gemm_libraries.h"
+#include "core/kernels/cpu/gemm/libraries.h"
 
 namespace synthesizer {
 namespace {

@@ -1,0 +1,173 @@
+// How the output layer's product is cut: blocks [rows, columns] of the logits, which are all that is ever there of
+// them, the three products that a block takes part in, and what has to be copied for these.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <type_traits>
+
+#include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/cpu/parallel.h"
+#include "core/kernels/gemm.h"
+#include "core/ops/cross_entropy.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer {
+
+inline constexpr int64_t kRows = 1024, kColumns = 1024;  // of a block of logits
+
+// How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
+struct LogitBlocks {
+  LogitBlocks(const ValueType& x_type, const Shape& table, const VocabularyPart& part)
+      : dtype(x_type.dtype), blocks(part.blocks) {
+    const Shape& x = x_type.shape;
+    const Dim& model = x.dims().back();
+    depth = model.size;
+    rows = x.elements() / depth;
+    CHECK(table.rank() == 2 && table.has(model.name), "a table {}: expected a dim {}", table.to_string(), model.name);
+    padded = table.elements() / depth;
+    model_first = table.dims()[0].name == model.name;
+    vocab = part.words(padded);
+    true_vocab = part.true_vocab;
+    first_word = part.first_word;
+    block = padded / blocks;
+  }
+  // Where a target lies among the words that count here, or −1.
+  int64_t local(int32_t target) const {
+    const int64_t word = target - first_word;
+    return word >= 0 && word < vocab ? word : -1;
+  }
+  // Columns of the largest block that any rank has: the first one has the most words. Workspace has the same size on
+  // all, though fewer words may count on the last ones, so that one rank's plan is every rank's.
+  int64_t most_columns() const { return std::min({kColumns, padded, true_vocab}); }
+  // Of logits, in the type that is calculated in.
+  int64_t block_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
+  // Of their gradients, where they are of another type: they enter products.
+  int64_t gradient_bytes() const { return narrow() ? align_up(block_elements() * size_of(dtype)) : 0; }
+  // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
+  // rounded, as it lies.
+  bool copied() const { return model_first || narrow(); }
+  int64_t copy_bytes() const { return copied() ? align_up(depth * most_columns() * size_of(dtype)) : 0; }
+  // Of the table's gradient, where a block does not lie densely.
+  int64_t gradient_copy_bytes() const {
+    return model_first ? align_up(depth * most_columns() * size_of(compute_type(dtype))) : 0;
+  }
+  // Of dx of a block of rows, where it has to be rounded.
+  int64_t dx_bytes() const {
+    return narrow() ? align_up(std::min(kRows, rows) * depth * size_of(compute_type(dtype))) : 0;
+  }
+  bool narrow() const { return dtype != compute_type(dtype); }
+  // logits [m, n] = x · tableᵀ
+  Product logits(int64_t m, int64_t n) const {
+    Product p = base(m, n, depth);
+    p.wide = true;
+    p.a = {{0, 0}, depth, 1};
+    p.b = model_first ? MatrixStrides{{0, 0}, n, 1} : MatrixStrides{{0, 0}, 1, depth};
+    p.c = {{0, 0}, n, 1};
+    return p;
+  }
+  // dx [m, depth] (+)= dlogits · table, summed over the blocks of words before it is rounded
+  Product dx(int64_t m, int64_t n, bool accumulate) const {
+    Product p = base(m, depth, n);
+    p.a = {{0, 0}, n, 1};
+    p.b = model_first ? MatrixStrides{{0, 0}, 1, n} : MatrixStrides{{0, 0}, depth, 1};
+    p.c = {{0, 0}, depth, 1};
+    p.wide = true;
+    p.accumulate = accumulate;
+    return p;
+  }
+  // dtable [n, depth] (+)= dlogitsᵀ · x, or a copied block [depth, n] = xᵀ · dlogits
+  Product dtable(int64_t m, int64_t n, bool accumulate) const {
+    Product p = model_first ? base(depth, n, m) : base(n, depth, m);
+    p.wide = true;
+    p.a = {{0, 0}, 1, p.m};
+    p.b = {{0, 0}, p.n, 1};
+    p.c = {{0, 0}, p.n, 1};
+    p.accumulate = accumulate && !model_first;
+    return p;
+  }
+
+  DType dtype;
+  int64_t blocks;             // that the table's words are taken in
+  int64_t vocab, padded;      // words that count, of those that the table has
+  int64_t true_vocab;         // that count anywhere
+  int64_t first_word, block;  // of the table; words of a block
+  int64_t depth, rows;
+  bool model_first;
+
+ private:
+  int64_t block_elements() const { return std::min(kRows, rows) * most_columns(); }
+  Product base(int64_t m, int64_t n, int64_t k) const {
+    Product p;
+    p.dtype = dtype;
+    p.m = m;
+    p.n = n;
+    p.k = k;
+    return p;
+  }
+};
+
+// A product of each kind of block: whole and last rows by whole and last columns.
+class BlockGemms {
+ public:
+  template <typename MakeProduct>
+  BlockGemms(const LogitBlocks& layout, const CpuContext& context, const MakeProduct& product) {
+    for (int i = 0; i < 4; ++i) {
+      const int64_t m = i / 2 == 0 ? std::min(kRows, layout.rows) : layout.rows % kRows;
+      const int64_t n = i % 2 == 0 ? std::min(kColumns, layout.vocab) : layout.vocab % kColumns;
+      if (m > 0 && n > 0)
+        gemms_[static_cast<size_t>(i)] = make_gemm(product(m, n), context.gemm_threads(), context.counters);
+    }
+  }
+  const Gemm& of(int64_t m, int64_t n, const LogitBlocks& layout) const {
+    const bool last_rows = m != std::min(kRows, layout.rows), last_columns = n != std::min(kColumns, layout.vocab);
+    return *gemms_[static_cast<size_t>(2 * last_rows + last_columns)];
+  }
+
+ private:
+  std::array<std::unique_ptr<Gemm>, 4> gemms_;
+};
+
+inline int64_t products_workspace(const LogitBlocks& layout, GemmThreads threads, bool gradient) {
+  const int64_t m = std::min(kRows, layout.rows), n = layout.most_columns();
+  int64_t bytes = gemm_workspace_up_to(layout.logits(m, n), threads);
+  if (gradient)
+    bytes = std::max({bytes, gemm_workspace_up_to(layout.dx(m, n, true), threads),
+                      gemm_workspace_up_to(layout.dtable(m, n, true), threads)});
+  return align_up(bytes);
+}
+
+// The words [word, word + n) of the table as T, in `copy` if they do not lie densely or are not of T.
+template <typename T>
+const T* table_block(const LogitBlocks& layout, const CpuContext& context, const Compute<T>* table, int64_t word,
+                     int64_t n, T* copy) {
+  const auto store = context.loops.of<T>().store;
+  if (layout.model_first) {
+    parallel_ranges(context.threads, layout.depth, n, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) store(table + i * layout.padded + word, copy + i * n, n);
+    });
+    return copy;
+  }
+  const Compute<T>* words = table + word * layout.depth;
+  if constexpr (std::is_same_v<T, Compute<T>>) {
+    return words;
+  } else {
+    parallel_ranges(context.threads, n * layout.depth, 1,
+                    [&](int64_t begin, int64_t end) { store(words + begin, copy + begin, end - begin); });
+    return copy;
+  }
+}
+
+// Calls body(block, from, count) for the runs of words [word, word + n) that are of one block: `from` counts from
+// `word`.
+template <typename Body>
+void each_block(const LogitBlocks& layout, int64_t word, int64_t n, const Body& body) {
+  for (int64_t at = word; at < word + n;) {
+    const int64_t block = at / layout.block, end = std::min((block + 1) * layout.block, word + n);
+    body(block, at - word, end - at);
+    at = end;
+  }
+}
+
+}  // namespace synthesizer
