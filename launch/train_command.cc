@@ -15,7 +15,6 @@
 #include "core/optim/schedule.h"
 #include "core/train/trainer.h"
 #include "dist/parallel.h"
-#include "dist/plan.h"
 #include "launch/assembly.h"
 #include "launch/commands.h"
 #include "launch/config/check.h"
@@ -25,6 +24,7 @@
 #include "launch/config/text.h"
 #include "launch/facts.h"
 #include "launch/machine.h"
+#include "launch/profile_options.h"
 #include "launch/run_record.h"
 
 namespace synthesizer {
@@ -162,24 +162,8 @@ class Job {
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];
     options.peak_flops = totals[1];
-    if (options_.profile) options.profile = profile_options(*options_.profile, peak_flops);
-    return options;
-  }
-
-  ProfileOptions profile_options(int64_t steps, double peak_flops) const {
-    ProfileOptions options;
-    options.steps = steps;
-    options.title = fmt::format("rank {}", world_.rank());
-    std::string place;
-    for (const auto& [axis, size] : mesh_.shape().axes)
-      if (size > 1) place += fmt::format("{}{} {}", place.empty() ? "" : ", ", axis, mesh_.coordinate(axis));
-    if (!place.empty()) options.title += fmt::format(" ({})", place);
-    options.peak_flops = peak_flops;
-    options.peak_bytes = memory_peak(kernels_);
-    options.traffic = [this](const Graph& graph, const Node& node) {
-      const CollectiveTotal total = collective_of(graph, node, mesh_.shape());
-      return NodeTraffic{total.axis, total.traffic.bytes};
-    };
+    if (options_.profile)
+      options.profile = profile_options(*options_.profile, mesh_, world_.rank(), peak_flops, kernels_);
     return options;
   }
 

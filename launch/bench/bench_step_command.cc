@@ -7,12 +7,15 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/graph/agreement.h"
 #include "core/graph/report.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "core/train/memory.h"
+#include "core/train/profile.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
 #include "launch/bench/random_batch.h"
@@ -20,6 +23,7 @@
 #include "launch/commands.h"
 #include "launch/config/convert.h"
 #include "launch/machine.h"
+#include "launch/profile_options.h"
 
 namespace synthesizer {
 namespace {
@@ -31,10 +35,11 @@ struct BenchOptions {
   int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
   int threads = 0, tensor = 1, zero = 0;
   bool products = false;
+  std::string profile;  // folder
   bool json = false;
 };
 
-constexpr int kWarmUp = 2;
+constexpr int kWarmUp = kProfileWarmUp;
 
 StepGraphOptions step_options(const BenchOptions& bench) {
   StepGraphOptions options;
@@ -93,6 +98,7 @@ int bench_products(const BenchOptions& bench, Session& session) {
   const StepGraphOptions options = step_options(bench);
   if (session.world().size() > 1)
     fail_usage("[bench step] --products: got {} ranks, expected one", session.world().size());
+  if (!bench.profile.empty()) fail_usage("[bench step] --products and --profile exclude each other");
   if (bench.tensor > 1 || bench.zero > 0 || bench.micro_batches > 1 || bench.leaves > 0 ||
       options.recompute != Recompute::kNone)
     fail_usage(
@@ -120,6 +126,11 @@ int bench_products(const BenchOptions& bench, Session& session) {
 
 int bench_step(const BenchOptions& bench, Session& session) {
   if (bench.products) return bench_products(bench, session);
+  if (!bench.profile.empty()) {
+    if (bench.steps > kMostProfiledSteps)
+      fail_usage("[bench step] --profile: got --steps {}, expected at most {}", bench.steps, kMostProfiledSteps);
+    session.together([&] { require_writable("--profile", bench.profile); });
+  }
   StepGraphOptions options = step_options(bench);
   MpiCommunicator& world = session.world();
   if (world.size() % bench.tensor != 0)
@@ -140,17 +151,28 @@ int bench_step(const BenchOptions& bench, Session& session) {
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
   PartitionOptions partition;
   partition.update = {bench.zero, static_cast<int>(bench.leaves)};
+  std::optional<ProfileOptions> limits;  // measured before the step is there, whose memory is to be the peak
+  if (!bench.profile.empty()) {
+    const double peak_flops = product_peak(options.bfloat16 ? DType::kBFloat16 : options.dtype, threads);
+    limits = profile_options(bench.steps, mesh, world.rank(), peak_flops, kernels);
+  }
   TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels,
                  axis_communicators(mesh));
   step.state().initialize(1);
   const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
+  std::optional<Profile> profile;
+  if (limits) profile.emplace(*limits, step.programs(), world, 0);
   Fastest fastest;
   double loss = 0;
   for (int64_t i = 0; i < bench.steps + kWarmUp; ++i) {
     world.barrier();
+    if (profile) profile->begin_step(i);
     fastest.run(i >= kWarmUp, [&] { loss = step.run(random.batch(), i, 1e-3).loss; });
+    if (profile) profile->end_step();
   }
+  const std::string by_op = profile ? profile->write(bench.profile) : "";
   if (world.rank() != 0) return 0;
+  fmt::print(stderr, "{}", by_op);
   const double tokens = static_cast<double>(bench.batch * (bench.source + bench.target));
   const auto flops = step.product_flops() * world.size();
   print({{"attention", bench.attention},
@@ -202,6 +224,8 @@ void add_bench_step_command(CommandLine& line) {
   app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
   app.add_option("--recompute", options->recompute, "NONE, ATTENTION or BLOCK: what backward makes again")
       ->capture_default_str();
+  app.add_option("--profile", options->profile,
+                 "Folder to write trace.json (opens in Perfetto) and by_op.csv of the timed steps to");
   app.add_flag("--products", options->products, "Time the step's matrix products alone");
   app.add_flag("--json", options->json, "One line of JSON");
 }

@@ -103,6 +103,22 @@ TEST(Bench, DataCountsTheTokensOfBatches) {
   EXPECT_THAT(place.must({"bench", "data", "run.txtpb", "--batches", "1"}), HasSubstr("tokens_per_second"));
 }
 
+TEST(Bench, ProfileOfSteps) {
+  const TemporaryFolder folder;
+  const ProgramResult result =
+      run_ranks(2, {"bench",     "step", "--batch", "2",         "--source", "8", "--target", "8",  "--layers", "1",
+                    "--d-model", "16",   "--heads", "2",         "--d-head", "8", "--d-ff",   "32", "--vocab",  "64",
+                    "--steps",   "2",    "--json",  "--profile", "profile"},
+                folder.path());
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_GT(nlohmann::json::parse(result.out).at("seconds_per_step"), 0);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("linear_cross_entropy"), HasSubstr("rank 0 (data 0): 2 steps from 3, ")));
+  const auto files = tree(folder.path() / "profile");
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_THAT(files.at("by_op.csv"), HasSubstr("\n1,compute,einsum,"));
+  EXPECT_FALSE(nlohmann::json::parse(files.at("trace.json")).empty());
+}
+
 // Kernels and the link, into a device file that plan reads.
 TEST(Bench, KernelsAndCommWriteADeviceFile) {
   const TemporaryFolder folder;
@@ -152,6 +168,12 @@ TEST(Bench, WrongLines) {
   const ProgramResult pieces = run_program({"bench", "step", "--products", "--microbatches", "2"}, folder.path());
   EXPECT_EQ(pieces.exit_code, 2);
   EXPECT_THAT(pieces.err, HasSubstr("[bench step] --products are those of a step in one piece"));
+  const ProgramResult both = run_program({"bench", "step", "--products", "--profile", "p"}, folder.path());
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_THAT(both.err, HasSubstr("[bench step] --products and --profile exclude each other"));
+  const ProgramResult long_profile = run_program({"bench", "step", "--steps", "101", "--profile", "p"}, folder.path());
+  EXPECT_EQ(long_profile.exit_code, 2);
+  EXPECT_THAT(long_profile.err, HasSubstr("[bench step] --profile: got --steps 101, expected at most 100"));
   const ProgramResult ranks = run_ranks(2, {"bench", "step", "--products"}, folder.path());
   EXPECT_EQ(ranks.exit_code, 2);
   EXPECT_THAT(ranks.err, HasSubstr("[bench step] --products: got 2 ranks, expected one"));
