@@ -1,4 +1,5 @@
-// Matrix products, the one header behind which the libraries are: float32 and bfloat16 by oneDNN, float64 by OpenBLAS.
+// Matrix products, the one header behind which their kernels are: float32 and bfloat16 by panels on machines with AVX-512
+// and by oneDNN elsewhere, float64 by OpenBLAS.
 #pragma once
 
 #include <cstdint>

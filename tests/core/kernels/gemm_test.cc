@@ -12,6 +12,7 @@
 
 #include "core/base/philox.h"
 #include "core/kernels/cpu/gemm/libraries.h"
+#include "core/kernels/cpu/gemm/panels.h"
 #include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
 
@@ -84,25 +85,38 @@ TEST(Gemm, SameBitsOnAnyNumberOfThreads) {
   expect_same_bits<BFloat16>(DType::kBFloat16);
 }
 
-// C, with 0.5 in it before, of element type C.
-template <typename C>
+// T's elements, C with 0.5 in it before, of element type C; what lies between C's rows stays.
+template <typename T, typename C>
 void expect_products(const Product& p, const Gemm& gemm, int64_t workspace_bytes, double tolerance) {
-  const auto a = random<BFloat16>(p.batch[0] * p.m * p.k, 1), b = random<BFloat16>(p.batch[0] * p.k * p.n, 2);
-  std::vector<C> c(static_cast<size_t>(p.batch[0] * p.m * p.n), rounded<C>(0.5f));
+  const auto extent = [&](const MatrixStrides& s, int64_t rows, int64_t columns) {
+    return (p.batch[0] - 1) * s.batch[0] + (p.batch[1] - 1) * s.batch[1] + (rows - 1) * s.row +
+           (columns - 1) * s.column + 1;
+  };
+  const auto a = random<T>(extent(p.a, p.m, p.k), 1), b = random<T>(extent(p.b, p.k, p.n), 2);
+  std::vector<C> c(static_cast<size_t>(extent(p.c, p.m, p.n)), rounded<C>(0.5f));
   const Storage workspace(workspace_bytes);
   gemm.run(a.data(), b.data(), c.data(), workspace.data());
   double worst = 0, largest = 0;
+  std::vector<bool> written(c.size());
   for (int64_t i = 0; i < p.batch[0]; ++i)
-    for (int64_t m = 0; m < p.m; ++m)
-      for (int64_t n = 0; n < p.n; ++n) {
-        double sum = p.accumulate ? 0.5 : 0;
-        for (int64_t k = 0; k < p.k; ++k)
-          sum += widened(a[static_cast<size_t>(i * p.a.batch[0] + m * p.a.row + k * p.a.column)]) *
-                 widened(b[static_cast<size_t>(i * p.b.batch[0] + k * p.b.row + n * p.b.column)]);
-        worst = std::max(worst, std::abs(sum - widened(c[static_cast<size_t>(i * p.c.batch[0] + m * p.c.row + n)])));
-        largest = std::max(largest, std::abs(sum));
-      }
-  EXPECT_LE(worst, tolerance * largest) << fmt::format("{} x {} x {} x {}", p.batch[0], p.m, p.n, p.k);
+    for (int64_t j = 0; j < p.batch[1]; ++j)
+      for (int64_t m = 0; m < p.m; ++m)
+        for (int64_t n = 0; n < p.n; ++n) {
+          const auto at = [&](const MatrixStrides& s, int64_t row, int64_t column) {
+            return static_cast<size_t>(i * s.batch[0] + j * s.batch[1] + row * s.row + column * s.column);
+          };
+          double sum = p.accumulate ? 0.5 : 0;
+          for (int64_t k = 0; k < p.k; ++k)
+            sum += static_cast<double>(widened(a[at(p.a, m, k)])) * static_cast<double>(widened(b[at(p.b, k, n)]));
+          worst = std::max(worst, std::abs(sum - static_cast<double>(widened(c[at(p.c, m, n)]))));
+          largest = std::max(largest, std::abs(sum));
+          written[at(p.c, m, n)] = true;
+        }
+  const std::string text =
+      fmt::format("{} x {} x {} x {} x {}, {}", p.batch[0], p.batch[1], p.m, p.n, p.k, to_string(p.dtype));
+  EXPECT_LE(worst, tolerance * largest) << text;
+  for (size_t i = 0; i < c.size(); ++i)
+    ASSERT_TRUE(written[i] || static_cast<double>(widened(c[i])) == 0.5) << text << ": element " << i << " was written";
 }
 
 TEST(Gemm, BFloat16IsSummedInFloat32) {
@@ -115,9 +129,9 @@ TEST(Gemm, BFloat16IsSummedInFloat32) {
           p.wide = wide;
           const auto check = [&](const Gemm& gemm, int64_t workspace) {
             if (wide)
-              expect_products<float>(p, gemm, workspace, 1e-5);
+              expect_products<BFloat16, float>(p, gemm, workspace, 1e-5);
             else
-              expect_products<BFloat16>(p, gemm, workspace, 0.005);
+              expect_products<BFloat16, BFloat16>(p, gemm, workspace, 0.005);
           };
           for (const int threads : {1, 2}) {
             check(*make_gemm(p, {threads, false}, nullptr), gemm_workspace(p, {threads, false}));
@@ -126,21 +140,66 @@ TEST(Gemm, BFloat16IsSummedInFloat32) {
         }
 }
 
+// Products by panels: tiles that are cut short, more than one piece of the inner dimension and of the rows that are
+// packed at a time, matrices that lie apart, and one after the other where threads share them out.
+TEST(Gemm, ByPanels) {
+  struct Case {
+    int64_t batch[2], m, n, k;
+  };
+  const Case table[] = {{{1, 1}, 16, 16, 1},      {{1, 1}, 17, 65, 2},    {{1, 1}, 47, 16, 31},  {{1, 1}, 100, 130, 33},
+                        {{1, 1}, 220, 70, 4099},  {{2, 8}, 19, 40, 15},   {{3, 1}, 60, 47, 64},  {{1, 4}, 24, 63, 40},
+                        {{1, 1}, 1030, 16, 2100}, {{1, 1}, 49, 200, 257}, {{1, 3}, 97, 17, 1000}};
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    if (panel_functions(dtype) == nullptr) continue;  // a machine without the instructions never goes this way
+    for (const Case& c : table)
+      for (const Transposed transposed : {Transposed::kNone, Transposed::kA, Transposed::kB})
+        for (const int64_t gap : {0, 5})
+          for (const int threads : {1, 3}) {
+            Product p;
+            p.dtype = dtype;
+            std::copy_n(c.batch, 2, p.batch);
+            p.m = c.m, p.n = c.n, p.k = c.k;
+            p.accumulate = (c.k + gap) % 2 != 0;
+            p.wide = (c.m + gap) % 2 != 0;
+            const auto strides = [&](int64_t rows, int64_t columns, bool by_columns) {
+              const int64_t lead = (by_columns ? rows : columns) + gap, size = lead * (by_columns ? columns : rows);
+              return MatrixStrides{{size * c.batch[1] + gap, size}, by_columns ? 1 : lead, by_columns ? lead : 1};
+            };
+            p.a = strides(c.m, c.k, transposed == Transposed::kA);
+            p.b = strides(c.k, c.n, transposed == Transposed::kB);
+            p.c = strides(c.m, c.n, false);
+            if (c.batch[1] == 8) p.b.batch[1] = 0;  // the same matrix for all
+            ASSERT_TRUE(goes_by_panels(p));
+            const auto gemm = make_panel_gemm(p, threads);
+            const int64_t bytes = panel_workspace(p, threads);
+            EXPECT_LE(bytes, panel_workspace_up_to(p, threads));
+            if (dtype == DType::kFloat32)
+              expect_products<float, float>(p, *gemm, bytes, 1e-5);
+            else if (p.wide)
+              expect_products<BFloat16, float>(p, *gemm, bytes, 1e-5);
+            else
+              expect_products<BFloat16, BFloat16>(p, *gemm, bytes, 0.005);
+          }
+  }
+}
+
 TEST(Gemm, WorkspaceUpToASizeIsEnoughForAllBelow) {
   const int64_t sizes[] = {1, 33, 64, 300, 1024};
   std::vector<Sizes> all;
   for (const int64_t m : sizes)
     for (const int64_t n : sizes)
       for (const int64_t k : sizes) all.push_back({1, m, n, k});
-  for (const bool same_bits : {false, true})
-    for (const Sizes& up_to : all)
-      for (const Sizes& s : all) {
-        if (s.m > up_to.m || s.n > up_to.n || s.k > up_to.k) continue;
-        const GemmThreads team{2, same_bits};
-        EXPECT_LE(gemm_workspace(product_of(DType::kFloat32, s, Transposed::kNone, false), team),
-                  gemm_workspace_up_to(product_of(DType::kFloat32, up_to, Transposed::kNone, false), team))
-            << fmt::format("{} x {} x {}, of up to {} x {} x {}", s.m, s.n, s.k, up_to.m, up_to.n, up_to.k);
-      }
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16})
+    for (const bool same_bits : {false, true})
+      for (const Sizes& up_to : all)
+        for (const Sizes& s : all) {
+          if (s.m > up_to.m || s.n > up_to.n || s.k > up_to.k) continue;
+          const GemmThreads team{2, same_bits};
+          for (const Transposed transposed : {Transposed::kNone, Transposed::kA})
+            EXPECT_LE(gemm_workspace(product_of(dtype, s, transposed, false), team),
+                      gemm_workspace_up_to(product_of(dtype, up_to, transposed, false), team))
+                << fmt::format("{} x {} x {}, of up to {} x {} x {}", s.m, s.n, s.k, up_to.m, up_to.n, up_to.k);
+        }
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-// Chooses the library of a product and counts its operations.
+// Chooses what makes a product, and counts its operations.
 #include "core/kernels/gemm.h"
 
 #include <algorithm>
 
 #include "core/base/error.h"
 #include "core/kernels/cpu/gemm/libraries.h"
+#include "core/kernels/cpu/gemm/panels.h"
 
 namespace synthesizer {
 namespace {
@@ -42,6 +43,7 @@ bool is_converted(const Product& product) {
 
 std::unique_ptr<Gemm> make_uncounted(const Product& product, GemmThreads threads) {
   if (product.dtype == DType::kFloat64) return make_openblas_gemm(product, threads.count);
+  if (goes_by_panels(product)) return make_panel_gemm(product, threads.count);
   if (is_converted(product)) return make_converted_gemm(product, threads.count);
   if (is_tiled(product, threads)) return make_tiled_gemm(product, threads.count);
   return make_onednn_gemm(product, threads.count, onednn_workspace(product, threads.count));
@@ -51,6 +53,7 @@ std::unique_ptr<Gemm> make_uncounted(const Product& product, GemmThreads threads
 
 int64_t gemm_workspace(const Product& product, GemmThreads threads) {
   if (product.dtype == DType::kFloat64) return 0;
+  if (goes_by_panels(product)) return panel_workspace(product, threads.count);
   if (is_converted(product)) return converted_workspace(product, threads.count);
   return is_tiled(product, threads) ? tiled_workspace(product, threads.count)
                                     : onednn_workspace(product, threads.count);
@@ -59,8 +62,10 @@ int64_t gemm_workspace(const Product& product, GemmThreads threads) {
 int64_t gemm_workspace_up_to(const Product& product, GemmThreads threads) {
   if (product.dtype == DType::kFloat64) return 0;
   if (is_converted(product)) return converted_workspace(product, threads.count);
-  const int64_t bytes = onednn_workspace(product, threads.count);
-  return threads.same_bits ? std::max(bytes, tiled_workspace(product, threads.count)) : bytes;
+  int64_t bytes = onednn_workspace(product, threads.count);
+  if (threads.same_bits) bytes = std::max(bytes, tiled_workspace(product, threads.count));
+  if (panel_functions(product.dtype) != nullptr) bytes = std::max(bytes, panel_workspace_up_to(product, threads.count));
+  return bytes;
 }
 
 int64_t onednn_workspace(const Product& product, int threads) {
