@@ -17,6 +17,7 @@ namespace synthesizer {
 struct Cost {
   int64_t flops = 0;
   int64_t bytes = 0;
+  int64_t again = 0;  // of the flops, in a gradient: what forward has done already
 };
 
 // An output that shares the memory of an input.

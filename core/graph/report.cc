@@ -10,9 +10,7 @@
 namespace synthesizer {
 namespace {
 
-int64_t flops_of(const Graph& graph, const Node& node) {
-  return node.op->cost(graph.input_types(node), node.outputs).flops;
-}
+Cost cost_of(const Graph& graph, const Node& node) { return node.op->cost(graph.input_types(node), node.outputs); }
 
 bool is_product(const Op& op) {
   return op.name() == "einsum" || op.name().starts_with("linear_cross_entropy") ||
@@ -43,7 +41,7 @@ std::vector<NodeReport> report_nodes(const Graph& graph, const PlacementsByName&
     const auto it = placements.find(std::string(original_name(node)));
     row.placement = it == placements.end() ? "whole" : it->second[0].to_string();
     row.bytes = total_bytes(node.outputs);
-    row.flops = flops_of(graph, node);
+    row.flops = cost_of(graph, node).flops;
     rows.push_back(std::move(row));
   }
   return rows;
@@ -87,14 +85,14 @@ std::string graph_dot(const Graph& graph) {
 int64_t product_flops(const Graph& graph) {
   int64_t flops = 0;
   for (const Node& node : graph.nodes())
-    if (is_product(*node.op) && !is_recomputed(node)) flops += flops_of(graph, node);
+    if (is_product(*node.op) && !is_recomputed(node)) flops += cost_of(graph, node).flops - cost_of(graph, node).again;
   return flops;
 }
 
 int64_t recomputed_flops(const Graph& graph) {
   int64_t flops = 0;
   for (const Node& node : graph.nodes())
-    if (is_recomputed(node)) flops += flops_of(graph, node);
+    flops += is_recomputed(node) ? cost_of(graph, node).flops : cost_of(graph, node).again;
   return flops;
 }
 

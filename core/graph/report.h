@@ -28,7 +28,7 @@ std::string graph_table(const Graph& graph, const PlacementsByName& placements);
 std::string graph_dot(const Graph& graph);
 
 // Floating-point operations of the ops that are matrix products: einsum, linear_cross_entropy, shared_attention and
-// their gradients. What is recomputed counts once: these are the model's, which utilisation is measured by.
+// their gradients. What is done again counts once: these are the model's, which utilisation is measured by.
 int64_t product_flops(const Graph& graph);
 // Floating-point operations, of all ops, that a step does a second time (core/graph/recompute.h).
 int64_t recomputed_flops(const Graph& graph);

@@ -1,5 +1,5 @@
-// Matrix products, the one header behind which their kernels are: float32 and bfloat16 by panels on machines with AVX-512
-// and by oneDNN elsewhere, float64 by OpenBLAS.
+// Matrix products, the one header behind which their kernels are: float32 and bfloat16 by panels on machines with
+// AVX-512 and by oneDNN elsewhere, float64 by OpenBLAS.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,7 @@ struct Product {
   int64_t m = 1, n = 1, k = 1;
   MatrixStrides a, b, c;
   bool accumulate = false;
+  int64_t most_m = 0;  // of products that share a prepared B and differ in m: the largest m
 
   DType c_type() const { return wide ? compute_type(dtype) : dtype; }
   int64_t flops() const { return 2 * batch[0] * batch[1] * m * n * k; }
@@ -43,12 +44,25 @@ class Gemm {
  public:
   virtual ~Gemm() = default;
   virtual void run(const void* a, const void* b, void* c, void* workspace) const = 0;
+
+  // For several products with one B: makes of it what run_prepared() reads fastest, in `memory` of
+  // gemm_prepared_bytes(), or gives B itself, which must then stay. One Gemm of those that share most_m does it for
+  // all.
+  virtual const void* prepare(const void* b, void* memory) const {
+    static_cast<void>(memory);
+    return b;
+  }
+  virtual void run_prepared(const void* a, const void* prepared, void* c, void* workspace) const {
+    run(a, prepared, c, workspace);
+  }
 };
 
 // Bytes of workspace: by a formula, asks no library.
 int64_t gemm_workspace(const Product& product, GemmThreads threads);
 // Enough for every product of no more rows, columns and depth, which may go another way than `product` itself.
 int64_t gemm_workspace_up_to(const Product& product, GemmThreads threads);
+// Of one matrix B, prepared.
+int64_t gemm_prepared_bytes(const Product& product);
 // Adds flops() to `counters` (may be null) at each run.
 std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters);
 

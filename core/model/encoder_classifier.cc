@@ -52,7 +52,7 @@ ModelOutputs encode_classify(const Scope& scope, const ModelConfig& config, Valu
   const Value x = with_one(mean_of_live(encoded, in.input_mask)), classes = classifier_table(scope, config);
   ModelOutputs out;
   if (options.loss)
-    add_loss(out, classes, x, config.num_classes, in, {.z_loss = 0, .label_smoothing = loss.label_smoothing});
+    add_loss(out, classes, x, config.num_classes, in, {.z_loss = 0, .label_smoothing = loss.label_smoothing}, options);
   if (options.logits) out.logits = einsum(x, classes, {kModel});
   return out;
 }

@@ -34,6 +34,7 @@ struct ModelOptions {
   bool input_mask = true;         // whether the encoder's input may have padding
   bool packed = false;            // whether rows hold several documents, each apart from the others; no classifier's do
   bool loss = true;
+  bool keep_logits = false;  // for backward, as their softmax (core/ops/cross_entropy.h); false: it makes them again
   bool logits = false;       // all of them: for tests and small models
   bool fused = true;         // ops that do the work of several (core/ops/dot_attention.h); false: these
   bool next_logits = false;  // those at one position, given at run time: for decoding

@@ -13,9 +13,9 @@ namespace synthesizer {
 
 // nll smoothed by s: log Z − (1 − s)·target − s·mean.
 void add_loss(ModelOutputs& out, Value table, Value x, int64_t true_vocab, const ModelInputs& in,
-              const LossConfig& loss) {
+              const LossConfig& loss, const ModelOptions& options) {
   const double s = loss.label_smoothing;
-  const CrossEntropy entropy = linear_cross_entropy(x, table, in.targets, true_vocab, s > 0);
+  const CrossEntropy entropy = linear_cross_entropy(x, table, in.targets, true_vocab, {s > 0, options.keep_logits});
   const Value nll = entropy.log_z - entropy.target;
   Value each = nll;
   if (s > 0) each = entropy.log_z - entropy.target * (1 - s) - entropy.mean * s;
@@ -35,7 +35,7 @@ ModelOutputs add_outputs(const Scope& scope, const ModelConfig& config, Value ta
   else
     table = block.parameter("weight", {kModel(config.d_model), kVocab(config.rows())}, fan_in(config.d_model));
   ModelOutputs out;
-  if (options.loss) add_loss(out, table, x, config.vocab, in, loss);
+  if (options.loss) add_loss(out, table, x, config.vocab, in, loss, options);
   if (options.logits) out.logits = cast(einsum(x, table, {kModel}), scope.dtype());
   if (options.next_logits)
     out.next_logits = cast(einsum(slice_at(x, kLength, in.position), table, {kModel}), scope.dtype());

@@ -17,8 +17,9 @@ const Dim& vocabulary_of(const ValueType& x, const ValueType& table) {
 }
 
 struct RowTypes {
-  ValueType row;     // […]
-  ValueType blocks;  // […, vocab]
+  ValueType row;      // […]
+  ValueType blocks;   // […, vocab]
+  ValueType weights;  // […, vocab], of x's type
 };
 
 // x […, model], table [vocab, model] or [model, vocab], targets […].
@@ -40,7 +41,9 @@ RowTypes infer_rows(std::string_view op, std::span<const ValueType> inputs, cons
     fail("[{}] blocks: got {}, expected a divisor of {} {}", op, part.blocks, vocab.name, vocab.size);
   std::vector<Dim> blocks = rows.dims();
   blocks.push_back({vocab.name, part.blocks});
-  return {{wide, rows}, {wide, Shape(std::move(blocks))}};
+  std::vector<Dim> words = rows.dims();
+  words.push_back(vocab);
+  return {{wide, rows}, {wide, Shape(std::move(blocks))}, {x.dtype, Shape(std::move(words))}};
 }
 
 // Of one product of all rows with the table; its padding is left out.
@@ -51,10 +54,10 @@ int64_t logits(std::span<const ValueType> inputs, const VocabularyPart& part) {
   return inputs[2].shape.elements() * part.words(vocabulary_of(inputs[0], inputs[1]).size);
 }
 
-std::string text(const VocabularyPart& part, bool mean) {
-  return fmt::format("vocabulary {}{}, {} blocks{}", part.true_vocab,
+std::string text(const VocabularyPart& part, const CrossEntropyOptions& options) {
+  return fmt::format("vocabulary {}{}, {} blocks{}{}", part.true_vocab,
                      part.first_word == 0 ? "" : fmt::format(" from {}", part.first_word), part.blocks,
-                     mean ? ", mean" : "");
+                     options.mean ? ", mean" : "", options.kept ? ", kept" : "");
 }
 
 // What a rank has of it where the table is split; the part itself where it is not.
@@ -71,24 +74,30 @@ int64_t VocabularyPart::words(int64_t size) const { return std::clamp<int64_t>(t
 
 // ---- LinearCrossEntropy
 
-std::string LinearCrossEntropy::attributes() const { return text(part_, mean_); }
+std::string LinearCrossEntropy::attributes() const { return text(part_, options_); }
 
 std::vector<ValueType> LinearCrossEntropy::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 3);
   const RowTypes types = infer_rows(name(), inputs, part_);
-  return {types.blocks, types.row, types.row, types.row};
+  std::vector<ValueType> outputs{types.blocks, types.row, types.row, types.row};
+  if (options_.kept) {
+    const int64_t block = vocabulary_of(inputs[0], inputs[1]).size / part_.blocks;
+    if (block > kMostKept) fail("[{}] kept: got blocks of {} words, expected at most {}", name(), block, kMostKept);
+    outputs.push_back(types.weights);
+  }
+  return outputs;
 }
 
 std::vector<Value> LinearCrossEntropy::gradient(const GradientContext& context) const {
   std::vector<Value> gradients(3);
   if (!context.needed[0] && !context.needed[1]) return gradients;
   std::vector<Value> inputs(context.inputs.begin(), context.inputs.end());
-  inputs.push_back(context.outputs[0]);
-  for (size_t i = 0; i < (mean_ ? 3u : 2u); ++i) {
+  inputs.push_back(context.outputs[options_.kept ? 4 : 0]);
+  for (size_t i = 0; i < (options_.mean ? 3u : 2u); ++i) {
     const Value d = context.output_gradients[i];
     inputs.push_back(d ? d : constant(inputs[0].graph(), context.outputs[i].dtype(), context.outputs[i].shape(), 0));
   }
-  const auto op = std::make_shared<LinearCrossEntropyGradient>(part_, mean_);
+  const auto op = std::make_shared<LinearCrossEntropyGradient>(part_, options_);
   const std::vector<Value> results = inputs[0].graph().add(op, inputs);
   for (size_t i = 0; i < 2; ++i)
     if (context.needed[i]) gradients[i] = results[i];
@@ -100,33 +109,37 @@ std::vector<PartitionRule> LinearCrossEntropy::partition(std::span<const ValueTy
   std::vector<PartitionRule> rules = independent_rules(inputs, outputs, inputs[1].shape.names());
   const Placement whole = Placement::whole(), words = Placement::split(vocabulary_of(inputs[0], inputs[1]).name);
   const Placement sum = Placement::partial_sum(), max = Placement::partial_max();
-  rules.push_back({{whole, words, whole}, {words, sum, sum, max}});
+  PartitionRule split{{whole, words, whole}, {words, sum, sum, max}};
+  if (options_.kept) split.outputs.push_back(words);
+  rules.push_back(std::move(split));
   return rules;
 }
 
 std::shared_ptr<const Op> LinearCrossEntropy::localize(const PartitionRule& rule, const AxisIndex& axis,
                                                        std::span<const ValueType> inputs,
                                                        std::span<const ValueType>) const {
-  return std::make_shared<LinearCrossEntropy>(local_part(part_, rule, axis, inputs), mean_);
+  return std::make_shared<LinearCrossEntropy>(local_part(part_, rule, axis, inputs), options_);
 }
 
-// The logits, and an element of them: the maximum, subtract, exp, the sum; and the mean's sum.
+// The logits, and an element of them: the maximum, subtract, exp, the sum; the mean's sum; subtract and exp of a
+// weight.
 Cost LinearCrossEntropy::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  return {product_flops(inputs, part_) + (mean_ ? 5 : 4) * logits(inputs, part_),
-          total_bytes(inputs) + total_bytes(outputs)};
+  return {
+      product_flops(inputs, part_) + (4 + (options_.mean ? 1 : 0) + (options_.kept ? 2 : 0)) * logits(inputs, part_),
+      total_bytes(inputs) + total_bytes(outputs)};
 }
 
 // ---- LinearCrossEntropyGradient
 
-std::string LinearCrossEntropyGradient::attributes() const { return text(part_, mean_); }
+std::string LinearCrossEntropyGradient::attributes() const { return text(part_, options_); }
 
 std::vector<ValueType> LinearCrossEntropyGradient::infer(std::span<const ValueType> inputs) const {
-  expect_count(name(), inputs, mean_ ? 7 : 6);
+  expect_count(name(), inputs, options_.mean ? 7 : 6);
   const RowTypes types = infer_rows(name(), inputs, part_);
-  expect_type(name(), "log_z", inputs[3], types.blocks);
+  expect_type(name(), options_.kept ? "weights" : "log_z", inputs[3], options_.kept ? types.weights : types.blocks);
   expect_type(name(), "d_log_z", inputs[4], types.blocks);
   expect_type(name(), "d_target", inputs[5], types.row);
-  if (mean_) expect_type(name(), "d_mean", inputs[6], types.row);
+  if (options_.mean) expect_type(name(), "d_mean", inputs[6], types.row);
   return {inputs[0], inputs[1]};
 }
 
@@ -137,10 +150,10 @@ std::vector<PartitionRule> LinearCrossEntropyGradient::partition(std::span<const
   std::vector<PartitionRule> rules = independent_rules(inputs, outputs, inputs[1].shape.names());
   for (PartitionRule& rule : rules)  // the table's gradient is a sum over the rows
     if (rule.inputs[0].kind == Placement::Kind::kSplit) rule.outputs[1] = sum;
-  rules.push_back(mean_ ? partial_rule(sum, 7, {4, 5, 6}, 2, {0, 1}) : partial_rule(sum, 6, {4, 5}, 2, {0, 1}));
+  rules.push_back(options_.mean ? partial_rule(sum, 7, {4, 5, 6}, 2, {0, 1}) : partial_rule(sum, 6, {4, 5}, 2, {0, 1}));
   // Each rank has its words' part of dx, and its words of the table's gradient.
   PartitionRule split{{whole, words, whole, words, words, whole}, {sum, words}};
-  if (mean_) split.inputs.push_back(whole);
+  if (options_.mean) split.inputs.push_back(whole);
   rules.push_back(std::move(split));
   return rules;
 }
@@ -148,17 +161,20 @@ std::vector<PartitionRule> LinearCrossEntropyGradient::partition(std::span<const
 std::shared_ptr<const Op> LinearCrossEntropyGradient::localize(const PartitionRule& rule, const AxisIndex& axis,
                                                                std::span<const ValueType> inputs,
                                                                std::span<const ValueType>) const {
-  return std::make_shared<LinearCrossEntropyGradient>(local_part(part_, rule, axis, inputs), mean_);
+  return std::make_shared<LinearCrossEntropyGradient>(local_part(part_, rule, axis, inputs), options_);
 }
 
-// The logits again, dx and dtable, and an element of the logits: subtract, exp, multiply; and adding the mean's part.
+// dx and dtable, and an element of the logits: multiply, and adding the mean's part; the logits again, with subtract
+// and exp.
 Cost LinearCrossEntropyGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  return {3 * product_flops(inputs, part_) + (mean_ ? 4 : 3) * logits(inputs, part_),
-          total_bytes(inputs) + total_bytes(outputs)};
+  const int64_t product = product_flops(inputs, part_), words = logits(inputs, part_);
+  const int64_t again = options_.kept ? 0 : product, each = (options_.kept ? 1 : 3) + (options_.mean ? 1 : 0);
+  return {2 * product + each * words + again, total_bytes(inputs) + total_bytes(outputs), again};
 }
 
 // log Z = M + log Σ_blocks exp(log_z − M), M the largest logit.
-CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab, bool mean) {
+CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t true_vocab,
+                                  const CrossEntropyOptions& options) {
   const std::string& model = x.shape().dims().back().name;
   CHECK(table.shape().rank() == 2 && table.shape().has(model),
         "[linear_cross_entropy] table: got {}, expected two "
@@ -168,7 +184,9 @@ CrossEntropy linear_cross_entropy(Value x, Value table, Value targets, int64_t t
   const VocabularyPart part{true_vocab, 0, std::gcd(vocab.size, int64_t{kVocabularyParts})};
   if (true_vocab < 1 || true_vocab > vocab.size)
     fail("[linear_cross_entropy] true vocabulary: got {}, expected 1 to {}", true_vocab, vocab.size);
-  const auto outputs = x.graph().add(std::make_shared<LinearCrossEntropy>(part, mean), {{x, table, targets}});
+  CrossEntropyOptions possible = options;
+  if (vocab.size / part.blocks > LinearCrossEntropy::kMostKept) possible.kept = false;
+  const auto outputs = x.graph().add(std::make_shared<LinearCrossEntropy>(part, possible), {{x, table, targets}});
   const Value blocks = outputs[0], largest = outputs[3];
   return {largest + log(reduce_sum(exp(blocks - largest), {vocab.name})), outputs[1], outputs[2]};
 }

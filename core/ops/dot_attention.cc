@@ -142,7 +142,9 @@ std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const Value
 Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
   const int64_t a_score = 6 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
-  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score), total_bytes(inputs) + total_bytes(outputs)};
+  const int64_t again = d.scores() * (2 * d.inner + 1 + (options_.addend ? 1 : 0));
+  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score), total_bytes(inputs) + total_bytes(outputs),
+          again};
 }
 
 std::vector<Alias> DotAttentionGradient::aliases() const {

@@ -57,13 +57,6 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   return graph;
 }
 
-// Whether attention keeps nothing of the size of an alignment by itself.
-bool has_blockwise_attention(const Graph& graph) {
-  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
-    return dynamic_cast<const DotAttentionGradient*>(node.op.get()) != nullptr;
-  });
-}
-
 // The last passes, after recompute.
 std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
   return passes ? make_chains(*fuse_residuals(*graph)) : std::move(graph);
@@ -73,12 +66,9 @@ std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
 std::unique_ptr<Graph> with_recompute(std::unique_ptr<Graph> graph, std::string_view loss, Recompute choice) {
   if (choice == Recompute::kNone) return graph;
   auto result = recompute(*graph, loss, recompute_regions(choice));
-  const bool kept = choice == Recompute::kAttention && has_blockwise_attention(*graph);
-  if (result->nodes().size() == graph->nodes().size() && !kept)
-    fail_usage("recompute: got {}", choice == Recompute::kAttention
-                                        ? "ATTENTION, expected NONE or BLOCK: this model has no number for each query "
-                                          "and key that backward reads"
-                                        : "BLOCK, expected NONE: backward reads nothing of any layer");
+  // (kAttention has the logits made again in any case.)
+  if (result->nodes().size() == graph->nodes().size() && choice == Recompute::kBlock)
+    fail_usage("recompute: got BLOCK, expected NONE: backward reads nothing of any layer");
   return result;
 }
 
@@ -91,6 +81,7 @@ Model build(Graph& graph, const StepGraphOptions& options, Mode mode) {
   build.input_mask = options.input_mask;
   build.packed = options.packed;
   build.logits = options.logits;
+  build.keep_logits = mode == Mode::kTrain && options.recompute == Recompute::kNone;
   build.fused = options.passes;
   BatchShape shape = options.shape;
   const int64_t parts = options.accumulation.micro_batches.count;

@@ -49,8 +49,7 @@ struct StepGraphs {
 
 // Of the last graph (StepGraphs::update) the outputs are loss, nll_sum, weight_sum, of the whole batch, and with an
 // update also gradient_norm and finite. Throws UsageError for a name in `freeze` that is no parameter, and for a
-// `recompute` that finds nothing to make again (a decoder of LightConv alone has no alignments). kAttention may find
-// nothing where attention goes by blocks (core/ops/dot_attention.h), which keeps what it asks for.
+// `recompute` of blocks of which backward reads nothing.
 StepGraphs training_graphs(const StepGraphOptions& options, const Partition& partition);
 // The last of them.
 std::unique_ptr<Graph> training_graph(const StepGraphOptions& options, const Partition& partition);

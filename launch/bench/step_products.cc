@@ -30,6 +30,7 @@ std::unique_ptr<Graph> unfused(StepGraphOptions options) {
 struct StepProducts::CrossEntropy {
   LogitBlocks blocks;
   std::byte *x = nullptr, *table = nullptr, *dx = nullptr, *dtable = nullptr;  // no dx: forward
+  bool logits = true;                                                          // whether they are made
 };
 
 StepProducts::StepProducts(const StepGraphOptions& options, const KernelTable& kernels, GemmThreads threads)
@@ -49,13 +50,15 @@ StepProducts::StepProducts(const StepGraphOptions& options, const KernelTable& k
       add_cross_entropy(of_cross_entropy(loss->part()), threads);
     } else if (const auto* gradient = dynamic_cast<const LinearCrossEntropyGradient*>(node.op.get())) {
       CrossEntropy op = of_cross_entropy(gradient->part());
+      op.logits = !gradient->options().kept;
       op.dx = address({node.id, 0});
       op.dtable = address({node.id, 1});
       add_cross_entropy(op, threads);
     } else {
       continue;
     }
-    known += node.op->cost(graph_->input_types(node), node.outputs).flops;
+    const Cost cost = node.op->cost(graph_->input_types(node), node.outputs);
+    known += cost.flops - cost.again;
   }
   CHECK(known == product_flops(*graph_), "the step has products in ops that are neither einsum nor cross-entropy");
   workspace_ = Storage(workspace_bytes_);
@@ -83,18 +86,18 @@ void StepProducts::add_cross_entropy(const CrossEntropy& op, GemmThreads threads
   const LogitBlocks& b = op.blocks;
   const int64_t size = size_of(b.dtype), wide = size_of(compute_type(b.dtype));
   scratch_.push_back(
-      Storage(b.block_bytes() + b.gradient_bytes() + b.copy_bytes() + b.gradient_copy_bytes() + b.dx_bytes()));
+      Storage(b.logits_bytes() + b.gradient_bytes() + b.copy_bytes() + b.gradient_copy_bytes() + b.dx_bytes()));
   std::byte* const logits = scratch_.back().data();
-  std::byte* const dlogits = b.narrow() ? logits + b.block_bytes() : logits;
-  std::byte* const copy = logits + b.block_bytes() + b.gradient_bytes();
+  std::byte* const dlogits = logits + b.logits_bytes();
+  std::byte* const copy = dlogits + b.gradient_bytes();
   std::byte* const dcopy = copy + b.copy_bytes();
   std::byte* const dx_sum = dcopy + b.gradient_copy_bytes();
   for (int64_t row = 0; row < b.rows; row += kRows) {
     const int64_t m = std::min(kRows, b.rows - row), x_at = row * b.depth * size;
-    for (int64_t word = 0; word < b.vocab; word += kColumns) {
-      const int64_t n = std::min(kColumns, b.vocab - word), table_at = word * b.depth * wide;
+    for (int64_t word = 0; word < b.vocab; word += b.columns) {
+      const int64_t n = std::min(b.columns, b.vocab - word), table_at = word * b.depth * wide;
       const std::byte* words = b.copied() ? copy : op.table + table_at;
-      add_gemm(b.logits(m, n), threads, op.x + x_at, words, logits);
+      if (op.logits) add_gemm(b.logits(m, n), threads, op.x + x_at, words, logits);
       if (op.dx == nullptr) continue;
       add_gemm(b.dx(m, n, word > 0), threads, dlogits, words, b.narrow() ? dx_sum : op.dx + x_at);
       if (b.model_first)

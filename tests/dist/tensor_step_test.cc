@@ -183,9 +183,9 @@ TEST(ZeroStep, HoldsAQuarterOfTheSums) {
 TEST(TensorStep, ComputesHalfOfTheProducts) {
   for (const std::string& kind : kinds()) {
     const int64_t whole = product_flops(*step_of(kind, 1)), own = product_flops(*step_of(kind, 2));
-    // The first rank has 32 of the 60 words that count. A logit of a row: made twice, two products of its gradient, and
+    // The first rank has 32 of the 60 words that count. A logit of a row: its product, two of its gradient, and
     // seven operations of the softmax and its gradient.
-    const int64_t word = kBatchSize * kTarget * (4 * 2 * kWidth + 7);
+    const int64_t word = kBatchSize * kTarget * (3 * 2 * kWidth + 7);
     EXPECT_EQ(own, whole / 2 + 2 * word) << kind;
   }
 }

@@ -65,7 +65,7 @@ TEST(Bench, StepRecomputes) {
   EXPECT_LT(block.at("arena_bytes"), attention.at("arena_bytes"));
 }
 
-// Every product of the step, once: the cross-entropy's four (its gradient makes the logits again) and all einsums.
+// Every product of the step, once: the cross-entropy's three and all einsums.
 TEST(Bench, StepsProductsAlone) {
   const TemporaryFolder folder;
   for (const char* attention : {"V", "R", "R+V", "D", "FR", "LightConv", "DynConv"}) {

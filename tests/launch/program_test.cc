@@ -168,9 +168,10 @@ TEST(Program, PlansWhatRecomputeSaves) {
                                              "model.encoder.attention=Conv", "--set", "model.decoder.attention=Conv"}));
   };
   const auto none = plan("NONE"), attention = plan("ATTENTION"), block = plan("BLOCK");
-  EXPECT_EQ(none.at("recomputed_flops"), 0);
+  // Cross-attention makes blocks of scores again in any case.
+  EXPECT_LT(none.at("recomputed_flops"), none.at("product_flops").get<int64_t>() / 50);
   for (const auto& some : {attention, block}) {
-    EXPECT_GT(some.at("recomputed_flops"), 0);
+    EXPECT_GT(some.at("recomputed_flops"), none.at("recomputed_flops"));
     EXPECT_LT(some.at("bytes").at("step"), none.at("bytes").at("step"));
     EXPECT_EQ(some.at("product_flops"), none.at("product_flops"));
     EXPECT_GT(some.at("flops").at("einsum"), none.at("flops").at("einsum"));

@@ -1,14 +1,16 @@
-// The gradient of the output layer: the blocks of logits are made again, and at once become those of their gradients,
-// which give their part of dx and of the table's gradient.
+// The gradient of the output layer: blocks of weights, kept or of logits that are made again, become those of the
+// logits' gradients, which at once give their part of dx and of the table's gradient.
 #include "core/kernels/cpu/logit_blocks.h"
+#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
 
 int64_t workspace(const KernelCase& c) {
-  const LogitBlocks layout(c.inputs[0], c.in(1), c.as<LinearCrossEntropyGradient>().part());
-  return layout.block_bytes() + layout.gradient_bytes() + layout.copy_bytes() + layout.gradient_copy_bytes() +
-         layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
+  const auto& op = c.as<LinearCrossEntropyGradient>();
+  const LogitBlocks layout(c.inputs[0], c.in(1), op.part());
+  return (op.options().kept ? 0 : layout.logits_bytes()) + layout.gradient_bytes() + layout.copy_bytes() +
+         layout.gradient_copy_bytes() + layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
 }
 
 template <typename T>
@@ -17,7 +19,7 @@ class CrossEntropyGradientKernel : public Kernel {
   explicit CrossEntropyGradientKernel(const KernelCase& c)
       : context_(c.context),
         layout_(c.inputs[0], c.in(1), c.as<LinearCrossEntropyGradient>().part()),
-        mean_(c.as<LinearCrossEntropyGradient>().mean()),
+        options_(c.as<LinearCrossEntropyGradient>().options()),
         logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }),
         dx_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, false); }),
         dx_add_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, true); }),
@@ -30,9 +32,12 @@ class CrossEntropyGradientKernel : public Kernel {
     T* dx = output<T>(outputs, 0);
     C* dtable = output<C>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    C* logits = reinterpret_cast<C*>(space);
-    T* block = reinterpret_cast<T*>(space += layout_.block_bytes());  // where they are of one type: the logits' own
-    if (!layout_.narrow()) block = reinterpret_cast<T*>(logits);
+    C* logits = nullptr;
+    if (!options_.kept) {
+      logits = reinterpret_cast<C*>(space);
+      space += layout_.logits_bytes();
+    }
+    T* block = reinterpret_cast<T*>(space);
     T* copy = reinterpret_cast<T*>(space += layout_.gradient_bytes());
     C* dcopy = reinterpret_cast<C*>(space += layout_.copy_bytes());
     C* wide_dx = reinterpret_cast<C*>(space += layout_.gradient_copy_bytes());
@@ -43,10 +48,10 @@ class CrossEntropyGradientKernel : public Kernel {
       const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
       C* dx_sum = wide_dx;
       if constexpr (std::is_same_v<T, C>) dx_sum = dx + at;
-      for (int64_t word = 0; word < layout_.vocab; word += kColumns) {
-        const int64_t n = std::min(kColumns, layout_.vocab - word);
+      for (int64_t word = 0; word < layout_.vocab; word += layout_.columns) {
+        const int64_t n = std::min(layout_.columns, layout_.vocab - word);
         const T* words = table_block<T>(layout_, context_, table, word, n, copy);
-        logits_.of(m, n, layout_).run(x + at, words, logits, space);
+        if (!options_.kept) logits_.of(m, n, layout_).run(x + at, words, logits, space);
         dlogits(inputs, row, m, word, n, logits, block);
         (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, words, dx_sum, space);
         if (layout_.model_first) {
@@ -66,38 +71,37 @@ class CrossEntropyGradientKernel : public Kernel {
  private:
   using C = Compute<T>;
 
-  // From the logits [m, n]; `block` may be the logits.
+  // From the weights that were kept, or from `logits` [m, n].
   void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, const C* logits,
                T* block) const {
     const int32_t* targets = input<int32_t>(inputs, 2) + row;
-    const C* log_z = input<C>(inputs, 3) + row * layout_.blocks;
+    const T* kept = options_.kept ? input<T>(inputs, 3) + row * layout_.padded + word : nullptr;
+    const C* log_z = options_.kept ? nullptr : input<C>(inputs, 3) + row * layout_.blocks;
     const C* d_log_z = input<C>(inputs, 4) + row * layout_.blocks;
     const C* d_target = input<C>(inputs, 5) + row;
-    const C* d_mean = mean_ ? input<C>(inputs, 6) + row : nullptr;
-    const auto loop = context_.loops.of<T>().cross_entropy_gradient;
+    const C* d_mean = options_.mean ? input<C>(inputs, 6) + row : nullptr;
+    const auto& loops = context_.loops.of<T>();
     parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const C mean = mean_ ? d_mean[i] / static_cast<C>(layout_.true_vocab) : C(0);
+        const C mean = options_.mean ? d_mean[i] / static_cast<C>(layout_.true_vocab) : C(0);
         const int64_t target = layout_.local(targets[i]);
-        const bool here = target >= word && target < word + n;
-        // Before the row is overwritten: the target's own, with what is added to it, is rounded once.
-        C of_target = 0;
-        if (here) {
-          const int64_t at = i * layout_.blocks + target / layout_.block;
-          loop_of_one(logits[i * n + target - word], log_z[at], d_log_z[at], mean, &of_target);
-          of_target += d_target[i];
-        }
+        T* const row_block = block + i * n;
         each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
           const int64_t at = i * layout_.blocks + b;
-          loop(logits + i * n + from, block + i * n + from, count, log_z[at], d_log_z[at], mean);
+          const T* weights = row_block + from;
+          if (options_.kept)
+            weights = kept + i * layout_.padded + from;
+          else
+            loops.word_weights(logits + i * n + from, row_block + from, count, log_z[at]);
+          // The target's own, with what is added to it, is rounded once.
+          const int64_t place = target - word - from;
+          const bool here = place >= 0 && place < count;
+          const C of_target = here ? d_log_z[at] * widened(weights[place]) + mean + d_target[i] : C(0);
+          loops.cross_entropy_gradient(weights, row_block + from, count, d_log_z[at], mean);
+          if (here) row_block[from + place] = rounded<T>(of_target);
         });
-        if (here) context_.loops.of<T>().store(&of_target, block + i * n + target - word, 1);
       }
     });
-  }
-
-  void loop_of_one(C logit, C log_z, C d_log_z, C mean, C* d) const {
-    context_.loops.of<C>().cross_entropy_gradient(&logit, d, 1, log_z, d_log_z, mean);
   }
 
   // A copied block [depth, n] to (or, with `add`, onto) its place in dtable.
@@ -126,7 +130,7 @@ class CrossEntropyGradientKernel : public Kernel {
 
   CpuContext context_;
   LogitBlocks layout_;
-  bool mean_;
+  CrossEntropyOptions options_;
   BlockGemms logits_, dx_, dx_add_, dtable_, dtable_add_;
 };
 

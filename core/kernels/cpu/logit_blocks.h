@@ -15,7 +15,7 @@
 
 namespace synthesizer {
 
-inline constexpr int64_t kRows = 1024, kColumns = 1024;  // of a block of logits
+inline constexpr int64_t kRows = 1024, kMostColumns = 1024;  // of a block of logits
 
 // How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
 struct LogitBlocks {
@@ -32,6 +32,8 @@ struct LogitBlocks {
     true_vocab = part.true_vocab;
     first_word = part.first_word;
     block = padded / blocks;
+    // A block of words that fits is never cut: all of its logits are there at once.
+    columns = block <= kMostColumns ? kMostColumns / block * block : kMostColumns;
   }
   // Where a target lies among the words that count here, or −1.
   int64_t local(int32_t target) const {
@@ -40,11 +42,10 @@ struct LogitBlocks {
   }
   // Columns of the largest block that any rank has: the first one has the most words. Workspace has the same size on
   // all, though fewer words may count on the last ones, so that one rank's plan is every rank's.
-  int64_t most_columns() const { return std::min({kColumns, padded, true_vocab}); }
-  // Of logits, in the type that is calculated in.
-  int64_t block_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
-  // Of their gradients, where they are of another type: they enter products.
-  int64_t gradient_bytes() const { return narrow() ? align_up(block_elements() * size_of(dtype)) : 0; }
+  int64_t most_columns() const { return std::min({columns, padded, true_vocab}); }
+  // Of logits, in the type that is calculated in, and of their gradients, which enter products.
+  int64_t logits_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
+  int64_t gradient_bytes() const { return align_up(block_elements() * size_of(dtype)); }
   // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
   // rounded, as it lies.
   bool copied() const { return model_first || narrow(); }
@@ -93,6 +94,7 @@ struct LogitBlocks {
   int64_t vocab, padded;      // words that count, of those that the table has
   int64_t true_vocab;         // that count anywhere
   int64_t first_word, block;  // of the table; words of a block
+  int64_t columns;            // that are done at a time, at most
   int64_t depth, rows;
   bool model_first;
 
@@ -115,13 +117,14 @@ class BlockGemms {
   BlockGemms(const LogitBlocks& layout, const CpuContext& context, const MakeProduct& product) {
     for (int i = 0; i < 4; ++i) {
       const int64_t m = i / 2 == 0 ? std::min(kRows, layout.rows) : layout.rows % kRows;
-      const int64_t n = i % 2 == 0 ? std::min(kColumns, layout.vocab) : layout.vocab % kColumns;
+      const int64_t n = i % 2 == 0 ? std::min(layout.columns, layout.vocab) : layout.vocab % layout.columns;
       if (m > 0 && n > 0)
         gemms_[static_cast<size_t>(i)] = make_gemm(product(m, n), context.gemm_threads(), context.counters);
     }
   }
   const Gemm& of(int64_t m, int64_t n, const LogitBlocks& layout) const {
-    const bool last_rows = m != std::min(kRows, layout.rows), last_columns = n != std::min(kColumns, layout.vocab);
+    const bool last_rows = m != std::min(kRows, layout.rows),
+               last_columns = n != std::min(layout.columns, layout.vocab);
     return *gemms_[static_cast<size_t>(2 * last_rows + last_columns)];
   }
 

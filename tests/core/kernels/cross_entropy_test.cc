@@ -80,7 +80,7 @@ TEST(LinearCrossEntropy, ForwardAndGradient) {
       Tensor targets = integers(rows, {});
       for (int64_t i = 0; i < s.rows; ++i) targets.values.push_back(static_cast<double>(i * 97 % s.true_vocab));
       const auto reference = [&](const Tensors& in, Tensors& out) { forward(s, mean, in, out); };
-      check_kernel(LinearCrossEntropy(s.part(), mean), {x, table, targets}, reference, {5e-6, 1e-13, false});
+      check_kernel(LinearCrossEntropy(s.part(), {mean}), {x, table, targets}, reference, {5e-6, 1e-13, false});
 
       const Shape by_block{kBatch(1), kLength(s.rows), kVocab(s.blocks)};
       const Tensor zeros{{DType::kFloat64, rows}, std::vector<double>(static_cast<size_t>(s.rows))};
@@ -92,9 +92,39 @@ TEST(LinearCrossEntropy, ForwardAndGradient) {
       Tensors inputs{x, table, targets, forth[0], random_tensor(by_block, 63), random_tensor(rows, 64)};
       if (mean) inputs.push_back(random_tensor(rows, 65));
       const auto gradient = [&](const Tensors& in, Tensors& out) { backward(s, mean, in, out); };
-      check_kernel(LinearCrossEntropyGradient(s.part(), mean), inputs, gradient, {1e-5, 1e-12, false});
+      check_kernel(LinearCrossEntropyGradient(s.part(), {mean}), inputs, gradient, {1e-5, 1e-12, false});
     }
   }
+}
+
+// Whether backward has the weights from forward or makes the logits again: the same bits.
+TEST(LinearCrossEntropy, KeptWeightsAndThoseMadeAgainGiveTheSameBits) {
+  const Sizes sizes[] = {{33, 17, 1100, 1025, false, 10}, {1057, 9, 2080, 2049, true, 32}, {7, 40, 96, 96, false, 1}};
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kBFloat16})
+    for (const Sizes& s : sizes) {
+      const DType wide = compute_type(dtype);
+      const Shape rows{kLength(s.rows)}, by_block{kLength(s.rows), kVocab(s.blocks)};
+      const Tensor x = as_type({random_tensor(Shape{kLength(s.rows), kModel(s.model)}, 61, -2, 2)}, dtype)[0];
+      Tensor targets = integers(rows, {});
+      for (int64_t i = 0; i < s.rows; ++i) targets.values.push_back(static_cast<double>(i * 97 % s.true_vocab));
+      const Shape table =
+          s.model_first ? Shape{kModel(s.model), kVocab(s.vocab)} : Shape{kVocab(s.vocab), kModel(s.model)};
+      Tensors more = as_type({random_tensor(table, 62, -2, 2), random_tensor(by_block, 63), random_tensor(rows, 64),
+                              random_tensor(rows, 65)},
+                             wide);
+      const CpuKernelTable kernels(2);
+      const CrossEntropyOptions kept{true, true}, not_kept{true, false};
+      const Tensors forward{x, more[0], targets};
+      const Tensors one = run_kernel(kernels, LinearCrossEntropy(s.part(), kept), forward);
+      const Tensors other = run_kernel(kernels, LinearCrossEntropy(s.part(), not_kept), forward);
+      for (size_t i = 0; i < other.size(); ++i) EXPECT_EQ(one[i].values, other[i].values) << i;
+      ASSERT_EQ(one.size(), 5u);
+      Tensors backward{x, more[0], targets, one[4], more[1], more[2], more[3]};
+      const Tensors from_kept = run_kernel(kernels, LinearCrossEntropyGradient(s.part(), kept), backward);
+      backward[3] = one[0];
+      const Tensors from_logits = run_kernel(kernels, LinearCrossEntropyGradient(s.part(), not_kept), backward);
+      for (size_t i = 0; i < 2; ++i) EXPECT_EQ(from_kept[i].values, from_logits[i].values) << to_string(dtype) << i;
+    }
 }
 
 // Of a table that is split by words the last rank may have few that count, or none: its memory is that of the first.
@@ -111,8 +141,8 @@ TEST(LinearCrossEntropy, WorkspaceIsTheSameOnEveryRank) {
       backward.insert(backward.end(), {block, block, row});
       const auto bytes = [&](int64_t first_word) {
         const VocabularyPart part{43, first_word, 1};
-        const LinearCrossEntropy op(part, false);
-        const LinearCrossEntropyGradient gradient(part, false);
+        const LinearCrossEntropy op(part, {});
+        const LinearCrossEntropyGradient gradient(part, {});
         return std::pair(kernels.workspace(op, forward, op.infer(forward)),
                          kernels.workspace(gradient, backward, gradient.infer(backward)));
       };
@@ -126,7 +156,7 @@ TEST(LinearCrossEntropy, LargeLogits) {
   const Tensors inputs{integers(Shape{kLength(2), kModel(1)}, {300, -300}, DType::kFloat64),
                        integers(Shape{kVocab(3), kModel(1)}, {1, 2, -3}, DType::kFloat64),
                        integers(Shape{kLength(2)}, {0, 2})};
-  check_kernel(LinearCrossEntropy(s.part(), false), inputs,
+  check_kernel(LinearCrossEntropy(s.part(), {}), inputs,
                [&](const Tensors& in, Tensors& out) { forward(s, false, in, out); }, {2e-6, 1e-13, false});
 }
 

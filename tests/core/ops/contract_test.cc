@@ -89,9 +89,9 @@ TEST_F(Refused, ByTheOthers) {
   EXPECT_REFUSED(rms_norm(x, f32({kModel(6)}), "model", 1e-6), HasSubstr("[rms_norm] scale: got f32 [model 6]"));
   EXPECT_REFUSED(rms_norm(x, f32({kLength(3)}), "length", 1e-6), HasSubstr("expected length last"));
   EXPECT_REFUSED(embedding(f32({kVocab(9), kModel(5)}), f32({kLength(3)})), HasSubstr("[embedding] ids"));
-  EXPECT_REFUSED(linear_cross_entropy(x, f32({kVocab(9), kModel(5)}), i32({kBatch(2), kLength(4)}), 9, false),
+  EXPECT_REFUSED(linear_cross_entropy(x, f32({kVocab(9), kModel(5)}), i32({kBatch(2), kLength(4)}), 9, {}),
                  HasSubstr("[linear_cross_entropy] targets"));
-  EXPECT_REFUSED(linear_cross_entropy(x, f32({kVocab(9), kModel(5)}), i32({kBatch(2), kLength(3)}), 10, false),
+  EXPECT_REFUSED(linear_cross_entropy(x, f32({kVocab(9), kModel(5)}), i32({kBatch(2), kLength(3)}), 10, {}),
                  HasSubstr("true vocabulary: got 10, expected 1 to 9"));
   EXPECT_REFUSED(dropout(x, 1.0, {}, make(DType::kInt64, {}), 1), HasSubstr("[dropout] rate: got 1"));
   EXPECT_REFUSED(relative_bias(f32({kBuckets(2), kHeads(3)}), {3, 3, true, 128}), HasSubstr("2 buckets"));

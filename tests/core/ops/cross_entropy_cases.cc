@@ -15,12 +15,19 @@ struct Row {
   std::vector<size_t> loss_outputs;
   int64_t blocks = 1;
   bool all_rules = false;
+  bool kept = false;
 
+  CrossEntropyOptions options() const { return {mean, kept}; }
   VocabularyPart part() const { return {true_vocab, 0, blocks}; }
   int64_t block() const { return table.size("vocab") / blocks; }
   Shape by_block() const {
     std::vector<Dim> dims = x.without("model").dims();
     dims.push_back(kVocab(blocks));
+    return Shape(dims);
+  }
+  Shape by_word() const {
+    std::vector<Dim> dims = x.without("model").dims();
+    dims.push_back(kVocab(table.size("vocab")));
     return Shape(dims);
   }
 };
@@ -50,9 +57,12 @@ OpCase make_row(const Row& r) {
               {"table", r.table},
               {"targets", rows, 0, static_cast<double>(r.true_vocab - 1), DType::kInt32}};
   c.wide = {"table", "log_z", "d_log_z", "d_target", "d_mean"};
-  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<LinearCrossEntropy>(r.part(), r.mean), in); };
+  c.build = [=](Graph& g, In in, DType) {
+    return g.add(std::make_shared<LinearCrossEntropy>(r.part(), r.options()), in);
+  };
   c.reference = [=](const auto& in) {
     std::vector<Tensor> y = {Tensor(r.by_block()), Tensor(rows), Tensor(rows), Tensor(rows)};
+    if (r.kept) y.emplace_back(r.by_word());
     const auto all = naive_logits(in[0], in[1], rows, r.true_vocab);
     for (size_t i = 0; i < all.size(); ++i) {
       y[3].data[i] = *std::max_element(all[i].begin(), all[i].end());
@@ -64,6 +74,9 @@ OpCase make_row(const Row& r) {
       for (size_t b = 0; b < sums.size(); ++b)
         y[0].data[i * sums.size() + b] = sums[b] == 0 ? LinearCrossEntropy::kNoWords : y[3].data[i] + std::log(sums[b]);
       y[1].data[i] = all[i][static_cast<size_t>(in[2].data[i])];
+      for (size_t v = 0; r.kept && v < all[i].size(); ++v)
+        y[4].data[i * static_cast<size_t>(r.table.size("vocab")) + v] =
+            std::exp(all[i][v] - y[0].data[i * sums.size() + v / static_cast<size_t>(r.block())]);
     }
     return y;
   };
@@ -78,12 +91,15 @@ OpCase make_gradient_row(const Row& r) {
   OpCase c = make_row(r);
   c.op = "linear_cross_entropy_gradient";
   const Shape rows = r.x.without("model");
-  c.inputs.push_back({"log_z", r.by_block(), 3, 8});
+  if (r.kept)
+    c.inputs.push_back({"weights", r.by_word(), 0, 1});
+  else
+    c.inputs.push_back({"log_z", r.by_block(), 3, 8});
   c.inputs.push_back({"d_log_z", r.by_block()});
   c.inputs.push_back({"d_target", rows});
   if (r.mean) c.inputs.push_back({"d_mean", rows});
   c.build = [=](Graph& g, In in, DType) {
-    return g.add(std::make_shared<LinearCrossEntropyGradient>(r.part(), r.mean), in);
+    return g.add(std::make_shared<LinearCrossEntropyGradient>(r.part(), r.options()), in);
   };
   c.reference = [=](const auto& in) {
     std::vector<Tensor> d = {Tensor(r.x), Tensor(r.table)};
@@ -92,7 +108,9 @@ OpCase make_gradient_row(const Row& r) {
     each(rows, [&](const Index& i) {
       for (int64_t v = 0; v < r.true_vocab; ++v) {
         const Index block = with(i, "vocab", v / r.block());
-        double dlogit = in[4](block) * std::exp(all[row][static_cast<size_t>(v)] - in[3](block));
+        const double weight =
+            r.kept ? in[3](with(i, "vocab", v)) : std::exp(all[row][static_cast<size_t>(v)] - in[3](block));
+        double dlogit = in[4](block) * weight;
         if (v == static_cast<int64_t>(in[2](i))) dlogit += in[5](i);
         if (r.mean) dlogit += in[6](i) / static_cast<double>(r.true_vocab);
         for (int64_t m = 0; m < r.x.size("model"); ++m) {
@@ -105,7 +123,7 @@ OpCase make_gradient_row(const Row& r) {
     });
     return d;
   };
-  *c.product_flops *= 3;
+  *c.product_flops *= r.kept ? 2 : 3;
   c.has_gradient = false;
   c.loss_outputs = {0};
   return c;
@@ -132,6 +150,18 @@ std::vector<OpCase> cross_entropy_cases() {
            {"wide_blocks", {kLength(3), kModel(7)}, {kVocab(4104), kModel(7)}, 4097, true, {0, 1, 2}, 3},
            {"even", {kBatch(4), kLength(8), kModel(5)}, {kVocab(16), kModel(5)}, 15, true, {0, 1, 2}, 8, true},
            {"even_transposed", {kBatch(4), kModel(5)}, {kModel(5), kVocab(16)}, 9, false, {1}, 4, true},
+           {"kept", odd, {kVocab(36), kModel(33)}, 31, true, {0, 1, 2}, 6, false, true},
+           {"kept_transposed", odd, {kModel(33), kVocab(36)}, 35, false, {0, 1}, 12, false, true},
+           {"kept_wide", {kLength(3), kModel(7)}, {kVocab(4104), kModel(7)}, 4097, true, {0, 1, 2}, 8, false, true},
+           {"kept_even",
+            {kBatch(4), kLength(8), kModel(5)},
+            {kVocab(16), kModel(5)},
+            15,
+            true,
+            {0, 1, 2},
+            8,
+            true,
+            true},
        }) {
     rows.push_back(make_row(r));
     rows.push_back(make_gradient_row(r));

@@ -201,7 +201,8 @@ TEST(Recompute, TakesLessMemory) {
     const int64_t none = arena_of(options_of(setting, Recompute::kNone));
     const int64_t attention = arena_of(options_of(setting, Recompute::kAttention));
     const int64_t block = arena_of(options_of(setting, Recompute::kBlock));
-    EXPECT_LE(attention, none);
+    // Of these small models a block of logits that are made again is larger than the softmax that is kept of them.
+    EXPECT_LE(attention, none + 4096);
     EXPECT_LT(block, none);
     if (keeps_alignments(setting)) {
       EXPECT_LT(attention, none);
@@ -259,9 +260,7 @@ TEST(Recompute, OfNothingIsRefused) {
     return "";
   };
   const ModelSetting windows{"", "LightConv", Structure::kDecoder};
-  EXPECT_EQ(message(options_of(windows, Recompute::kAttention)),
-            "recompute: got ATTENTION, expected NONE or BLOCK: this model has no number for each query and key that "
-            "backward reads");
+  EXPECT_EQ(message(options_of(windows, Recompute::kAttention)), "");  // the logits are made again
   EXPECT_EQ(message(options_of(windows, Recompute::kBlock)), "");
   // Attention by blocks keeps no such numbers to begin with: what was asked for holds.
   StepGraphOptions dot = options_of({"", "V", Structure::kDecoder}, Recompute::kAttention);
@@ -284,13 +283,14 @@ TEST(Recompute, CountsWhatIsDoneTwice) {
     };
     const auto none = flops(Recompute::kNone), attention = flops(Recompute::kAttention),
                block = flops(Recompute::kBlock);
-    EXPECT_EQ(none[2], 0);
+    EXPECT_LT(none[2], none[0] / 8);  // attention by blocks makes scores again in any case
     for (const auto& some : {attention, block}) {
-      EXPECT_EQ(some[0] - some[2], none[0]);
+      EXPECT_GT(some[2], none[2]);
+      EXPECT_EQ(some[0] - some[2], none[0] - none[2]);
       EXPECT_EQ(some[1], none[1]);
     }
     EXPECT_LT(attention[2], block[2]);
-    EXPECT_LT(block[2], none[0] / 3);  // at most forward again, of which backward is twice
+    EXPECT_LT(block[2] - none[2], none[0] / 3);  // at most forward again, of which backward is twice
   }
 }
 

@@ -63,10 +63,6 @@ TEST(WrongTrain, Configurations) {
       {set("parallel.layout=bach:data"), {"no dimension 'bach'", "did you mean batch?"}},
       {set("freeze=encoder.layer"), {"freeze: no parameter is named encoder.layer; did you mean encoder.layers"}},
       {set("recompute=LAYER"), {"recompute got 'LAYER', expected one of NONE, ATTENTION, BLOCK"}},
-      {set("recompute=ATTENTION") +
-           " --set model.structure=DECODER --set model.decoder.attention=LightConv --set data.objective=CAUSAL --set "
-           "data.input_length=0 --set model.relative_bias=false",
-       {"recompute: got ATTENTION, expected NONE or BLOCK"}},
       {set("on_nonfinite=IGNORE"), {"on_nonfinite got 'IGNORE', expected one of STOP, SKIP"}},
       {train("--steps 0"), {"steps: got 0"}},
       {train("--steps -3"), {"steps: got -3"}},

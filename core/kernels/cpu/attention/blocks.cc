@@ -5,7 +5,7 @@ namespace {
 
 // A block of scores, of which backward has two, and the keys and values beside it fit a core's second-level cache.
 // Backward keeps those of all keys of a query block: fewer queries where there are many keys.
-constexpr int64_t kQueries = 128, kLeastQueries = 16, kKeys = 512, kCausalKeys = 128, kScores = 128 * 1024;
+constexpr int64_t kQueries = 128, kLeastQueries = 16, kKeys = 512, kCausalKeys = 128, kScores = 64 * 1024;
 
 Product product(DType dtype, int64_t m, int64_t n, int64_t k, MatrixStrides a, MatrixStrides b, int64_t c_row) {
   Product p;
@@ -73,19 +73,26 @@ Product queries_gradient_product(const AttentionShape& s, int64_t rows, int64_t 
 }
 
 BlockGemm::BlockGemm(const AttentionShape& s, BlockProduct product, const CpuContext& context)
-    : queries_(s.queries), keys_(s.keys) {
+    : queries_(s.queries), keys_(s.keys), block_bytes_(prepared_bytes(s, product) / s.keys.count) {
   const int64_t rows = queries_.shapes(), columns = keys_.shapes();
   for (int thread = 0; thread < context.threads; ++thread)
     for (int64_t i = queries_.count - rows; i < queries_.count; ++i)
-      for (int64_t j = keys_.count - columns; j < keys_.count; ++j)
-        gemms_.push_back(make_gemm(product(s, queries_.size_of(i), keys_.size_of(j)), {1, false}, context.counters));
+      for (int64_t j = keys_.count - columns; j < keys_.count; ++j) {
+        Product p = product(s, queries_.size_of(i), keys_.size_of(j));
+        p.most_m = std::max(p.m, product(s, queries_.size, keys_.size_of(j)).m);
+        gemms_.push_back(make_gemm(p, {1, false}, context.counters));
+      }
 }
 
 int64_t BlockGemm::workspace(const AttentionShape& s, std::initializer_list<BlockProduct> products) {
   int64_t bytes = 0;
   for (const BlockProduct product : products)
-    bytes = std::max(bytes, gemm_workspace(product(s, s.queries.size, s.keys.size), {1, false}));
+    bytes = std::max(bytes, gemm_workspace_up_to(product(s, s.queries.size, s.keys.size), {1, false}));
   return bytes;
+}
+
+int64_t BlockGemm::prepared_bytes(const AttentionShape& s, BlockProduct product) {
+  return s.keys.count * align_up(gemm_prepared_bytes(product(s, s.queries.size, s.keys.size)));
 }
 
 const Gemm& BlockGemm::at(int thread, int64_t i, int64_t j) const {
@@ -93,12 +100,15 @@ const Gemm& BlockGemm::at(int thread, int64_t i, int64_t j) const {
   return *gemms_[static_cast<size_t>((thread * rows + queries_.shape(i)) * columns + keys_.shape(j))];
 }
 
+void VisibleKeys::go_to(int64_t key_block) {
+  key_ = s_.keys.begin(key_block);
+  columns_ = s_.keys.size_of(key_block);
+}
+
 bool VisibleKeys::enter(int64_t b, int64_t query_block, int64_t key_block) {
   b_ = b;
   query_ = s_.queries.begin(query_block);
-  key_ = s_.keys.begin(key_block);
-  columns_ = s_.keys.size_of(key_block);
-  segment_ = 0;
+  go_to(key_block);
   const int64_t rows = s_.queries.size_of(query_block);
   if (causal_ && key_ >= query_ + rows) return false;
   if (key_mask_ == nullptr) return true;
@@ -115,13 +125,14 @@ int64_t VisibleKeys::seen(int64_t row) const {
 
 const int32_t* VisibleKeys::mask(int64_t row) {
   if (key_mask_ == nullptr) return nullptr;
-  const int32_t* keys = key_mask_ + b_ * s_.memory + key_;
-  if (segments_ == nullptr) return keys;
+  const int32_t* all = key_mask_ + b_ * s_.memory;
+  if (segments_ == nullptr) return all + key_;
   const int32_t segment = segments_[b_ * s_.length + query_ + row];
-  if (segment_ == 0 || segment != segment_)
-    for (int64_t j = 0; j < columns_; ++j) buffer_[j] = keys[j] != 0 && keys[j] == segment ? 1 : 0;
+  if (buffered_ != b_ || segment != segment_)
+    for (int64_t j = 0; j < s_.memory; ++j) buffer_[j] = all[j] != 0 && all[j] == segment ? 1 : 0;
+  buffered_ = b_;
   segment_ = segment;
-  return buffer_;
+  return buffer_ + key_;
 }
 
 bool VisibleKeys::any(int64_t b, int64_t i) const {

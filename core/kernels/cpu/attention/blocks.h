@@ -68,8 +68,18 @@ class BlockGemm {
   // Of query block i and key block j.
   const Gemm& at(int thread, int64_t i, int64_t j) const;
 
+  // Products of one key block with every query block: its keys or values are prepared once.
+  static int64_t prepared_bytes(const AttentionShape& s, BlockProduct product);  // of all key blocks
+  // `rows`: of all keys, `width` a key.
+  template <typename E>
+  void prepare(int thread, const E* rows, int64_t width, std::byte* memory, const void** blocks) const {
+    for (int64_t j = 0; j < keys_.count; ++j)
+      blocks[j] = at(thread, 0, j).prepare(rows + keys_.begin(j) * width, memory + j * block_bytes_);
+  }
+
  private:
   Blocks queries_, keys_;
+  int64_t block_bytes_;
   std::vector<std::unique_ptr<Gemm>> gemms_;  // by thread, shape of rows, shape of columns
 };
 
@@ -93,11 +103,13 @@ class Carver {
 // Which keys a query may see; of one thread.
 class VisibleKeys {
  public:
-  // `buffer`: keys.size elements, used where there are segments. The masks may be null.
+  // `buffer`: an element a key, used where there are segments. The masks may be null.
   VisibleKeys(const AttentionShape& s, bool causal, const int32_t* key_mask, const int32_t* segments, int32_t* buffer)
       : s_(s), causal_(causal), key_mask_(key_mask), segments_(segments), buffer_(buffer) {}
 
-  // Goes to a block; false: none of its queries sees any of its keys. (With segments it may be true all the same.)
+  // Goes to a block of the same queries.
+  void go_to(int64_t key_block);
+  // The same with others; false: none of its queries sees any of its keys. (With segments it may be true all the same.)
   bool enter(int64_t b, int64_t query_block, int64_t key_block);
   // In this block: how many of its first keys the block's row may see, and their mask, or null.
   int64_t seen(int64_t row) const;
@@ -111,7 +123,8 @@ class VisibleKeys {
   const int32_t *key_mask_, *segments_;
   int32_t* buffer_;
   int64_t b_ = 0, query_ = 0, key_ = 0, columns_ = 0;  // of the block
-  int32_t segment_ = 0;                                // that the buffer is of; 0: of none
+  int64_t buffered_ = -1;                              // the example that the buffer is of
+  int32_t segment_ = 0;                                // and the segment
 };
 
 }  // namespace synthesizer

@@ -28,7 +28,11 @@ struct ForwardScratch {
     mixed = carver.take<T>(s.queries.size * s.head);
     maximum = carver.take<T>(s.queries.size);
     sum = carver.take<double>(s.queries.size);
-    mask = carver.take<int32_t>(s.keys.size);
+    mask = carver.take<int32_t>(s.memory);
+    prepared_keys = carver.take<std::byte>(BlockGemm::prepared_bytes(s, scores_product));
+    prepared_values = carver.take<std::byte>(BlockGemm::prepared_bytes(s, mix_product));
+    key_blocks = carver.take<const void*>(s.keys.count);
+    value_blocks = carver.take<const void*>(s.keys.count);
     product = carver.take<std::byte>(BlockGemm::workspace(s, {scores_product, mix_product}));
     bytes = carver.used();
   }
@@ -37,7 +41,8 @@ struct ForwardScratch {
   T *scores, *mixed, *maximum;
   double* sum;
   int32_t* mask;
-  std::byte* product;
+  std::byte *prepared_keys, *prepared_values, *product;
+  const void **key_blocks, **value_blocks;  // prepared
   int64_t bytes;
 };
 
@@ -86,6 +91,8 @@ class DotAttentionKernel : public Kernel {
     const T* addend = options_.addend ? input<T>(inputs, options_.values() + 1) : nullptr;
     VisibleKeys visible(s_, options_.causal, mask_of(options_, inputs), segments_of(options_, inputs), scratch.mask);
     const int thread = omp_get_thread_num();
+    scores_.prepare(thread, scratch.keys, s_.inner, scratch.prepared_keys, scratch.key_blocks);
+    mix_.prepare(thread, scratch.values, s_.head, scratch.prepared_values, scratch.value_blocks);
     for (int64_t block = first; block < last; ++block) {
       const int64_t rows = s_.queries.size_of(block);
       pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
@@ -94,13 +101,12 @@ class DotAttentionKernel : public Kernel {
       std::fill_n(scratch.sum, rows, 0.0);
       for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
         if (!visible.enter(b, block, keys)) continue;
-        const int64_t from = s_.keys.begin(keys);
         scores_.at(thread, block, keys)
-            .run(scratch.queries, scratch.keys + from * s_.inner, scratch.scores, scratch.product);
+            .run_prepared(scratch.queries, scratch.key_blocks[keys], scratch.scores, scratch.product);
         normalise(h, block, keys, addend, visible, scratch);
         mix_.at(thread, block, keys)
-            .run(rounded_.of(scratch.scores, s_.keys, rows, keys, scratch.weights), scratch.values + from * s_.head,
-                 scratch.mixed, scratch.product);
+            .run_prepared(rounded_.of(scratch.scores, scratch.weights), scratch.value_blocks[keys], scratch.mixed,
+                          scratch.product);
       }
       finish(outputs, b, h, block, visible, scratch);
     }
@@ -115,6 +121,7 @@ class DotAttentionKernel : public Kernel {
           addend == nullptr ? nullptr : addend + s_.addend_row(h, s_.queries.begin(block) + row) + s_.keys.begin(keys);
       const T scale = loops_.attention_row(scratch.scores + row * s_.keys.size, more, visible.mask(row), columns,
                                            visible.seen(row), &scratch.maximum[row], &scratch.sum[row]);
+      rounded_.row(scratch.scores, row * s_.keys.size, columns, scratch.weights);
       if (scale != T(1)) multiply(scratch.mixed + row * s_.head, scale);
     }
   }

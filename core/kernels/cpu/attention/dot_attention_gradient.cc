@@ -2,6 +2,7 @@
 // sums over the examples is summed in an order that depends on the shape alone: a few groups of examples, each in
 // order, then the groups.
 #include <algorithm>
+#include <array>
 
 #include "core/kernels/cpu/attention/blocks.h"
 #include "core/kernels/cpu/attention/pack.h"
@@ -29,20 +30,29 @@ struct GradientScratch {
     dy = carver.take<E>(s.queries.size * s.head);
     scores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
     dscores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
-    weights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
-    dweights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
-    mean = carver.take<double>(s.queries.size);
-    mask = carver.take<int32_t>(s.keys.size);
+    weights = Rounded<E>::take(carver, s.queries.size * s.keys.size * s.keys.count);
+    dweights = Rounded<E>::take(carver, s.queries.size * s.keys.size * s.keys.count);
+    mask = carver.take<int32_t>(s.memory);
+    seen = carver.take<int32_t>(s.keys.count);
+    for (size_t i = 0; i < kPrepared.size(); ++i) {
+      prepared[i] = carver.take<std::byte>(BlockGemm::prepared_bytes(s, kPrepared[i]));
+      blocks[i] = carver.take<const void*>(s.keys.count);
+    }
     product = carver.take<std::byte>(
         BlockGemm::workspace(s, {scores_product, weights_gradient_product, values_gradient_product,
                                  keys_gradient_product, queries_gradient_product}));
     bytes = carver.used();
   }
 
+  // Of those products that have keys or values for their B.
+  static constexpr std::array<BlockProduct, 3> kPrepared = {scores_product, weights_gradient_product,
+                                                            queries_gradient_product};
+
   E *keys, *values, *queries, *dy, *weights, *dweights;
   T *dkeys, *dvalues, *dqueries, *scores, *dscores;  // scores of all keys
-  double* mean;
-  int32_t* mask;
+  int32_t *mask, *seen;                              // seen: key blocks of which the query block sees any key
+  std::array<std::byte*, 3> prepared;
+  std::array<const void**, 3> blocks;
   std::byte* product;
   int64_t bytes;
 };
@@ -149,6 +159,10 @@ class DotAttentionGradientKernel : public Kernel {
       if (!pair.shared)
         for (int64_t j = 0; j < s_.memory; ++j)
           std::fill_n(scratch.dkeys + j * s_.inner + pair.begin, pair.width, T(0));
+    const int thread = omp_get_thread_num();
+    scores_.prepare(thread, scratch.keys, s_.inner, scratch.prepared[0], scratch.blocks[0]);
+    weights_.prepare(thread, scratch.values, s_.head, scratch.prepared[1], scratch.blocks[1]);
+    queries_.prepare(thread, scratch.keys, s_.inner, scratch.prepared[2], scratch.blocks[2]);
     VisibleKeys visible(s_, options.causal, mask_of(options, inputs), segments_of(options, inputs), scratch.mask);
     for (int64_t block = 0; block < s_.queries.count; ++block)
       query_block(inputs, outputs, b, h, block, visible, daddend, scratch);
@@ -167,27 +181,27 @@ class DotAttentionGradientKernel : public Kernel {
     const int thread = omp_get_thread_num();
     const int64_t rows = s_.queries.size_of(block);
     pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
-    prepare_rows(inputs, b, h, block, scratch);
+    copy_rows(input<E>(inputs, op_.options().inputs() + 1) + s_.at(b, s_.length, s_.queries.begin(block), h, s_.head),
+              s_.heads * s_.head, rows, s_.head, scratch.dy, s_.head);
     std::fill_n(scratch.dqueries, rows * s_.inner, T(0));
-    const auto run = [&](const BlockGemm& gemm, int64_t keys, const E* left, const E* right, T* to) {
-      gemm.at(thread, block, keys).run(left, right, to, scratch.product);
-    };
+    int64_t seen = 0;
     for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
       if (!visible.enter(b, block, keys)) continue;
-      const int64_t k = s_.keys.begin(keys) * s_.inner, v = s_.keys.begin(keys) * s_.head;
-      run(scores_, keys, scratch.queries, scratch.keys + k, scores(scratch.scores, keys));
-      run(weights_, keys, scratch.dy, scratch.values + v, scores(scratch.dscores, keys));
-      weights(inputs, b, h, block, keys, visible, scratch);
+      scratch.seen[seen++] = static_cast<int32_t>(keys);
+      scores_.at(thread, block, keys)
+          .run_prepared(scratch.queries, scratch.blocks[0][keys], of_keys(scratch.scores, keys), scratch.product);
+      weights_.at(thread, block, keys)
+          .run_prepared(scratch.dy, scratch.blocks[1][keys], of_keys(scratch.dscores, keys), scratch.product);
     }
-    for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
-      if (!visible.enter(b, block, keys)) continue;
-      const int64_t k = s_.keys.begin(keys) * s_.inner, v = s_.keys.begin(keys) * s_.head;
-      score_gradients(block, keys, visible, daddend, scratch);
-      const E* p = rounded_.of(scores(scratch.scores, keys), s_.keys, rows, keys, scratch.weights);
-      const E* ds = rounded_.of(scores(scratch.dscores, keys), s_.keys, rows, keys, scratch.dweights);
-      run(values_, keys, p, scratch.dy, scratch.dvalues + v);
-      run(keys_, keys, ds, scratch.queries, scratch.dkeys + k);
-      run(queries_, keys, ds, scratch.keys + k, scratch.dqueries);
+    const std::span<const int32_t> key_blocks(scratch.seen, static_cast<size_t>(seen));
+    for (int64_t row = 0; row < rows; ++row) score_row(inputs, b, h, block, row, key_blocks, visible, daddend, scratch);
+    for (const int32_t keys : key_blocks) {
+      const E* p = of_keys(rounded_.of(scratch.scores, scratch.weights), keys);
+      const E* ds = of_keys(rounded_.of(scratch.dscores, scratch.dweights), keys);
+      const int64_t from = s_.keys.begin(keys);
+      values_.at(thread, block, keys).run(p, scratch.dy, scratch.dvalues + from * s_.head, scratch.product);
+      keys_.at(thread, block, keys).run(ds, scratch.queries, scratch.dkeys + from * s_.inner, scratch.product);
+      queries_.at(thread, block, keys).run_prepared(ds, scratch.blocks[2][keys], scratch.dqueries, scratch.product);
     }
     for (size_t p = 0; p < s_.pairs.size(); ++p) {
       const auto& pair = s_.pairs[p];
@@ -197,44 +211,38 @@ class DotAttentionGradientKernel : public Kernel {
     }
   }
 
-  // Of the query block that is gone through, those of one key block.
-  T* scores(T* all, int64_t keys) const { return all + keys * s_.queries.size * s_.keys.size; }
-
-  void prepare_rows(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block,
-                    const GradientScratch<E>& scratch) const {
-    const int64_t at = s_.at(b, s_.length, s_.queries.begin(block), h, s_.head), rows = s_.queries.size_of(block);
-    copy_rows(input<E>(inputs, op_.options().inputs() + 1) + at, s_.heads * s_.head, rows, s_.head, scratch.dy,
-              s_.head);
-    std::fill_n(scratch.mean, rows, 0.0);
+  // Of the query block that is gone through, what there is of one key block.
+  template <typename X>
+  X* of_keys(X* all, int64_t keys) const {
+    return all + keys * s_.queries.size * s_.keys.size;
   }
 
-  // Scores to weights, and their part of each row's mean of dP by weight. (The mean is dY·Y too, but only nearly: of a
-  // query that sees one key the gradient must come out as exactly 0, or an optimizer that divides by its size makes a
-  // step of what rounding has left.)
-  void weights(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t keys, VisibleKeys& visible,
-               const GradientScratch<E>& scratch) const {
+  // One query's scores to weights P and, from dP, to their own gradients P (dP − mean), while the row is in cache. (The
+  // mean, of dP by weight, is dY·Y too, but only nearly: of a query that sees one key the gradient must come out as
+  // exactly 0, or an optimizer that divides by its size makes a step of what rounding has left.)
+  void score_row(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t row,
+                 std::span<const int32_t> key_blocks, VisibleKeys& visible, T* daddend,
+                 const GradientScratch<E>& scratch) const {
     const DotAttentionOptions& options = op_.options();
-    const T* addend = options.addend ? input<T>(inputs, options.values() + 1) : nullptr;
-    const T* log_sum = input<T>(inputs, options.inputs()) + (b * s_.heads + h) * s_.length;
-    for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
-      const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
-      const T* more = addend == nullptr ? nullptr : addend + s_.addend_row(h, i) + s_.keys.begin(keys);
-      scratch.mean[row] +=
-          loops_.attention_weights_row(scores(scratch.scores, keys) + at, more, visible.mask(row), log_sum[i],
-                                       scores(scratch.dscores, keys) + at, s_.keys.size_of(keys), visible.seen(row));
+    const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
+    const T* addend = options.addend ? input<T>(inputs, options.values() + 1) + s_.addend_row(h, i) : nullptr;
+    const T log_sum = input<T>(inputs, options.inputs())[(b * s_.heads + h) * s_.length + i];
+    double mean = 0;
+    for (const int32_t keys : key_blocks) {
+      visible.go_to(keys);
+      mean += loops_.attention_weights_row(
+          of_keys(scratch.scores, keys) + at, addend == nullptr ? nullptr : addend + s_.keys.begin(keys),
+          visible.mask(row), log_sum, of_keys(scratch.dscores, keys) + at, s_.keys.size_of(keys), visible.seen(row));
     }
-  }
-
-  // dP to dS = P (dP − mean).
-  void score_gradients(int64_t block, int64_t keys, VisibleKeys& visible, T* daddend,
-                       const GradientScratch<E>& scratch) const {
-    const int64_t columns = s_.keys.size_of(keys);
-    for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
-      const int64_t i = s_.queries.begin(block) + row, seen = visible.seen(row), at = row * s_.keys.size;
-      T* const dscores = scores(scratch.dscores, keys) + at;
-      loops_.softmax_gradient_of_mean(scores(scratch.scores, keys) + at, dscores, static_cast<T>(scratch.mean[row]),
-                                      columns, seen);
-      if (daddend != nullptr) loops_.axpy(T(1), dscores, daddend + s_.addend_row(0, i) + s_.keys.begin(keys), seen);
+    for (const int32_t keys : key_blocks) {
+      visible.go_to(keys);
+      T* const p = of_keys(scratch.scores, keys);
+      T* const dp = of_keys(scratch.dscores, keys);
+      rounded_.loops.attention_gradient_row(
+          p + at, dp + at, static_cast<T>(mean), s_.keys.size_of(keys), visible.seen(row),
+          daddend == nullptr ? nullptr : daddend + s_.addend_row(0, i) + s_.keys.begin(keys),
+          rounded_.of(p, scratch.weights == nullptr ? nullptr : of_keys(scratch.weights, keys)) + at,
+          rounded_.of(dp, scratch.dweights == nullptr ? nullptr : of_keys(scratch.dweights, keys)) + at);
     }
   }
 

@@ -57,21 +57,22 @@ void pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64_t b
   }
 }
 
-// Blocks of scores as they enter products: rounded, where they are not of that type.
+// Weights and gradients of scores as they enter products: rounded, where they are not of that type.
 template <typename E>
 struct Rounded {
   explicit Rounded(const Loops<E>& loops_of_type) : loops(loops_of_type) {}
 
   static constexpr bool kCopies = !std::is_same_v<E, Compute<E>>;
   static E* take(Carver& carver, int64_t count) { return kCopies ? carver.take<E>(count) : nullptr; }
-  // `rows` rows of key block `block`, which lie keys.size apart in both.
-  const E* of(const Compute<E>* scores, const Blocks& keys, int64_t rows, int64_t block, E* copy) const {
-    if constexpr (kCopies) {
-      store_rows(loops, scores, keys.size, rows, keys.size_of(block), copy, keys.size);
+  // Puts a row at the same place of the copy; and gives what has the rows that were put there.
+  void row(const Compute<E>* scores, int64_t at, int64_t columns, E* copy) const {
+    if constexpr (kCopies) loops.store(scores + at, copy + at, columns);
+  }
+  E* of(Compute<E>* scores, E* copy) const {
+    if constexpr (kCopies)
       return copy;
-    } else {
+    else
       return scores;
-    }
   }
 
   Loops<E> loops;

@@ -17,10 +17,17 @@ class CountedGemm : public Gemm {
 
   void run(const void* a, const void* b, void* c, void* workspace) const override {
     gemm_->run(a, b, c, workspace);
-    counters_.product_flops.fetch_add(flops_, std::memory_order_relaxed);
+    count();
+  }
+  const void* prepare(const void* b, void* memory) const override { return gemm_->prepare(b, memory); }
+  void run_prepared(const void* a, const void* prepared, void* c, void* workspace) const override {
+    gemm_->run_prepared(a, prepared, c, workspace);
+    count();
   }
 
  private:
+  void count() const { counters_.product_flops.fetch_add(flops_, std::memory_order_relaxed); }
+
   std::unique_ptr<Gemm> gemm_;
   int64_t flops_;
   KernelCounters& counters_;
@@ -66,6 +73,10 @@ int64_t gemm_workspace_up_to(const Product& product, GemmThreads threads) {
   if (threads.same_bits) bytes = std::max(bytes, tiled_workspace(product, threads.count));
   if (panel_functions(product.dtype) != nullptr) bytes = std::max(bytes, panel_workspace_up_to(product, threads.count));
   return bytes;
+}
+
+int64_t gemm_prepared_bytes(const Product& product) {
+  return goes_by_panels(product) ? panel_prepared_bytes(product) : 0;
 }
 
 int64_t onednn_workspace(const Product& product, int threads) {

@@ -71,10 +71,27 @@ class PanelGemm : public Gemm {
     run_as(omp_get_thread_num(), omp_get_num_threads(), a, b, c, space);
   }
 
+  // All panels of B, each of the whole inner dimension.
+  const void* prepare(const void* b, void* memory) const override {
+    CHECK(threads_ == 1 && PanelSizes::matrices(p_) == 1, "B is prepared for products of one matrix by one thread");
+    for (int64_t column = 0; column < p_.n; column += kPanelColumns)
+      functions_.pack_b(static_cast<const std::byte*>(b) + column * p_.b.column * size_of(p_.dtype), p_.b.row,
+                        p_.b.column, p_.k, std::min(kPanelColumns, p_.n - column),
+                        static_cast<std::byte*>(memory) + column * sizes_.depth * kUnitBytes);
+    return memory;
+  }
+
+  void run_prepared(const void* a, const void* prepared, void* c, void* workspace) const override {
+    matrix({static_cast<const std::byte*>(a), nullptr, static_cast<std::byte*>(c),
+            static_cast<const std::byte*>(prepared)},
+           0, 1, nullptr, static_cast<std::byte*>(workspace) + sizes_.b_bytes());
+  }
+
  private:
   struct Matrices {
     const std::byte *a, *b;
     std::byte* c;
+    const std::byte* prepared = nullptr;  // B, where b is null
   };
 
   void run_as(int thread, int team, const void* a, const void* b, void* c, std::byte* workspace) const {
@@ -170,6 +187,14 @@ class PanelGemm : public Gemm {
       const int64_t column = j * kPanelColumns;
       product.columns = std::min(kPanelColumns, p_.n - column);
       product.c = m.c + row * product.c_row + column * c_size;
+      if (m.prepared != nullptr) {
+        product.a = a;
+        product.b = m.prepared + column * sizes_.depth * kUnitBytes;
+        product.depth = sizes_.depth;
+        product.accumulate = p_.accumulate;
+        functions_.multiply(product);
+        continue;
+      }
       for (int64_t at = 0; at < sizes_.depth; at += sizes_.panel_depth) {
         const int64_t k = at * per_unit(p_.dtype);
         product.depth = std::min(sizes_.panel_depth, sizes_.depth - at);
@@ -199,12 +224,18 @@ const micro::Functions* panel_functions(DType dtype) {
 }
 
 bool goes_by_panels(const Product& product) {
-  return product.m >= kLeastRows && product.n >= kLeastColumns && panel_functions(product.dtype) != nullptr;
+  return std::max(product.m, product.most_m) >= kLeastRows && product.n >= kLeastColumns &&
+         panel_functions(product.dtype) != nullptr;
 }
 
 int64_t panel_workspace(const Product& product, int threads) {
   const PanelSizes sizes(product, threads);
   return threads * sizes.b_bytes() + (sizes.by_matrix ? threads : 1) * sizes.a_bytes();
+}
+
+int64_t panel_prepared_bytes(const Product& product) {
+  return align_up(ceil_div(product.k, per_unit(product.dtype)) * ceil_div(product.n, micro::kVector) * micro::kVector *
+                  kUnitBytes);
 }
 
 int64_t panel_workspace_up_to(const Product& product, int threads) {

@@ -13,6 +13,7 @@ const micro::Functions* panel_functions(DType dtype);
 bool goes_by_panels(const Product& product);
 std::unique_ptr<Gemm> make_panel_gemm(const Product& product, int threads);
 int64_t panel_workspace(const Product& product, int threads);
+int64_t panel_prepared_bytes(const Product& product);
 // Of every product of no more rows, columns and depth.
 int64_t panel_workspace_up_to(const Product& product, int threads);
 

@@ -28,19 +28,19 @@ T attention_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t s
 template <bool kAddend, bool kMask, typename T>
 double weights_row(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n, int64_t seen) {
   const int64_t vectors = (seen + kRowWidth - 1) / kRowWidth * kRowWidth, end = vectors < n ? vectors : n;
-#pragma omp simd
+  T sum = 0;  // of a block of keys at most
+#pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < end; ++i) {
     T v = x[i];
     if constexpr (kAddend) v += addend[i];
     T p = Math::exp(v - log_sum);
     if constexpr (kMask) p = mask[i] != 0 ? p : T(0);
+    p = i < seen ? p : T(0);
     x[i] = p;
+    sum += p * dx[i];
   }
-  for (int64_t i = seen; i < n; ++i) x[i] = T(0);
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < seen; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(dx[i]);
-  return sum;
+  for (int64_t i = end; i < n; ++i) x[i] = T(0);
+  return static_cast<double>(sum);
 }
 
 template <typename T>
@@ -51,9 +51,26 @@ double attention_weights_row(T* x, const T* addend, const int32_t* mask, T log_s
   });
 }
 
+template <bool kAddend, typename T>
+void gradient_row(const Compute<T>* from, const Compute<T>* dx, Compute<T> mean, int64_t n, int64_t seen,
+                  Compute<T>* addend, T* weights, T* dscores) {
+#pragma omp simd
+  for (int64_t i = 0; i < seen; ++i) {
+    const Compute<T> p = from[i], d = p * (dx[i] - mean);
+    if constexpr (kAddend) addend[i] += d;
+    store(weights[i], p);
+    store(dscores[i], d);
+  }
+  for (int64_t i = seen; i < n; ++i) store(weights[i], Compute<T>(0)), store(dscores[i], Compute<T>(0));
+}
+
 template <typename T>
-void softmax_gradient_of_mean(const T* y, T* dx, T mean, int64_t n, int64_t seen) {
-  gradient_of_mean(y, dx, mean, dx, n, seen);
+void attention_gradient_row(const Compute<T>* from, const Compute<T>* dx, Compute<T> mean, int64_t n, int64_t seen,
+                            Compute<T>* addend, T* weights, T* dscores) {
+  if (addend != nullptr)
+    gradient_row<true>(from, dx, mean, n, seen, addend, weights, dscores);
+  else
+    gradient_row<false>(from, dx, mean, n, seen, addend, weights, dscores);
 }
 
 }  // namespace
@@ -63,8 +80,8 @@ void add_attention(Loops<T>& loops) {
   if constexpr (sizeof(T) >= 4) {  // scores are never stored in less
     loops.attention_row = attention_row<T>;
     loops.attention_weights_row = attention_weights_row<T>;
-    loops.softmax_gradient_of_mean = softmax_gradient_of_mean<T>;
   }
+  loops.attention_gradient_row = attention_gradient_row<T>;
 }
 template void add_attention(Loops<float>&);
 template void add_attention(Loops<double>&);

@@ -68,18 +68,23 @@ struct Loops {
   // gradients of the scores are weight · (dx − that sum over the whole row).
   double (*attention_weights_row)(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n,
                                   int64_t seen);
-  // dx = y · (dx − mean) of the keys seen, 0 elsewhere: softmax_gradient of a mean that is known.
-  void (*softmax_gradient_of_mean)(const T* y, T* dx, T mean, int64_t n, int64_t seen);
+  // What follows from weights: dscore = weight · (dx − mean) of the keys seen, 0 elsewhere; it is added to `addend`,
+  // unless that is null. Both are given as they enter products, where these are of another type: weights may be `from`,
+  // dscores dx.
+  void (*attention_gradient_row)(const C* from, const C* dx, C mean, int64_t n, int64_t seen, C* addend, T* weights,
+                                 T* dscores);
 
   C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
   // dscale += x r dy in double.
   void (*rms_norm_gradient)(const T* x, const C* scale, C r, const T* dy, T* dx, double* dscale, int64_t n);
 
-  // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l. The logits
-  // are overwritten.
-  double (*log_sum_exp)(C* logits, int64_t n, C* maximum, double* sum);
-  // d = d_log_z · exp(logit − log_z) + d_mean. d may be the logits.
-  void (*cross_entropy_gradient)(const C* logits, T* d, int64_t n, C log_z, C d_log_z, C d_mean);
+  // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum).
+  void (*log_sum_exp)(const C* logits, int64_t n, C* maximum, double* sum);
+  double (*total)(const C* x, int64_t n);
+  // exp(logit − log_z). The weights may be the logits.
+  void (*word_weights)(const C* logits, T* weights, int64_t n, C log_z);
+  // d = d_log_z · weight + d_mean. d may be the weights.
+  void (*cross_entropy_gradient)(const T* weights, T* d, int64_t n, C d_log_z, C d_mean);
 
   // mask[i] = scale if element first + i is kept, else 0.
   void (*dropout_mask)(const DropoutStream& stream, uint64_t first, int64_t n, C scale, C* mask);

@@ -52,23 +52,27 @@ class ScoreRow {
   // y = exp(score − base), 0 of masked ones; gives their sum. y may be x; those of the rest come with put_rest().
   double exponentials(T base, T* y) {
     const auto [x, addend, mask, whole] = in_registers();
-    // Exponentials and their sum in two loops: together they would be vectors of doubles, half as wide.
-#pragma omp simd
-    for (int64_t i = 0; i < whole; ++i) {
-      T v = x[i];
-      if constexpr (kAddend) v += addend[i];
-      T e = Math::exp(v - base);
-      if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
-      y[i] = e;
+    // Sums of a few elements a lane in T, of these in double: vectors of doubles would be half as wide.
+    constexpr int64_t kPiece = 256;
+    double total = 0;
+    for (int64_t at = 0; at < whole; at += kPiece) {
+      const int64_t end = at + kPiece < whole ? at + kPiece : whole;
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = at; i < end; ++i) {
+        T v = x[i];
+        if constexpr (kAddend) v += addend[i];
+        T e = Math::exp(v - base);
+        if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
+        y[i] = e;
+        sum += e;
+      }
+      total += static_cast<double>(sum);
     }
-#pragma omp simd
-    for (int64_t i = 0; i < kRowWidth; ++i) rest_[i] = Math::exp(rest_[i] - base);
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < whole; ++i) sum += static_cast<double>(y[i]);
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < kRowWidth; ++i) sum += static_cast<double>(rest_[i]);
-    return sum;
+    T rest = 0;
+#pragma omp simd reduction(+ : rest)
+    for (int64_t i = 0; i < kRowWidth; ++i) rest += rest_[i] = Math::exp(rest_[i] - base);
+    return total + static_cast<double>(rest);
   }
 
   // The row's last exponentials times `scale`, and 0 up to n.

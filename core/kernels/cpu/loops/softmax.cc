@@ -41,28 +41,43 @@ void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
 }
 
 template <typename T>
-double log_sum_exp(Compute<T>* logits, int64_t n, Compute<T>* maximum, double* sum) {
+void log_sum_exp(const Compute<T>* logits, int64_t n, Compute<T>* maximum, double* sum) {
   Compute<T> m = *maximum;
 #pragma omp simd reduction(max : m)
   for (int64_t i = 0; i < n; ++i) m = logits[i] > m ? logits[i] : m;
-  double total = 0, s = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t i = 0; i < n; ++i) total += static_cast<double>(logits[i]);
+  constexpr int64_t kPiece = 256;
+  Compute<T> e[kPiece];
+  double s = 0;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t end = at + kPiece < n ? kPiece : n - at;
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) logits[i] = Math::exp(logits[i] - m);
+    for (int64_t i = 0; i < end; ++i) e[i] = Math::exp(logits[at + i] - m);
 #pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; ++i) s += static_cast<double>(logits[i]);
+    for (int64_t i = 0; i < end; ++i) s += static_cast<double>(e[i]);
+  }
   const double before = *sum == 0 ? 0 : *sum * static_cast<double>(Math::exp(static_cast<double>(*maximum - m)));
   *sum = before + s;
   *maximum = m;
-  return total;
 }
 
 template <typename T>
-void cross_entropy_gradient(const Compute<T>* logits, T* d, int64_t n, Compute<T> log_z, Compute<T> d_log_z,
-                            Compute<T> d_mean) {
+double total(const Compute<T>* x, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
+  return sum;
+}
+
+template <typename T>
+void word_weights(const Compute<T>* logits, T* weights, int64_t n, Compute<T> log_z) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) store(d[i], d_log_z * Math::exp(logits[i] - log_z) + d_mean);
+  for (int64_t i = 0; i < n; ++i) store(weights[i], Math::exp(logits[i] - log_z));
+}
+
+template <typename T>
+void cross_entropy_gradient(const T* weights, T* d, int64_t n, Compute<T> d_log_z, Compute<T> d_mean) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) store(d[i], d_log_z * load(weights[i]) + d_mean);
 }
 
 }  // namespace
@@ -74,6 +89,8 @@ void add_softmax(Loops<T>& loops) {
     loops.softmax_gradient = softmax_gradient<T>;
   }
   loops.log_sum_exp = log_sum_exp<T>;
+  loops.total = total<T>;
+  loops.word_weights = word_weights<T>;
   loops.cross_entropy_gradient = cross_entropy_gradient<T>;
 }
 template void add_softmax(Loops<float>&);
