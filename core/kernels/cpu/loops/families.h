@@ -21,5 +21,7 @@ template <typename T>
 void add_random(Loops<T>& loops);
 template <typename T>
 void add_products(Loops<T>& loops);
+template <typename T>
+void add_windows(Loops<T>& loops);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

@@ -31,6 +31,18 @@ struct SmallProduct {
   int64_t a_m, a_k, b_k, b_n, c_m, c_n;
 };
 
+constexpr int64_t kMostLanes = 16;  // elements of a vector of any instruction set
+
+// A row of depthwise convolution's window: what it sees there, and the first head's weight.
+template <typename C>
+struct WindowPlace {
+  const C* row;     // [heads, head]
+  const C* weight;  // those of the heads are `window` apart
+};
+struct WindowHeads {
+  int64_t heads, head, window;
+};
+
 // T is what tensors hold; scalars, and what is summed or normalised with, are Compute<T>.
 template <typename T>
 struct Loops {
@@ -91,6 +103,14 @@ struct Loops {
   // c[i·c_stride] (+)= Σ_k a[i·a_stride + k·a_k] · b[i·b_stride + k·b_k].
   void (*multiply)(const T* a, int64_t a_stride, int64_t a_k, const T* b, int64_t b_stride, int64_t b_k, T* c,
                    int64_t c_stride, int64_t n, int64_t k, bool add);
+  // Depthwise convolution; no BFloat16: rows are loaded first, once for all that see them. y [heads, head] = the sum
+  // over n places of weight · row.
+  void (*window_row)(const WindowPlace<T>* places, int64_t n, const WindowHeads& of, T* y);
+  // lanes[h, k] (+)= dy · row of head h at place k < n, as partial sums: lanes is [heads, window] of vectors of the
+  // instruction set, at most kMostLanes elements each. lane_sums() adds them up, n vectors to n sums.
+  void (*window_dots)(const T* dy, const WindowPlace<T>* places, int64_t n, const WindowHeads& of, T* lanes, bool add);
+  void (*lane_sums)(const T* lanes, int64_t n, T* sums);
+  int64_t lanes;  // elements of a vector
   // y += scale · x; the same with y as it is calculated with; Σ x y.
   void (*axpy)(C scale, const T* x, T* y, int64_t n);
   void (*add_to)(C scale, const T* x, C* y, int64_t n);

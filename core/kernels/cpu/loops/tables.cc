@@ -14,6 +14,7 @@ Loops<T> all() {
   add_rms_norm(loops);
   add_random(loops);
   add_products(loops);
+  add_windows(loops);
   return loops;
 }
 
