@@ -14,6 +14,8 @@ void add_reductions(Loops<T>& loops);
 template <typename T>
 void add_softmax(Loops<T>& loops);
 template <typename T>
+void add_short_rows(Loops<T>& loops);
+template <typename T>
 void add_attention(Loops<T>& loops);
 template <typename T>
 void add_rms_norm(Loops<T>& loops);

@@ -31,6 +31,7 @@ struct SmallProduct {
   int64_t a_m, a_k, b_k, b_n, c_m, c_n;
 };
 
+constexpr int64_t kShortRow = 32;   // rows up to this are normalised several at once
 constexpr int64_t kMostLanes = 16;  // elements of a vector of any instruction set
 
 // A row of depthwise convolution's window: what it sees there, and the first head's weight.
@@ -71,6 +72,10 @@ struct Loops {
   // null. No BFloat16: rows are loaded first, or they would be rounded on the way.
   void (*softmax)(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen);
   void (*softmax_gradient)(const T* y, const T* dy, T* dx, int64_t n, int64_t seen);
+
+  // The same of `rows` rows one after the other, of n <= kShortRow each, with nothing added or masked.
+  void (*softmax_rows)(const T* x, T* y, int64_t rows, int64_t n);
+  void (*softmax_gradient_rows)(const T* y, const T* dy, T* dx, int64_t rows, int64_t n);
 
   // A row of attention that comes a block of n keys at a time. x + addend over the keys j < seen with mask[j] != 0
   // becomes exp(x + addend − maximum), 0 elsewhere; maximum (−∞ at first) and sum (0) are of all blocks so far. Gives
