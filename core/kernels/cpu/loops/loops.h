@@ -88,9 +88,11 @@ struct Loops {
   // dx = y · (dx − mean) of the keys seen, 0 elsewhere: softmax_gradient of a mean that is known.
   void (*softmax_gradient_of_mean)(const T* y, T* dx, T mean, int64_t n, int64_t seen);
 
-  C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
-  // dscale += x r dy in double.
-  void (*rms_norm_gradient)(const T* x, const C* scale, C r, const T* dy, T* dx, double* dscale, int64_t n);
+  // A row x, or where `added` is not null sum = x + added, normalised; gives r. sum may be x or added.
+  C (*rms_norm)(const T* x, const T* added, T* sum, const C* scale, T* y, int64_t n, double epsilon);
+  // Rows of n. dx, plus base if that is not null; dscale += Σ x r dy in double. dx may be dy or base.
+  void (*rms_norm_gradient)(const T* x, const C* scale, const C* r, const T* dy, const T* base, T* dx, double* dscale,
+                            int64_t rows, int64_t n);
 
   // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum); gives Σ l. The logits
   // are overwritten.
