@@ -71,7 +71,7 @@ class Window : public Op {
   int64_t before_;
 };
 
-// Inputs: u, weights, dy. Outputs: du like u, dweights like weights (of [heads, window] summed in double).
+// Inputs: u, weights, dy. Outputs: du like u, dweights like weights (of [heads, window], long sums are in double).
 class WindowGradient : public Op {
  public:
   explicit WindowGradient(int64_t before) : before_(before) {}

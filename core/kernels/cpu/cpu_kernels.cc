@@ -22,6 +22,7 @@ std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> update_kernels();
 std::span<const KernelEntry> window_kernels();
+std::span<const KernelEntry> depthwise_kernels();
 std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> collective_kernels();
 
@@ -43,6 +44,7 @@ std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
           shape_kernels(),
           update_kernels(),
           window_kernels(),
+          depthwise_kernels(),
           take_kernels(),
           collective_kernels()};
 }

@@ -23,7 +23,7 @@ class RmsNormKernel : public Kernel {
         rows_(c.in(0).elements() / length_),
         epsilon_(c.as<RmsNorm>().epsilon()),
         residual_(c.as<RmsNorm>().residual()),
-        loops_(c.context.loops.of<T>()) {
+        rms_norm_(c.context.loops.of<T>().rms_norm) {
     check_last(c, c.as<RmsNorm>().dim());
   }
 
@@ -34,34 +34,23 @@ class RmsNormKernel : public Kernel {
     Compute<T>* r = output<Compute<T>>(outputs, 1);
     parallel_ranges(threads_, rows_, length_, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin * length_; begin < end; ++begin, at += length_) {
-        const T* row = x + at;
-        if (residual_) row = sum_of(row, input<T>(inputs, 2) + at, output<T>(outputs, 2) + at);
-        r[begin] = loops_.rms_norm(row, scale, y + at, length_, epsilon_);
+        r[begin] = rms_norm_(x + at, residual_ ? input<T>(inputs, 2) + at : nullptr,
+                             residual_ ? output<T>(outputs, 2) + at : nullptr, scale, y + at, length_, epsilon_);
       }
     });
   }
 
  private:
-  // A row of the sum, which stays in the cache.
-  const T* sum_of(const T* a, const T* b, T* sum) const {
-    loops_.binary[static_cast<int>(BinaryFunction::kAdd)](a, 1, b, 1, sum, length_);
-    return sum;
-  }
-
   int threads_;
   int64_t length_, rows_;
   double epsilon_;
   bool residual_;
-  Loops<T> loops_;
+  decltype(Loops<T>::rms_norm) rms_norm_;
 };
 
 constexpr int64_t kGroups = 32;  // of rows, each with its own sums for dscale
 
-// Sums in double; with a base also a row of dx for each group, since it may lie where the base does.
-int64_t gradient_workspace(const KernelCase& c) {
-  const int64_t sums = kGroups * c.in(1).elements() * 8;
-  return c.as<RmsNormGradient>().has_base() ? sums + kGroups * c.inputs[1].bytes() : sums;
-}
+int64_t gradient_workspace(const KernelCase& c) { return kGroups * c.in(1).elements() * 8; }
 
 template <typename T>
 class RmsNormGradientKernel : public Kernel {
@@ -71,7 +60,7 @@ class RmsNormGradientKernel : public Kernel {
         length_(c.in(1).elements()),
         rows_(c.in(0).elements() / length_),
         base_(c.as<RmsNormGradient>().has_base()),
-        loops_(c.context.loops.of<T>()) {
+        rms_norm_gradient_(c.context.loops.of<T>().rms_norm_gradient) {
     check_last(c, c.as<RmsNormGradient>().dim());
   }
 
@@ -87,15 +76,9 @@ class RmsNormGradientKernel : public Kernel {
       for (int64_t group = begin; group < end; ++group) {
         double* of_group = sums + group * length_;
         std::fill(of_group, of_group + length_, 0.0);
-        T* own = reinterpret_cast<T*>(sums + kGroups * length_) + group * length_;
-        for (int64_t i = rows_ * group / kGroups; i < rows_ * (group + 1) / kGroups; ++i) {
-          const int64_t at = i * length_;
-          T* row = base_ ? own : dx + at;
-          loops_.rms_norm_gradient(x + at, scale, r[i], dy + at, row, of_group, length_);
-          if (base_)
-            loops_.binary[static_cast<int>(BinaryFunction::kAdd)](input<T>(inputs, 4) + at, 1, row, 1, dx + at,
-                                                                  length_);
-        }
+        const int64_t row = rows_ * group / kGroups, rows = rows_ * (group + 1) / kGroups - row, at = row * length_;
+        rms_norm_gradient_(x + at, scale, r + row, dy + at, base_ ? input<T>(inputs, 4) + at : nullptr, dx + at,
+                           of_group, rows, length_);
       }
     });
     for (int64_t i = 0; i < length_; ++i) {
@@ -109,7 +92,7 @@ class RmsNormGradientKernel : public Kernel {
   int threads_;
   int64_t length_, rows_;
   bool base_;
-  Loops<T> loops_;
+  decltype(Loops<T>::rms_norm_gradient) rms_norm_gradient_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Softmax and its gradient, row by row; rows that do not lie densely, or are not in the type that is calculated in, are
-// gathered first.
+// gathered first. Short rows with nothing added or masked go several at once.
 #include "core/ops/softmax.h"
 
 #include <type_traits>
@@ -29,6 +29,8 @@ struct Rows {
     count = inner;
     causal = options.causal;
   }
+  // Whether they lie one after the other, for the loops of several short rows.
+  bool go_together(int64_t stride) const { return !causal && stride == 1 && length <= kShortRow; }
   // How many keys row `row` may see.
   int64_t seen(int64_t row) const { return causal ? std::min(length, row / query_divisor % query_size + 1) : length; }
 
@@ -88,6 +90,9 @@ class SoftmaxKernel : public Kernel {
     const int32_t* mask = options_.key_mask ? input<int32_t>(inputs, options_.addend ? 2 : 1) : nullptr;
     const int32_t* segments = options_.segments ? input<int32_t>(inputs, inputs.size() - 1) : nullptr;
     T* y = output<T>(outputs, 0);
+    context_.count(&KernelCounters::softmax_runs, 1);
+    context_.count(&KernelCounters::softmax_rows, rows_.count);
+    if (rows_.go_together(stride_) && addend == nullptr && mask == nullptr) return together(x, y);
     parallel_ranges(context_.threads, rows_.count, 8 * rows_.length, [&](int64_t begin, int64_t end) {
       Compute<T>* buffer = thread_rows<T>(workspace, rows_.length);
       for (int64_t row = begin; row < end; ++row) {
@@ -98,11 +103,16 @@ class SoftmaxKernel : public Kernel {
         one(x + at[0], addend == nullptr ? nullptr : addend + at[1], keys, y + at[0], rows_.seen(row), buffer);
       }
     });
-    context_.count(&KernelCounters::softmax_runs, 1);
-    context_.count(&KernelCounters::softmax_rows, rows_.count);
   }
 
  private:
+  void together(const T* x, T* y) const {
+    const auto rows = context_.loops.of<T>().softmax_rows;
+    const int64_t n = rows_.length;
+    parallel_ranges(context_.threads, rows_.count, 8 * n,
+                    [&](int64_t begin, int64_t end) { rows(x + begin * n, y + begin * n, end - begin, n); });
+  }
+
   // 1 for the keys of this segment, behind the two rows of the buffer.
   const int32_t* of_segment(const int32_t* keys, int32_t segment, Compute<T>* buffer) const {
     int32_t* mask = reinterpret_cast<int32_t*>(buffer + 2 * rows_.length);
@@ -141,12 +151,14 @@ class SoftmaxGradientKernel : public Kernel {
     walk_ = Walk(rows_.dims, shapes);
     for (int t = 0; t < 2; ++t) stride_[t] = stride_of(*shapes[t], c.as<SoftmaxGradient>().options().over);
     CHECK(c.in(1) == c.out(0), "[softmax_gradient] {} to {}", c.in(1).to_string(), c.out(0).to_string());
+    together_ = rows_.go_together(stride_[0]) && c.in(0) == c.in(1);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const T* y = input<T>(inputs, 0);
     const T* dy = input<T>(inputs, 1);
     T* dx = output<T>(outputs, 0);
+    if (together_) return together(y, dy, dx);
     parallel_ranges(context_.threads, rows_.count, rows_.length, [&](int64_t begin, int64_t end) {
       Compute<T>* buffer = thread_rows<T>(workspace, rows_.length);
       for (int64_t row = begin; row < end; ++row) {
@@ -158,6 +170,14 @@ class SoftmaxGradientKernel : public Kernel {
   }
 
  private:
+  void together(const T* y, const T* dy, T* dx) const {
+    const auto rows = context_.loops.of<T>().softmax_gradient_rows;
+    const int64_t n = rows_.length;
+    parallel_ranges(context_.threads, rows_.count, n, [&](int64_t begin, int64_t end) {
+      rows(y + begin * n, dy + begin * n, dx + begin * n, end - begin, n);
+    });
+  }
+
   void one(const T* y, const T* dy, T* dx, int64_t seen, Compute<T>* buffer) const {
     const auto& loops = context_.loops.of<T>();
     const auto& gradient = context_.loops.of<Compute<T>>().softmax_gradient;
@@ -174,6 +194,7 @@ class SoftmaxGradientKernel : public Kernel {
   Rows rows_;
   Walk walk_;
   int64_t stride_[2];
+  bool together_;
 };
 
 }  // namespace

@@ -115,6 +115,8 @@ Tensors as_type(Tensors tensors, DType dtype) {
     tensor.type.dtype = dtype;
     if (dtype == DType::kFloat32)
       for (double& v : tensor.values) v = static_cast<double>(static_cast<float>(v));
+    if (dtype == DType::kBFloat16)
+      for (double& v : tensor.values) v = static_cast<double>(to_float(to_bfloat16(static_cast<float>(v))));
   }
   return tensors;
 }
@@ -151,7 +153,11 @@ Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs
 }
 
 void check_kernel(const Op& op, const Tensors& inputs, const Reference& reference, const Tolerance& tolerance) {
-  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kBFloat16}) {
+    const double allowed = dtype == DType::kFloat32   ? tolerance.f32
+                           : dtype == DType::kFloat64 ? tolerance.f64
+                                                      : tolerance.bf16;
+    if (dtype == DType::kBFloat16 && allowed == 0) continue;
     const Tensors given = as_type(inputs, dtype);
     Tensors expected;
     for (const ValueType& type : op.infer(types(given)))
@@ -164,9 +170,9 @@ void check_kernel(const Op& op, const Tensors& inputs, const Reference& referenc
                                  std::to_string(isa) + " threads " + std::to_string(threads);
         const CpuKernelTable table(threads, nullptr, static_cast<Isa>(isa));
         const Tensors outputs = run_kernel(table, op, given);
-        expect_close(outputs, expected, dtype == DType::kFloat32 ? tolerance.f32 : tolerance.f64, what);
+        expect_close(outputs, expected, allowed, what);
         if (threads == 1) first = outputs;
-        if (dtype == DType::kFloat64 || tolerance.float32_threads_equal)
+        if (dtype != DType::kFloat32 || tolerance.float32_threads_equal)
           expect_same_bits(outputs, first, what + " against one thread");
         for (int alias = 0; alias < static_cast<int>(op.aliases().size()); ++alias) {
           const Alias a = op.aliases()[static_cast<size_t>(alias)];

@@ -41,6 +41,7 @@ struct Tolerance {
   double f32 = 2e-6, f64 = 1e-13;  // of the largest expected value of each output
   // float32: the same bits for any number of threads (float64 always). oneDNN's products do not promise it.
   bool float32_threads_equal = true;
+  double bf16 = 0;  // 0: no run in it. Every floating-point input is of it, every sum of the reference is not rounded.
 };
 void check_kernel(const Op& op, const Tensors& inputs, const Reference& reference, const Tolerance& tolerance = {});
 

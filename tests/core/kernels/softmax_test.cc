@@ -132,6 +132,41 @@ TEST(Softmax, Gradient) {
   }
 }
 
+// Several at once, the last of them fewer than the others; a row longer than that.
+TEST(Softmax, ShortRowsAndTheirGradient) {
+  SoftmaxOptions options;
+  options.over = kParts.name;
+  for (const int64_t n : {1, 2, 9, 32, 33}) {
+    const Shape shape{kBatch(3), kLength(5), kHeads(7), kParts(n)};
+    const Tensor logits = random_tensor(shape, 21, -6, 6), dy = random_tensor(shape, 22);
+    const Reference forward = [&](const Tensors& in, Tensors& out) { softmax_reference(options, in, out); };
+    check_kernel(Softmax(options), {logits}, forward, {3e-6, 1e-14, true, 0.004});
+    Tensors y{{{DType::kFloat64, shape}, std::vector<double>(static_cast<size_t>(shape.elements()))}};
+    softmax_reference(options, {logits}, y);
+    const Reference gradient = [&](const Tensors& in, Tensors& out) {
+      for (int64_t row = 0; row < shape.elements() / n; ++row) {
+        double mean = 0;
+        for (int64_t j = row * n; j < (row + 1) * n; ++j) mean += in[0][j] * in[1][j];
+        for (int64_t j = row * n; j < (row + 1) * n; ++j) out[0][j] = in[0][j] * (in[1][j] - mean);
+      }
+    };
+    check_kernel(SoftmaxGradient(options), {y[0], dy}, gradient, {3e-6, 1e-14, true, n == 1 ? 1.0 : 0.004});
+  }
+}
+
+TEST(Softmax, ARowOfNaNSpoilsNoOther) {
+  SoftmaxOptions options;
+  options.over = kParts.name;
+  const double inf = std::numeric_limits<double>::infinity();
+  const Tensors y = run_kernel(
+      CpuKernelTable(1), Softmax(options),
+      {integers(Shape{kLength(4), kParts(2)}, {1, 1, std::nan(""), 1, -inf, -inf, -inf, 2}, DType::kFloat64)});
+  for (const int64_t i : {0, 1}) EXPECT_EQ(y[0][i], 0.5);
+  for (const int64_t i : {2, 3, 4, 5}) EXPECT_TRUE(std::isnan(y[0][i])) << i;
+  EXPECT_EQ(y[0][6], 0);
+  EXPECT_EQ(y[0][7], 1);
+}
+
 TEST(Softmax, CountsRunsAndRows) {
   KernelCounters counters;
   SoftmaxOptions options;

@@ -17,6 +17,7 @@ const std::vector<Size> kSizes = {
     {"one", {kBatch(1), kLength(5), kHeads(3), kHead(2)}, 1, 0},
     {"even_causal", {kBatch(2), kLength(7), kHeads(3), kHead(5)}, 4, 3},
     {"longer_than_the_sequence", {kBatch(2), kLength(3), kHeads(2), kHead(3)}, 9, 4},
+    {"wide_heads", {kBatch(2), kLength(11), kHeads(2), kHead(72)}, 9, 8},
     {"channels", {kBatch(2), kLength(7), kHeads(11), kHead(1)}, 5, 2},
     {"even", {kBatch(4), kLength(8), kHeads(4), kHead(8)}, 2, 0, true},
 };

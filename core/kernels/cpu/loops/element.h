@@ -18,8 +18,7 @@ inline void store(double& to, double x) { to = x; }
 // Rounded to nearest, ties to even; NaN stays NaN. Without branches, so that loops become vector code.
 inline void store(BFloat16& to, float x) {
   const uint32_t u = __builtin_bit_cast(uint32_t, x);
-  const uint32_t rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
-  to.bits = static_cast<uint16_t>((u & 0x7FFFFFFFu) > 0x7F800000u ? (u >> 16) | 0x40u : rounded);
+  to.bits = static_cast<uint16_t>((x != x ? u | 0x400000u : u + (0x7FFFu + ((u >> 16) & 1u))) >> 16);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ void add_reductions(Loops<T>& loops);
 template <typename T>
 void add_softmax(Loops<T>& loops);
 template <typename T>
+void add_short_rows(Loops<T>& loops);
+template <typename T>
 void add_attention(Loops<T>& loops);
 template <typename T>
 void add_rms_norm(Loops<T>& loops);
@@ -21,5 +23,7 @@ template <typename T>
 void add_random(Loops<T>& loops);
 template <typename T>
 void add_products(Loops<T>& loops);
+template <typename T>
+void add_windows(Loops<T>& loops);
 
 }  // namespace synthesizer::SYNTHESIZER_ISA

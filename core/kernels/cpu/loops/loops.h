@@ -31,6 +31,19 @@ struct SmallProduct {
   int64_t a_m, a_k, b_k, b_n, c_m, c_n;
 };
 
+constexpr int64_t kShortRow = 32;   // rows up to this are normalised several at once
+constexpr int64_t kMostLanes = 16;  // elements of a vector of any instruction set
+
+// A row of depthwise convolution's window: what it sees there, and the first head's weight.
+template <typename C>
+struct WindowPlace {
+  const C* row;     // [heads, head]
+  const C* weight;  // those of the heads are `window` apart
+};
+struct WindowHeads {
+  int64_t heads, head, window;
+};
+
 // T is what tensors hold; scalars, and what is summed or normalised with, are Compute<T>.
 template <typename T>
 struct Loops {
@@ -60,6 +73,10 @@ struct Loops {
   void (*softmax)(const T* x, const T* addend, const int32_t* mask, T* y, int64_t n, int64_t seen);
   void (*softmax_gradient)(const T* y, const T* dy, T* dx, int64_t n, int64_t seen);
 
+  // The same of `rows` rows one after the other, of n <= kShortRow each, with nothing added or masked.
+  void (*softmax_rows)(const T* x, T* y, int64_t rows, int64_t n);
+  void (*softmax_gradient_rows)(const T* y, const T* dy, T* dx, int64_t rows, int64_t n);
+
   // A row of attention that comes a block of n keys at a time. x + addend over the keys j < seen with mask[j] != 0
   // becomes exp(x + addend − maximum), 0 elsewhere; maximum (−∞ at first) and sum (0) are of all blocks so far. Gives
   // the factor of what was summed by earlier blocks, exp(old maximum − new).
@@ -74,9 +91,11 @@ struct Loops {
   void (*attention_gradient_row)(const C* from, const C* dx, C mean, int64_t n, int64_t seen, C* addend, T* weights,
                                  T* dscores);
 
-  C (*rms_norm)(const T* x, const C* scale, T* y, int64_t n, double epsilon);  // gives r
-  // dscale += x r dy in double.
-  void (*rms_norm_gradient)(const T* x, const C* scale, C r, const T* dy, T* dx, double* dscale, int64_t n);
+  // A row x, or where `added` is not null sum = x + added, normalised; gives r. sum may be x or added.
+  C (*rms_norm)(const T* x, const T* added, T* sum, const C* scale, T* y, int64_t n, double epsilon);
+  // Rows of n. dx, plus base if that is not null; dscale += Σ x r dy in double. dx may be dy or base.
+  void (*rms_norm_gradient)(const T* x, const C* scale, const C* r, const T* dy, const T* base, T* dx, double* dscale,
+                            int64_t rows, int64_t n);
 
   // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum).
   void (*log_sum_exp)(const C* logits, int64_t n, C* maximum, double* sum);
@@ -96,6 +115,14 @@ struct Loops {
   // c[i·c_stride] (+)= Σ_k a[i·a_stride + k·a_k] · b[i·b_stride + k·b_k].
   void (*multiply)(const T* a, int64_t a_stride, int64_t a_k, const T* b, int64_t b_stride, int64_t b_k, T* c,
                    int64_t c_stride, int64_t n, int64_t k, bool add);
+  // Depthwise convolution; no BFloat16: rows are loaded first, once for all that see them. y [heads, head] = the sum
+  // over n places of weight · row.
+  void (*window_row)(const WindowPlace<T>* places, int64_t n, const WindowHeads& of, T* y);
+  // lanes[h, k] (+)= dy · row of head h at place k < n, as partial sums: lanes is [heads, window] of vectors of the
+  // instruction set, at most kMostLanes elements each. lane_sums() adds them up, n vectors to n sums.
+  void (*window_dots)(const T* dy, const WindowPlace<T>* places, int64_t n, const WindowHeads& of, T* lanes, bool add);
+  void (*lane_sums)(const T* lanes, int64_t n, T* sums);
+  int64_t lanes;  // elements of a vector
   // y += scale · x; the same with y as it is calculated with; Σ x y.
   void (*axpy)(C scale, const T* x, T* y, int64_t n);
   void (*add_to)(C scale, const T* x, C* y, int64_t n);

@@ -10,10 +10,12 @@ Loops<T> all() {
   add_elementwise(loops);
   add_reductions(loops);
   add_softmax(loops);
+  add_short_rows(loops);
   add_attention(loops);
   add_rms_norm(loops);
   add_random(loops);
   add_products(loops);
+  add_windows(loops);
   return loops;
 }
 

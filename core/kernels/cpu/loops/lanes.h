@@ -1,0 +1,124 @@
+// Vectors as wide as the instruction set has them, for loops that must say what stays in registers. Internal linkage:
+// each instruction set has its own.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "core/tensor/dtype.h"
+
+namespace synthesizer {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int64_t kVectorBytes = 32;
+#else
+constexpr int64_t kVectorBytes = 16;
+#endif
+
+typedef float Floats __attribute__((vector_size(kVectorBytes)));
+typedef double Doubles __attribute__((vector_size(kVectorBytes)));
+typedef double WideFloats __attribute__((vector_size(2 * kVectorBytes)));
+typedef uint32_t FloatBits __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
+
+// As element.h does it.
+inline Floats load_stored(const BFloat16* x) {
+  Halves halves;
+  __builtin_memcpy(&halves, static_cast<const void*>(x), sizeof(halves));
+  return (Floats)(__builtin_convertvector(halves, FloatBits) << 16);
+}
+// With what is stored in the upper half.
+inline FloatBits rounded_bits(Floats v) {
+  const FloatBits u = (FloatBits)v;
+  return v != v ? u | 0x400000u : u + (0x7FFFu + ((u >> 16) & 1u));
+}
+inline void store_rounded(Floats v, BFloat16* x) {
+  const Halves halves = __builtin_convertvector(rounded_bits(v) >> 16, Halves);
+  __builtin_memcpy(static_cast<void*>(x), &halves, sizeof(halves));
+}
+
+inline void add_lanes(double* sums, Floats v) {
+  WideFloats all;
+  __builtin_memcpy(&all, sums, sizeof(all));
+  all += __builtin_convertvector(v, WideFloats);
+  __builtin_memcpy(sums, &all, sizeof(all));
+}
+inline void add_lanes(double* sums, Doubles v) {
+  Doubles all;
+  __builtin_memcpy(&all, sums, sizeof(all));
+  all += v;
+  __builtin_memcpy(sums, &all, sizeof(all));
+}
+
+template <int64_t kBytes>
+struct IntegerOf {
+  using type = int32_t;
+};
+template <>
+struct IntegerOf<8> {
+  using type = int64_t;
+};
+
+template <typename C>
+struct Lanes {
+  static constexpr int64_t kCount = kVectorBytes / static_cast<int64_t>(sizeof(C));
+  using Integer = typename IntegerOf<sizeof(C)>::type;
+  typedef C Vector __attribute__((vector_size(kVectorBytes)));
+  typedef Integer Indices __attribute__((vector_size(kVectorBytes)));
+
+  static inline Vector load(const C* x) {
+    Vector v;
+    __builtin_memcpy(&v, x, sizeof(v));
+    return v;
+  }
+  static inline void store(Vector v, C* x) { __builtin_memcpy(x, &v, sizeof(v)); }
+
+  static inline auto load(const BFloat16* x) { return load_stored(x); }
+  static inline void store(Vector v, BFloat16* x) { store_rounded(v, x); }
+  // The first n lanes, the others 0.
+  template <typename T>
+  static inline Vector load(const T* x, int64_t n) {
+    T all[kCount] = {};
+    for (int64_t i = 0; i < n; ++i) all[i] = x[i];
+    return load(all);
+  }
+  template <typename T>
+  static inline void store(Vector v, T* x, int64_t n) {
+    T all[kCount];
+    store(v, all);
+    for (int64_t i = 0; i < n; ++i) x[i] = all[i];
+  }
+
+  static inline double sum(Vector v) {
+    double sum = 0;
+    for (int64_t i = 0; i < kCount; ++i) sum += static_cast<double>(v[i]);
+    return sum;
+  }
+  // Lane i of the result is the sum of the lanes of vectors[i], which are overwritten.
+  static inline Vector sums_of_each(Vector (&vectors)[kCount]) {
+    halve<kCount / 2>(vectors, std::make_integer_sequence<Integer, kCount>());
+    return vectors[0];
+  }
+
+ private:
+  // Vectors i and i + kHalf become one: the lanes without bit kHalf are the first one's, half of whose lanes are added
+  // to the other half, those with it the second one's.
+  template <int64_t kHalf, Integer... kLane>
+  static inline void halve(Vector (&v)[kCount], std::integer_sequence<Integer, kLane...> lanes) {
+    if constexpr (kHalf > 0) {
+      constexpr Integer kBit = static_cast<Integer>(kHalf), kSecond = static_cast<Integer>(kCount);
+      const Indices kept = {(kLane & kBit ? kLane + kSecond : kLane)...};
+      const Indices added = {((kLane ^ kBit) + (kLane & kBit ? kSecond : 0))...};
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kHalf; ++i)
+        v[i] = __builtin_shuffle(v[i], v[i + kHalf], kept) + __builtin_shuffle(v[i], v[i + kHalf], added);
+      halve<kHalf / 2>(v, lanes);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace synthesizer
