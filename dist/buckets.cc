@@ -59,7 +59,8 @@ class Bucketer {
     const auto& all_reduce = dynamic_cast<const AllReduce&>(*node.op);
     if (!members_.empty()) {
       const Node& first = from_.node(members_.front());
-      if (dynamic_cast<const AllReduce&>(*first.op).axis() != all_reduce.axis() ||
+      const auto& other = dynamic_cast<const AllReduce&>(*first.op);
+      if (other.axis() != all_reduce.axis() || other.wire() != all_reduce.wire() ||
           first.outputs[0].dtype != node.outputs[0].dtype)
         flush();
     }
@@ -74,8 +75,8 @@ class Bucketer {
     const Node& first = from_.node(members_.front());
     std::vector<Value> inputs;
     for (const int id : members_) inputs.push_back(copy_.at(from_.node(id).inputs[0]));
-    const auto op =
-        std::make_shared<AllReduce>(dynamic_cast<const AllReduce&>(*first.op).axis(), Reduction::kSum, members_.size());
+    const auto& single = dynamic_cast<const AllReduce&>(*first.op);
+    const auto op = std::make_shared<AllReduce>(single.axis(), Reduction::kSum, members_.size(), single.wire());
     const std::vector<Value> outputs = to_->add_named(op, inputs, first.name);
     for (size_t i = 0; i < members_.size(); ++i) copy_.map({members_[i], 0}, outputs[i]);
     members_.clear();

@@ -62,11 +62,35 @@ TEST(MpiCommunicator, BitsOfTheThreadCommunicator) {
   }
 }
 
+// The same of sums that travel as bfloat16: short, in one piece and in several, the last of them odd.
+TEST(MpiCommunicator, BitsOfTheThreadCommunicatorRounded) {
+  const int size = world().size();
+  for (const int64_t count : {int64_t{1}, int64_t{31}, int64_t{511}, int64_t{100003}, (int64_t{2} << 20) + 33}) {
+    const auto scattered = static_cast<size_t>(count / size);
+    std::vector<float> sums, blocks;
+    run_ranks(size, [&](Communicator& threads) {
+      std::vector<float> data = rough<float>(threads.rank(), count), part(scattered);
+      threads.reduce_scatter_rounded(data.data(), part.data(), count / size);
+      threads.all_reduce_rounded(data.data(), count);
+      if (threads.rank() != world().rank()) return;
+      sums = data;
+      blocks = part;
+    });
+    std::vector<float> data = rough<float>(world().rank(), count), part(scattered);
+    world().reduce_scatter_rounded(data.data(), part.data(), count / size);
+    world().all_reduce_rounded(data.data(), count);
+    EXPECT_EQ(std::memcmp(data.data(), sums.data(), sums.size() * sizeof(float)), 0) << count;
+    EXPECT_EQ(std::memcmp(part.data(), blocks.data(), part.size() * sizeof(float)), 0) << count;
+    EXPECT_TRUE(same_on_all(world(), data)) << count;
+  }
+}
+
 // Longer than one piece, and not a multiple of it.
 TEST(MpiCommunicator, LongBuffers) {
   const int64_t count = (int64_t{5} << 20) + 3;
   check_reductions<float>(world(), count, Reduction::kSum);
   check_moves<float>(world(), count);
+  check_rounded_sums(world(), count);
 }
 
 TEST(MpiCommunicator, NanSurvivesTheMaximum) {
