@@ -28,6 +28,8 @@ class MpiCommunicator : public Communicator {
  public:
   // A duplicate of `comm`, which stays the caller's. Collective.
   explicit MpiCommunicator(MPI_Comm comm);
+  // This very one, which is freed with the communicator.
+  static MpiCommunicator adopt(MPI_Comm comm) { return MpiCommunicator(comm, Adopt{}); }
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;

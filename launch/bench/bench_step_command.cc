@@ -112,7 +112,7 @@ int bench_products(const BenchOptions& bench, Session& session) {
     fail_usage(
         "[bench step] --products are those of a step in one piece: give no --tensor, --zero, --microbatches, --leaves, "
         "--wire or --recompute");
-  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+  const int threads = session.threads(bench.threads);
   const CpuKernelTable kernels(threads);
   StepProducts products(options, kernels, {threads});
   Fastest fastest;
@@ -153,7 +153,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
   options.accumulation.tree = bench.leaves > 0;
   options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
   options.optimizer.in_parts = bench.zero > 0;
-  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+  const int threads = session.threads(bench.threads);
   const CpuKernelTable kernels(threads, nullptr, best_isa(), bench.leaves > 0);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
