@@ -1,5 +1,6 @@
 #include "dist/mpi_communicator.h"
 
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <algorithm>
@@ -19,15 +20,18 @@ constexpr int kTag = 1;
 constexpr int kEagerPolls = 1024;
 constexpr long kFirstNapNanoseconds = 10'000;
 constexpr long kLastNapNanoseconds = 500'000;
+constexpr unsigned long kNapSlackNanoseconds = 1'000;  // by which the kernel may lengthen a nap: usually 50'000
 
-// Time between polls: none at first, then naps that grow with the time already waited.
+// Time between polls: none at first, then naps that grow with the time already waited. What is waited too long is an
+// eighth of it at most.
 class Backoff {
  public:
   void pause() {
     if (polls_++ < kEagerPolls) return;
+    if (polls_ == kEagerPolls + 1) prctl(PR_SET_TIMERSLACK, kNapSlackNanoseconds);
     const timespec nap{.tv_sec = 0, .tv_nsec = nap_};
     nanosleep(&nap, nullptr);
-    nap_ = std::min(nap_ + nap_ / 4, kLastNapNanoseconds);
+    nap_ = std::min(nap_ + nap_ / 8, kLastNapNanoseconds);
   }
 
  private:
