@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 // A set of as many cores as the kernel may have.
 struct CoreSet {
-  explicit CoreSet(size_t cores) : bits(CPU_ALLOC_SIZE(cores) / sizeof(cpu_set_t::__bits[0]), 0) {}
+  explicit CoreSet(size_t cores) : bits(CPU_ALLOC_SIZE(cores) / sizeof(unsigned long), 0) {}
   size_t bytes() const { return bits.size() * sizeof bits[0]; }
   size_t cores() const { return 8 * bytes(); }
   cpu_set_t* get() { return reinterpret_cast<cpu_set_t*>(bits.data()); }
