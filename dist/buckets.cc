@@ -2,6 +2,9 @@
 
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/graph/leaf.h"
@@ -22,16 +25,16 @@ class Bucketer {
   }
 
   std::unique_ptr<Graph> run() {
-    for (const int id : schedule(from_).order) {
-      const Node& node = from_.node(id);
-      for (const ValueRef& input : node.inputs)
-        if (waiting_.contains(input)) flush();
-      if (joins(node))
-        open(node);
-      else
-        copy_.copy(node);
+    std::vector<int> order = schedule(from_).order;
+    while (!order.empty()) {
+      const std::vector<int> now = std::exchange(order, {});
+      deferred_.clear();
+      kept_for_later_.clear();
+      held_.clear();
+      for (const int id : now)
+        if (!place(from_.node(id))) order.push_back(id);
+      flush_all();
     }
-    flush();
     copy_.finish();
     return std::move(to_);
   }
@@ -55,32 +58,75 @@ class Bucketer {
            owned(node.inputs[0]);
   }
 
-  void open(const Node& node) {
-    const auto& all_reduce = dynamic_cast<const AllReduce&>(*node.op);
-    if (!members_.empty()) {
-      const Node& first = from_.node(members_.front());
-      if (dynamic_cast<const AllReduce&>(*first.op).axis() != all_reduce.axis() ||
-          first.outputs[0].dtype != node.outputs[0].dtype)
-        flush();
+  // What is joined: sums over one axis, of one dtype and sent alike.
+  using Kind = std::tuple<std::string, DType, Wire>;
+  struct Bucket {
+    std::vector<int> members;
+    int64_t bytes = 0;
+  };
+
+  // False: the node comes in the next round.
+  bool place(const Node& node) {
+    if (waits(node)) {
+      deferred_.insert(node.id);
+      held_.insert(parameter_of(node));
+      kept_for_later_.insert(node.inputs.begin(), node.inputs.end());
+      return false;
     }
-    members_.push_back(node.id);
-    waiting_.insert({node.id, 0});
-    bytes_ += node.outputs[0].bytes();
-    if (bytes_ >= bucket_bytes_) flush();
+    for (const ValueRef& input : node.inputs)
+      if (const auto found = waiting_.find(input); found != waiting_.end()) flush(Kind(found->second));
+    if (joins(node))
+      open(node);
+    else
+      copy_.copy(node);
+    return true;
   }
 
-  void flush() {
-    if (members_.empty()) return;
-    const Node& first = from_.node(members_.front());
+  // Of a node of one parameter's update, "update.PARAMETER/…": its beginning; else "".
+  static std::string parameter_of(const Node& node) {
+    return node.name.starts_with("update.") ? node.name.substr(0, node.name.find('/')) : "";
+  }
+
+  // The update of one parameter need not be ended before the next one's begins: where it waits for a sum, the rest of
+  // it does, in its order (what does not need the sum would only lie in memory), until the small sums of all
+  // (Adafactor's, ZeRO's) are one call. What overwrites a value waits for those that still have to read it.
+  bool waits(const Node& node) const {
+    const std::string parameter = parameter_of(node);
+    if (!parameter.empty() && held_.contains(parameter)) return true;
+    for (const ValueRef& input : node.inputs)
+      if (deferred_.contains(input.node) || (!parameter.empty() && waiting_.contains(input))) return true;
+    for (const Alias& alias : node.op->aliases())
+      if (alias.kind == Alias::Kind::kUpdate && kept_for_later_.contains(node.inputs[static_cast<size_t>(alias.input)]))
+        return true;
+    return false;
+  }
+
+  void open(const Node& node) {
+    const auto& all_reduce = dynamic_cast<const AllReduce&>(*node.op);
+    const Kind kind{all_reduce.axis(), node.outputs[0].dtype, all_reduce.wire()};
+    Bucket& bucket = open_[kind];
+    bucket.members.push_back(node.id);
+    bucket.bytes += node.outputs[0].bytes();
+    waiting_.emplace(ValueRef{node.id, 0}, kind);
+    if (bucket.bytes >= bucket_bytes_) flush(kind);
+  }
+
+  void flush_all() {
+    while (!open_.empty()) flush(Kind(open_.begin()->first));
+  }
+
+  void flush(const Kind& kind) {
+    const auto found = open_.find(kind);
+    const std::vector<int> members = std::move(found->second.members);
+    open_.erase(found);
     std::vector<Value> inputs;
-    for (const int id : members_) inputs.push_back(copy_.at(from_.node(id).inputs[0]));
-    const auto op =
-        std::make_shared<AllReduce>(dynamic_cast<const AllReduce&>(*first.op).axis(), Reduction::kSum, members_.size());
-    const std::vector<Value> outputs = to_->add_named(op, inputs, first.name);
-    for (size_t i = 0; i < members_.size(); ++i) copy_.map({members_[i], 0}, outputs[i]);
-    members_.clear();
-    waiting_.clear();
-    bytes_ = 0;
+    for (const int id : members) inputs.push_back(copy_.at(from_.node(id).inputs[0]));
+    const auto op = std::make_shared<AllReduce>(std::get<0>(kind), Reduction::kSum, members.size(), std::get<2>(kind));
+    const std::vector<Value> outputs = to_->add_named(op, inputs, from_.node(members.front()).name);
+    for (size_t i = 0; i < members.size(); ++i) {
+      copy_.map({members[i], 0}, outputs[i]);
+      waiting_.erase({members[i], 0});
+    }
   }
 
   const Graph& from_;
@@ -88,9 +134,11 @@ class Bucketer {
   std::unique_ptr<Graph> to_;
   GraphCopy copy_;
   std::map<ValueRef, int> uses_;
-  std::vector<int> members_;
-  std::set<ValueRef> waiting_;
-  int64_t bytes_ = 0;
+  std::map<Kind, Bucket> open_;
+  std::map<ValueRef, Kind> waiting_;   // sums that are in a bucket which is open
+  std::set<int> deferred_;             // nodes of the next round
+  std::set<std::string> held_;         // parameters of these
+  std::set<ValueRef> kept_for_later_;  // what these read
 };
 
 }  // namespace

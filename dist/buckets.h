@@ -10,8 +10,9 @@ namespace synthesizer {
 
 inline constexpr int64_t kBucketBytes = int64_t{25} << 20;
 
-// Sums over one axis and of one dtype are joined in the order they become ready, until `bucket_bytes` are reached or
-// one of them is needed.
+// Sums over one axis, of one dtype and sent alike are joined in the order they become ready, until `bucket_bytes` are
+// reached or one of them is needed. The updates of all parameters go side by side from one sum that they wait for to
+// the next, so that those of all are few calls.
 std::unique_ptr<Graph> bucket_all_reduces(const Graph& graph, int64_t bucket_bytes = kBucketBytes);
 
 }  // namespace synthesizer

@@ -22,6 +22,14 @@ void FakeCommunicator::reduce_scatter(const void*, void*, int64_t count, DType d
   add(Collective::kReduceScatter, count * size_of(dtype));
 }
 
+void FakeCommunicator::all_reduce_rounded(float*, int64_t count) {
+  add(Collective::kAllReduce, count * size_of(DType::kBFloat16));
+}
+
+void FakeCommunicator::reduce_scatter_rounded(const float*, float*, int64_t count) {
+  add(Collective::kReduceScatter, count * size_of(DType::kBFloat16));
+}
+
 void FakeCommunicator::all_gather(const void*, void*, int64_t count, DType dtype) {
   add(Collective::kAllGather, count * size_of(dtype));
 }

@@ -20,6 +20,8 @@ class FakeCommunicator : public Communicator {
   int size() const override { return size_; }
   void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) override;
   void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) override;
+  void all_reduce_rounded(float* data, int64_t count) override;
+  void reduce_scatter_rounded(const float* in, float* out, int64_t count) override;
   void all_gather(const void* in, void* out, int64_t count, DType dtype) override;
   void all_to_all(const void* in, void* out, int64_t count, DType dtype) override;
   void broadcast(void* data, int64_t bytes, int root) override;

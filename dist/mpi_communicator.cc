@@ -1,5 +1,6 @@
 #include "dist/mpi_communicator.h"
 
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <algorithm>
@@ -19,15 +20,18 @@ constexpr int kTag = 1;
 constexpr int kEagerPolls = 1024;
 constexpr long kFirstNapNanoseconds = 10'000;
 constexpr long kLastNapNanoseconds = 500'000;
+constexpr unsigned long kNapSlackNanoseconds = 1'000;  // by which the kernel may lengthen a nap: usually 50'000
 
-// Time between polls: none at first, then naps that grow with the time already waited.
+// Time between polls: none at first, then naps that grow with the time already waited. What is waited too long is an
+// eighth of it at most.
 class Backoff {
  public:
   void pause() {
     if (polls_++ < kEagerPolls) return;
+    if (polls_ == kEagerPolls + 1) prctl(PR_SET_TIMERSLACK, kNapSlackNanoseconds);
     const timespec nap{.tv_sec = 0, .tv_nsec = nap_};
     nanosleep(&nap, nullptr);
-    nap_ = std::min(nap_ + nap_ / 4, kLastNapNanoseconds);
+    nap_ = std::min(nap_ + nap_ / 8, kLastNapNanoseconds);
   }
 
  private:
@@ -45,6 +49,8 @@ std::string message_of(int code) {
 // Elements in one piece of a block when every rank has such a block in the same piece.
 int64_t piece_count(DType dtype, int ranks) { return std::max<int64_t>(1, kPieceBytes / size_of(dtype) / ranks); }
 
+constexpr int64_t kRoundedWidth = size_of(DType::kBFloat16);
+
 }  // namespace
 
 MpiCommunicator::MpiCommunicator(MPI_Comm comm, Adopt) : comm_(comm) {
@@ -52,6 +58,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm comm, Adopt) : comm_(comm) {
   check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
   blocks_.resize(static_cast<size_t>(size_));
+  terms_.resize(static_cast<size_t>(size_));
   if (size_ == 1) return;
   scratch_ = Storage(communicator_bytes(size_));
   requests_.reserve(2 * static_cast<size_t>(size_));
@@ -104,13 +111,17 @@ void MpiCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reducti
     all_reduce_piece(bytes + begin * size_of(dtype), std::min(piece, count - begin), dtype, reduction);
 }
 
-void MpiCommunicator::all_reduce_small(void* data, int64_t count, DType dtype, Reduction reduction) {
-  const int64_t bytes = count * size_of(dtype);
+void MpiCommunicator::gather(const void* own, std::byte* blocks, int64_t bytes) {
   requests_.push_back(MPI_REQUEST_NULL);
-  check(MPI_Iallgather(data, static_cast<int>(bytes), MPI_BYTE, scratch(0), static_cast<int>(bytes), MPI_BYTE, comm_,
+  check(MPI_Iallgather(own, static_cast<int>(bytes), MPI_BYTE, blocks, static_cast<int>(bytes), MPI_BYTE, comm_,
                        &requests_.back()),
         "MPI_Iallgather");
   wait_all();
+}
+
+void MpiCommunicator::all_reduce_small(void* data, int64_t count, DType dtype, Reduction reduction) {
+  const int64_t bytes = count * size_of(dtype);
+  gather(data, scratch(0), bytes);
   for (int r = 0; r < size_; ++r) blocks_[static_cast<size_t>(r)] = scratch(r * bytes);
   reduce_blocks(blocks_, data, count, dtype, reduction);
 }
@@ -118,7 +129,7 @@ void MpiCommunicator::all_reduce_small(void* data, int64_t count, DType dtype, R
 // Rank r adds the r-th share of the elements; then the shares are exchanged.
 void MpiCommunicator::all_reduce_piece(std::byte* data, int64_t count, DType dtype, Reduction reduction) {
   const int64_t width = size_of(dtype);
-  const auto share = [&](int r) { return data + count * r / size_ * width; };
+  const auto share = [&](int r) { return data + share_begin(count, r, size_) * width; };
   const auto share_bytes = [&](int r) { return share(r + 1) - share(r); };
   const int64_t mine = share_bytes(rank_);
   for (int step = 1; step < size_; ++step)
@@ -157,6 +168,69 @@ void MpiCommunicator::reduce_scatter(const void* in, void* out, int64_t count, D
     wait_all();
     for (int r = 0; r < size_; ++r) blocks_[static_cast<size_t>(r)] = r == rank_ ? part(r) : scratch(r * bytes);
     reduce_blocks(blocks_, static_cast<std::byte*>(out) + begin * width, elements, dtype, reduction);
+  }
+}
+
+void MpiCommunicator::all_reduce_rounded(float* data, int64_t count) {
+  if (size_ == 1 || count == 0) return;
+  if (reduces_by_gathering(count * kRoundedWidth, size_)) return all_reduce_rounded_small(data, count);
+  constexpr int64_t kPiece = kRoundedPieceBytes / kRoundedWidth;
+  for (int64_t begin = 0; begin < count; begin += kPiece)
+    all_reduce_rounded_piece(data + begin, std::min(kPiece, count - begin));
+}
+
+// All add the same rounded terms, so that there is no sum to send, and none to round.
+void MpiCommunicator::all_reduce_rounded_small(float* data, int64_t count) {
+  BFloat16* own = rounded_scratch(kGatheredBytes / kRoundedWidth);
+  round_to(own, data, count);
+  gather(own, scratch(0), count * kRoundedWidth);
+  for (int r = 0; r < size_; ++r) terms_[static_cast<size_t>(r)] = {.sent = rounded_scratch(r * count)};
+  sum_terms(terms_, data, count);
+}
+
+// As all_reduce_piece, on an image of the piece as it travels; what others send of this rank's share lies behind it.
+void MpiCommunicator::all_reduce_rounded_piece(float* data, int64_t count) {
+  const auto first = [&](int r) { return share_begin(count, r, size_); };
+  const auto image = [&](int r) { return rounded_scratch(first(r)); };
+  const auto image_bytes = [&](int r) { return (first(r + 1) - first(r)) * kRoundedWidth; };
+  const int64_t mine = first(rank_ + 1) - first(rank_);
+  round_to(image(0), data, count);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+    receive(rounded_scratch(count + from * mine), mine * kRoundedWidth, from);
+    send(image(to), image_bytes(to), to);
+  }
+  wait_all();
+  float* const own = data + first(rank_);
+  for (int r = 0; r < size_; ++r)
+    terms_[static_cast<size_t>(r)] = r == rank_ ? Terms{.here = own} : Terms{.sent = rounded_scratch(count + r * mine)};
+  sum_terms(terms_, own, mine);
+  round_to(image(rank_), own, mine);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+    receive(image(from), image_bytes(from), from);
+    send(image(rank_), image_bytes(rank_), to);
+  }
+  wait_all();
+  widen_to(data, image(0), count);
+}
+
+void MpiCommunicator::reduce_scatter_rounded(const float* in, float* out, int64_t count) {
+  const int64_t piece = piece_count(DType::kFloat32, size_);
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t elements = std::min(piece, count - begin), bytes = elements * kRoundedWidth;
+    const auto part = [&](int r) { return in + r * count + begin; };
+    const auto received = [&](int r) { return rounded_scratch((size_ + r) * elements); };
+    for (int step = 1; step < size_; ++step) {
+      const int from = (rank_ + step) % size_, to = (rank_ - step + size_) % size_;
+      receive(received(from), bytes, from);
+      round_to(rounded_scratch(to * elements), part(to), elements);
+      send(rounded_scratch(to * elements), bytes, to);
+    }
+    wait_all();
+    for (int r = 0; r < size_; ++r)
+      terms_[static_cast<size_t>(r)] = r == rank_ ? Terms{.here = part(r)} : Terms{.sent = received(r)};
+    sum_terms(terms_, out + begin, elements);
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/graph/communicator.h"
 #include "core/tensor/storage.h"
+#include "dist/reduce.h"
 
 namespace synthesizer {
 
@@ -27,6 +28,8 @@ class MpiCommunicator : public Communicator {
  public:
   // A duplicate of `comm`, which stays the caller's. Collective.
   explicit MpiCommunicator(MPI_Comm comm);
+  // This very one, which is freed with the communicator.
+  static MpiCommunicator adopt(MPI_Comm comm) { return MpiCommunicator(comm, Adopt{}); }
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;
@@ -35,6 +38,8 @@ class MpiCommunicator : public Communicator {
   int size() const override { return size_; }
   void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) override;
   void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) override;
+  void all_reduce_rounded(float* data, int64_t count) override;
+  void reduce_scatter_rounded(const float* in, float* out, int64_t count) override;
   void all_gather(const void* in, void* out, int64_t count, DType dtype) override;
   void all_to_all(const void* in, void* out, int64_t count, DType dtype) override;
   void broadcast(void* data, int64_t bytes, int root) override;
@@ -51,14 +56,20 @@ class MpiCommunicator : public Communicator {
   void wait_all();
   void check(int code, const char* call) const;
   std::byte* scratch(int64_t offset) const { return scratch_.data() + offset; }
+  BFloat16* rounded_scratch(int64_t element) const { return reinterpret_cast<BFloat16*>(scratch_.data()) + element; }
 
   void all_reduce_small(void* data, int64_t count, DType dtype, Reduction reduction);
   void all_reduce_piece(std::byte* data, int64_t count, DType dtype, Reduction reduction);
+  // Rank r's bytes come to blocks + r * bytes, this rank's too.
+  void gather(const void* own, std::byte* blocks, int64_t bytes);
+  void all_reduce_rounded_small(float* data, int64_t count);
+  void all_reduce_rounded_piece(float* data, int64_t count);
 
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
   std::vector<const void*> blocks_;    // of each rank, where they are joined
+  std::vector<Terms> terms_;           // the same
   Storage scratch_;                    // what the other ranks send, until it is added
   std::vector<MPI_Request> requests_;  // 2 (size - 1) at most
 };

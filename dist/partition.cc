@@ -80,6 +80,13 @@ class Partitioner {
     return true;
   }
 
+  // Made by backward, or the sum of such over micro-batches.
+  bool is_gradient(const Node& node) const {
+    if (node.name.starts_with("gradient.")) return true;
+    const auto* sum = dynamic_cast<const Accumulate*>(node.op.get());
+    return sum != nullptr && is_gradient(from_.node(node.inputs[sum->stores() ? 1 : 0].node));
+  }
+
   // The cheapest way to have a value placed so: directly from something available, or through whole.
   struct Way {
     double cost = std::numeric_limits<double>::infinity();
@@ -108,13 +115,14 @@ class Partitioner {
       make_whole(ref, source, local);
       return require(ref, to);
     }
-    const Value value = to == Placement::whole() ? make_whole(ref, source, local) : resharded(local, source, to);
+    const Value value = to == Placement::whole() ? make_whole(ref, source, local) : resharded(ref, local, source, to);
     if (!(to == Placement::whole())) placed_.at(ref).available.emplace_back(to, value);
     return value;
   }
 
-  Value resharded(Value local, const Placement& from, const Placement& to) {
-    const Value value = reshard(local, from, to, axis_);
+  Value resharded(ValueRef ref, Value local, const Placement& from, const Placement& to) {
+    const bool rounds = is_gradient(from_.node(ref.node)) && local.dtype() != DType::kBFloat16;
+    const Value value = reshard(local, from, to, axis_, rounds ? update_.wire : Wire::kFull);
     if (placements_ != nullptr) (*placements_)[value.node().name] = {to};
     return value;
   }
@@ -125,7 +133,7 @@ class Partitioner {
     Value whole;
     const std::vector<int> chain = source.kind == Kind::kPartialSum ? cheaper_cut(ref) : std::vector<int>();
     if (chain.empty()) {
-      whole = resharded(local, source, Placement::whole());
+      whole = resharded(ref, local, source, Placement::whole());
     } else {
       for (const int id : chain) {
         const Node& node = from_.node(id);

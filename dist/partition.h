@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/graph/communicator.h"
 #include "core/graph/graph.h"
 #include "core/graph/layout.h"
 #include "core/graph/report.h"
@@ -20,6 +21,8 @@ struct UpdateSharding {
   // Of a step with `reduction: ORDERED`, whose sums over ranks are parts of one tree over so many leaves: gradients are
   // reduced as they leave the backward pass, and nothing of the update is computed on partial values. 0: not so.
   int leaves = 0;
+  // In what gradients travel where they are summed. Of an ordered step as they are.
+  Wire wire = Wire::kFull;
 };
 
 // `graph` is whole along `axis`; in the result every tensor has this rank's size. Leaves are split along the dim that

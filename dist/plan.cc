@@ -90,14 +90,23 @@ void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan
 
 }  // namespace
 
+namespace {
+
+CollectiveCall sum_call(Collective kind, const std::string& axis, int64_t bytes, Wire wire) {
+  if (wire == Wire::kBFloat16) bytes = bytes / size_of(DType::kFloat32) * size_of(DType::kBFloat16);
+  return {kind, axis, bytes, wire};
+}
+
+}  // namespace
+
 CollectiveCall call_of(const Node& node, std::span<const ValueType> inputs) {
   if (const auto* op = dynamic_cast<const AllReduce*>(node.op.get())) {
     int64_t bytes = inputs.back().bytes();  // a bucket is one block, with what lies between its tensors
     for (const ValueType& type : inputs.first(inputs.size() - 1)) bytes += align_up(type.bytes());
-    return {Collective::kAllReduce, op->axis(), bytes};
+    return sum_call(Collective::kAllReduce, op->axis(), bytes, op->wire());
   }
   if (const auto* op = dynamic_cast<const ReduceScatter*>(node.op.get()))
-    return {Collective::kReduceScatter, op->axis(), node.outputs[0].bytes()};
+    return sum_call(Collective::kReduceScatter, op->axis(), node.outputs[0].bytes(), op->wire());
   if (const auto* op = dynamic_cast<const AllGather*>(node.op.get()))
     return {Collective::kAllGather, op->axis(), inputs[0].bytes()};
   if (const auto* op = dynamic_cast<const AllToAll*>(node.op.get()))

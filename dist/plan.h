@@ -20,7 +20,8 @@ namespace synthesizer {
 struct CollectiveCall {
   Collective kind = Collective::kAllReduce;
   std::string axis;
-  int64_t block_bytes = 0;
+  int64_t block_bytes = 0;  // as they travel
+  Wire wire = Wire::kFull;
 };
 CollectiveCall call_of(const Node& node, std::span<const ValueType> inputs);
 

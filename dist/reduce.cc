@@ -51,6 +51,55 @@ void reduce_typed(std::span<const void* const> blocks, T* out, int64_t count, Re
 
 }  // namespace
 
+namespace {
+
+// Elements [from, from + count) of all blocks' sum: in `buffer`, or where the only block has them.
+const float* sum_tree(std::span<const Terms> blocks, int64_t from, float* buffer, int64_t count) {
+  if (blocks.size() == 1) {
+    const Terms& terms = blocks[0];
+    if (terms.sent != nullptr) {
+      widen_to(buffer, terms.sent + from, count);
+    } else {
+      if (!terms.rounded) return terms.here + from;
+      std::copy_n(terms.here + from, count, buffer);
+      round_in_place(buffer, count);
+    }
+    return buffer;
+  }
+  const size_t left = std::bit_ceil(blocks.size()) / 2;
+  float other[kPiece];
+  const float* a = sum_tree(blocks.first(left), from, buffer, count);
+  const float* b = sum_tree(blocks.subspan(left), from, other, count);
+  join(a, b, buffer, count, Reduction::kSum);
+  return buffer;
+}
+
+}  // namespace
+
+void sum_terms(std::span<const Terms> blocks, float* out, int64_t count) {
+  float buffer[kPiece];
+  for (int64_t from = 0; from < count; from += kPiece) {
+    const int64_t piece = std::min(kPiece, count - from);
+    const float* sum = sum_tree(blocks, from, buffer, piece);
+    if (sum != out + from) std::copy_n(sum, piece, out + from);
+  }
+}
+
+void round_to(BFloat16* to, const float* from, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = to_bfloat16(from[i]);
+}
+
+void widen_to(float* to, const BFloat16* from, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = to_float(from[i]);
+}
+
+void round_in_place(float* data, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) data[i] = to_float(to_bfloat16(data[i]));
+}
+
 void reduce_blocks(std::span<const void* const> blocks, void* out, int64_t count, DType dtype, Reduction reduction) {
   switch (dtype) {
     case DType::kFloat32:

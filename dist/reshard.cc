@@ -48,7 +48,7 @@ std::optional<double> reshard_cost(const Placement& from, const Placement& to, i
   fail("unknown placement {}", static_cast<int>(from.kind));
 }
 
-Value reshard(Value local, const Placement& from, const Placement& to, const AxisIndex& axis) {
+Value reshard(Value local, const Placement& from, const Placement& to, const AxisIndex& axis, Wire wire) {
   if (from == to) return local;
   switch (from.kind) {
     case Kind::kWhole:
@@ -61,8 +61,10 @@ Value reshard(Value local, const Placement& from, const Placement& to, const Axi
         return append(local, std::make_shared<AllToAll>(axis.axis, axis.size, from.dim, to.dim));
       break;
     case Kind::kPartialSum:
-      if (to.kind == Kind::kWhole) return append(local, std::make_shared<AllReduce>(axis.axis, Reduction::kSum));
-      if (to.kind == Kind::kSplit) return append(local, std::make_shared<ReduceScatter>(axis.axis, axis.size, to.dim));
+      if (to.kind == Kind::kWhole)
+        return append(local, std::make_shared<AllReduce>(axis.axis, Reduction::kSum, 1, wire));
+      if (to.kind == Kind::kSplit)
+        return append(local, std::make_shared<ReduceScatter>(axis.axis, axis.size, to.dim, wire));
       break;
     case Kind::kPartialMax:
       if (to.kind == Kind::kWhole) return append(local, std::make_shared<AllReduce>(axis.axis, Reduction::kMax));

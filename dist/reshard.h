@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "core/graph/communicator.h"
 #include "core/graph/graph.h"
 
 namespace synthesizer {
@@ -12,7 +13,8 @@ namespace synthesizer {
 // direct way (go through whole).
 std::optional<double> reshard_cost(const Placement& from, const Placement& to, int64_t bytes, const AxisIndex& axis);
 
-// Appends the node for a direct way (reshard_cost has a value). `local` is this rank's value, placed `from`.
-Value reshard(Value local, const Placement& from, const Placement& to, const AxisIndex& axis);
+// Appends the node for a direct way (reshard_cost has a value). `local` is this rank's value, placed `from`; a sum over
+// the ranks travels as `wire` says.
+Value reshard(Value local, const Placement& from, const Placement& to, const AxisIndex& axis, Wire wire = Wire::kFull);
 
 }  // namespace synthesizer

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "dist/reduce.h"
+#include "dist/traffic.h"
 
 namespace synthesizer {
 namespace {
@@ -121,15 +122,15 @@ struct ThreadCommunicator::Group {
 };
 
 ThreadCommunicator::ThreadCommunicator(std::shared_ptr<Group> group, int rank)
-    : group_(std::move(group)), rank_(rank), blocks_(group_->members.size()) {}
+    : group_(std::move(group)), rank_(rank), blocks_(group_->members.size()), terms_(blocks_.size()) {}
 
 int ThreadCommunicator::size() const { return group_->size(); }
 
 // Each rank reduces its own share of the elements over all ranks, and writes it into all ranks' buffers.
 void ThreadCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) {
   group_->enter(rank_, {.name = "all_reduce", .count = count, .dtype = dtype, .reduction = reduction, .out = data});
-  const int64_t begin = count * rank_ / size() * size_of(dtype);
-  const int64_t share = count * (rank_ + 1) / size() - count * rank_ / size();
+  const int64_t begin = share_begin(count, rank_, size()) * size_of(dtype);
+  const int64_t share = share_begin(count, rank_ + 1, size()) - share_begin(count, rank_, size());
   void* first = bytes_at(group_->calls[0].out, begin);
   for (size_t r = 0; r < blocks_.size(); ++r) blocks_[r] = bytes_at(group_->calls[r].out, begin);
   reduce_blocks(blocks_, first, share, dtype, reduction);
@@ -143,6 +144,34 @@ void ThreadCommunicator::reduce_scatter(const void* in, void* out, int64_t count
   const int64_t begin = count * rank_ * size_of(dtype);
   for (size_t r = 0; r < blocks_.size(); ++r) blocks_[r] = bytes_at(group_->calls[r].in, begin);
   reduce_blocks(blocks_, out, count, dtype, reduction);
+  group_->leave();
+}
+
+// In the pieces and shares of MpiCommunicator, whose bits these are: a rank's own terms are not rounded.
+void ThreadCommunicator::all_reduce_rounded(float* data, int64_t count) {
+  group_->enter(rank_, {.name = "all_reduce_rounded", .count = count, .out = data});
+  const auto data_of = [&](size_t r) { return static_cast<float*>(group_->calls[r].out); };
+  const bool gathered = reduces_by_gathering(count * size_of(DType::kBFloat16), size());
+  constexpr int64_t kPiece = kRoundedPieceBytes / size_of(DType::kBFloat16);
+  for (int64_t begin = 0; begin < count && size() > 1; begin += kPiece) {
+    const int64_t piece = std::min(kPiece, count - begin);
+    const int64_t from = begin + share_begin(piece, rank_, size());
+    const int64_t share = begin + share_begin(piece, rank_ + 1, size()) - from;
+    for (size_t r = 0; r < terms_.size(); ++r)
+      terms_[r] = {.here = data_of(r) + from, .rounded = gathered || static_cast<int>(r) != rank_};
+    sum_terms(terms_, data + from, share);
+    if (!gathered) round_in_place(data + from, share);
+    for (size_t r = 0; r < terms_.size(); ++r) copy(data_of(r) + from, data + from, share * size_of(DType::kFloat32));
+  }
+  group_->leave();
+}
+
+void ThreadCommunicator::reduce_scatter_rounded(const float* in, float* out, int64_t count) {
+  group_->enter(rank_, {.name = "reduce_scatter_rounded", .count = count, .in = in});
+  for (size_t r = 0; r < terms_.size(); ++r)
+    terms_[r] = {.here = static_cast<const float*>(group_->calls[r].in) + count * rank_,
+                 .rounded = static_cast<int>(r) != rank_};
+  sum_terms(terms_, out, count);
   group_->leave();
 }
 

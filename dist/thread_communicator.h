@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/graph/communicator.h"
+#include "dist/reduce.h"
 
 namespace synthesizer {
 
@@ -28,6 +29,8 @@ class ThreadCommunicator : public Communicator {
   int size() const override;
   void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) override;
   void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) override;
+  void all_reduce_rounded(float* data, int64_t count) override;
+  void reduce_scatter_rounded(const float* in, float* out, int64_t count) override;
   void all_gather(const void* in, void* out, int64_t count, DType dtype) override;
   void all_to_all(const void* in, void* out, int64_t count, DType dtype) override;
   void broadcast(void* data, int64_t bytes, int root) override;
@@ -38,6 +41,7 @@ class ThreadCommunicator : public Communicator {
   std::shared_ptr<Group> group_;
   int rank_;
   std::vector<const void*> blocks_;  // of each rank, where they are joined
+  std::vector<Terms> terms_;         // the same
 };
 
 }  // namespace synthesizer

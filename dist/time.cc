@@ -89,8 +89,8 @@ const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const Devi
   fail("a collective along {}, which the mesh has not", axis);
 }
 
-double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const LinkRate& link,
-                          CollectiveSteps steps) {
+double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const LinkRate& link, CollectiveSteps steps,
+                          Wire wire) {
   if (ranks < 2) return 0;
   const bool reduce = kind == Collective::kAllReduce;
   double phases = reduce ? 2 : 1;
@@ -103,7 +103,8 @@ double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const
   const auto bytes = static_cast<double>(sent_bytes(kind, block_bytes, ranks));
   if (reduce && reduces_by_gathering(block_bytes, ranks)) phases = 1;
   const int64_t moved = reduce ? block_bytes : block_bytes * ranks;
-  const auto pieces = static_cast<double>((moved + kPieceBytes - 1) / kPieceBytes);
+  const int64_t piece = wire == Wire::kBFloat16 ? kRoundedPieceBytes : kPieceBytes;
+  const auto pieces = static_cast<double>((moved + piece - 1) / piece);
   return pieces * phases * (ranks - 1) * link.latency + bytes / link.bandwidth;
 }
 
@@ -136,7 +137,7 @@ StepTime time_step(const Graph& graph, const MeshShape& mesh, const Device& devi
     if (node.op->collective()) {
       const CollectiveCall call = call_of(node, inputs);
       slot = {collective_seconds(call.kind, call.block_bytes, mesh.size(call.axis), link_of(mesh, call.axis, device),
-                                 device.steps),
+                                 device.steps, call.wire),
               true, order.wait[p]};
     } else {
       const OpTime op = op_time(*node.op, inputs, node.outputs, device);

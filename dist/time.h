@@ -36,8 +36,9 @@ OpTime op_time(const Op& op, std::span<const ValueType> inputs, std::span<const 
 
 // The link that carries a collective along `axis`: inside a host if all of the axis's ranks share one.
 const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const Device& device);
-// Of one call among `ranks`. All-reduce is a reduce-scatter and an all-gather.
-double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const LinkRate& link, CollectiveSteps steps);
+// Of one call among `ranks`, whose bytes are those that travel. All-reduce is a reduce-scatter and an all-gather.
+double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const LinkRate& link, CollectiveSteps steps,
+                          Wire wire = Wire::kFull);
 
 enum class Bound { kCompute, kMemory, kNetwork };
 std::string_view to_string(Bound bound);

@@ -21,9 +21,14 @@ struct Traffic {
 inline constexpr int64_t kGatheredBytes = int64_t{64} << 10;
 constexpr bool reduces_by_gathering(int64_t block_bytes, int size) { return block_bytes * size <= kGatheredBytes; }
 
+// Where rank `rank`'s share of `count` elements begins, which it adds for all; it ends where the next one's begins.
+constexpr int64_t share_begin(int64_t count, int rank, int size) { return count * rank / size; }
+
 // A collective is cut into pieces of this many bytes (over all ranks): small enough for the caches and for MPI's int
 // counts, large enough that the naps between polls do not matter.
 inline constexpr int64_t kPieceBytes = int64_t{8} << 20;
+// The same of sums that travel as bfloat16: half of the buffer below has what is sent.
+inline constexpr int64_t kRoundedPieceBytes = kPieceBytes / 2;
 
 // The buffer that a communicator has for what the other ranks send: a piece, and what is lost where it is not cut
 // evenly.

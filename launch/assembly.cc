@@ -106,6 +106,7 @@ Partition partition_of(const config::Run& run, const Mesh& mesh, PlacementsByNam
   PartitionOptions options{.placements = placements};
   options.update.zero = run.parallel().zero();
   if (run.parallel().reduction() == config::Parallel::ORDERED) options.update.leaves = run.parallel().leaves();
+  if (run.parallel().wire() == config::Parallel::BF16) options.update.wire = Wire::kBFloat16;
   return partition_for(mesh, run_layout(run), options);
 }
 

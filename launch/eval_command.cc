@@ -16,7 +16,6 @@
 #include "launch/config/check.h"
 #include "launch/config/load.h"
 #include "launch/facts.h"
-#include "launch/machine.h"
 #include "launch/run_record.h"
 
 namespace synthesizer {
@@ -77,7 +76,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   reader->verify(world);
 
   const Mesh mesh(mesh_shape(run, world.size()), world);
-  const CpuKernelTable kernels(threads_of_rank(session.ranks_on_host()));
+  const CpuKernelTable kernels(session.threads());
   const StepGraphOptions graphs = graph_options(run, data->objective().vocabulary(), mesh);
   const BatchRows rows = batch_rows(run, mesh);
   const Vocabulary& vocabulary = data->objective().vocabulary();

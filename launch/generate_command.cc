@@ -14,7 +14,7 @@
 #include "launch/commands.h"
 #include "launch/config/load.h"
 #include "launch/config/text.h"
-#include "launch/machine.h"
+#include "launch/cores.h"
 #include "launch/marked_text.h"
 #include "launch/text_lines.h"
 
@@ -80,7 +80,7 @@ int generate(const GenerateCommand& options) {
     rows.push_back(encode_marked(line, tokenizer, vocabulary));
     if (fills) rows.back().push_back(vocabulary.eos);
   }
-  const CpuKernelTable kernels(threads_of_rank(1));
+  const CpuKernelTable kernels(threads_of_process());
   GreedyDecoder decoder(graphs, kernels, state);
   std::vector<std::string> outputs;
   for (const std::vector<int32_t>& tokens : decoder.decode(rows, vocabulary.eos, vocabulary.size()))

@@ -1,14 +1,9 @@
 #include "launch/machine.h"
 
-#include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "core/kernels/gemm.h"
 #include "core/ops/elementwise.h"
@@ -21,30 +16,7 @@ constexpr int64_t kPeakSize = 1024;
 constexpr int kPeakRuns = 6;
 constexpr int64_t kMemoryElements = int64_t{16} << 20;  // 64 MiB an array
 
-// A number in the environment, or 0.
-int environment_number(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr) return 0;
-  const std::string_view text(value);
-  int number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-// Cores that this process may run on: fewer than the machine's where the launcher binds ranks.
-int allowed_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 }  // namespace
-
-int threads_of_rank(int ranks_on_host) {
-  if (const int wanted = environment_number("OMP_NUM_THREADS"); wanted > 0) return wanted;
-  const int share = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) / ranks_on_host;
-  return std::max(1, std::min(allowed_cores(), share));
-}
 
 double thread_seconds() {
   timespec now{};

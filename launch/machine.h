@@ -1,14 +1,10 @@
-// What this machine gives a rank: threads, and how fast matrix products can be.
+// What this machine gives a rank: how fast its products and its memory are.
 #pragma once
 
 #include "core/graph/kernel.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
-
-// Threads a rank computes with: OMP_NUM_THREADS if it is set, else its share of the host's cores, of which the launcher
-// may have bound it to some.
-int threads_of_rank(int ranks_on_host);
 
 // Processor time of the calling thread, in seconds: what a core can do, also while other programs have it for a part of
 // the time. A kernel's threads work alike, so that of the one that calls it stands for all.

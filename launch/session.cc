@@ -14,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "launch/cores.h"
 
 namespace synthesizer {
 namespace {
@@ -54,15 +55,19 @@ MpiCommunicator& Session::world() {
   return mpi_->world();
 }
 
-int Session::ranks_on_host() {
+MpiCommunicator Session::ranks_of_host() {
   world();
   MPI_Comm host = MPI_COMM_NULL;
-  int ranks = 1;
   if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) != MPI_SUCCESS)
     fail("MPI_Comm_split_type: could not tell the ranks of this host");
-  MPI_Comm_size(host, &ranks);
-  MPI_Comm_free(&host);
-  return ranks;
+  return MpiCommunicator::adopt(host);
+}
+
+int Session::ranks_on_host() { return ranks_of_host().size(); }
+
+int Session::threads(int wanted) {
+  MpiCommunicator host = ranks_of_host();
+  return take_cores(host, wanted);
 }
 
 int Session::launched_rank() { return from_environment({"OMPI_COMM_WORLD_RANK", "PMIX_RANK"}, 0); }

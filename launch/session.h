@@ -21,6 +21,9 @@ class Session {
 
   // Ranks of the job on this host, this one included. Collective.
   int ranks_on_host();
+  // Threads that this rank computes with, `wanted` if that is not 0; it may be bound to cores (launch/cores.h).
+  // Collective.
+  int threads(int wanted = 0);
 
   // What the launcher (mpirun, srun) says of this process before MPI has started; 0 and 1 without a launcher.
   static int launched_rank();
@@ -39,6 +42,7 @@ class Session {
   int report(std::exception_ptr failure);
 
  private:
+  MpiCommunicator ranks_of_host();
   bool all_ranks_failed();
 
   int argc_;

@@ -86,8 +86,8 @@ class Job {
       : options_(options),
         run_(run),
         world_(session.world()),
-        mesh_(mesh_shape(run, world_.size()), world_),
-        kernels_(kernels_of(run, threads_of_rank(session.ranks_on_host()))) {}
+        kernels_(kernels_of(run, session.threads())),
+        mesh_(mesh_shape(run, world_.size()), world_) {}
 
   int train() {
     run_together(world_, [&] { as_input([&] { prepare(); }); });
@@ -184,8 +184,8 @@ class Job {
   const TrainCommand& options_;
   const config::Run& run_;
   Communicator& world_;
-  Mesh mesh_;
   CpuKernelTable kernels_;
+  Mesh mesh_;
   std::optional<RunData> data_;
   StepGraphOptions graphs_;
   std::unique_ptr<TrainStep> step_;

@@ -12,6 +12,12 @@ namespace synthesizer {
 
 enum class Reduction { kSum, kMax };
 
+// In what a sum of float32 travels between ranks.
+enum class Wire {
+  kFull,      // as it is
+  kBFloat16,  // rounded, in half the bytes: Communicator::all_reduce_rounded
+};
+
 // Every call is collective and blocking, and made in the same order by all ranks of the communicator.
 // Buffers are dense; counts are elements of `dtype`, 64 bits wide. One thread at a time may use a communicator.
 // Results are the same bits on every rank, and the same on every run with this number of ranks.
@@ -26,6 +32,10 @@ class Communicator {
   virtual void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) = 0;
   // `in` holds size() blocks of `count`; rank r gets the reduction of all ranks' blocks r in `out`.
   virtual void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) = 0;
+  // Sums of float32 whose terms travel as bfloat16. Each rank adds in float32, its own terms as they are; where sums
+  // travel too (all_reduce, but for short ones), they are rounded on every rank alike.
+  virtual void all_reduce_rounded(float* data, int64_t count) = 0;
+  virtual void reduce_scatter_rounded(const float* in, float* out, int64_t count) = 0;
   // `out` gets size() blocks of `count`, block r from rank r.
   virtual void all_gather(const void* in, void* out, int64_t count, DType dtype) = 0;
   // `in` and `out` hold size() blocks of `count`: block r of `in` goes to rank r, block r of `out` came from rank r.

@@ -15,6 +15,14 @@ std::vector<PartitionRule> linear_rules(std::span<const ValueType> inputs, std::
   return rules;
 }
 
+void expect_wire(std::string_view op, std::span<const ValueType> inputs, Wire wire) {
+  for (const ValueType& type : inputs)
+    if (wire != Wire::kFull && type.dtype != DType::kFloat32)
+      fail("[{}] input: got {}, expected f32, which can be sent as bf16", op, describe(type));
+}
+
+std::string_view suffix(Wire wire) { return wire == Wire::kFull ? "" : ", sent as bf16"; }
+
 ValueType scaled(std::string_view op, const ValueType& type, const std::string& dim, int times, int parts) {
   expect_dim(op, "input", type, dim);
   const int64_t size = type.shape.size(dim);
@@ -27,11 +35,12 @@ ValueType scaled(std::string_view op, const ValueType& type, const std::string& 
 // ---- AllReduce
 
 std::string AllReduce::attributes() const {
-  return fmt::format("{} over {}", reduction_ == Reduction::kSum ? "sum" : "max", axis_);
+  return fmt::format("{} over {}{}", reduction_ == Reduction::kSum ? "sum" : "max", axis_, suffix(wire_));
 }
 
 std::vector<ValueType> AllReduce::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, count_);
+  expect_wire(name(), inputs, wire_);
   return {inputs.begin(), inputs.end()};
 }
 
@@ -51,10 +60,13 @@ std::vector<Alias> AllReduce::aliases() const {
 
 // ---- ReduceScatter
 
-std::string ReduceScatter::attributes() const { return fmt::format("{} over {} {}", dim_, size_, axis_); }
+std::string ReduceScatter::attributes() const {
+  return fmt::format("{} over {} {}{}", dim_, size_, axis_, suffix(wire_));
+}
 
 std::vector<ValueType> ReduceScatter::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 1);
+  expect_wire(name(), inputs, wire_);
   return {scaled(name(), inputs[0], dim_, 1, size_)};
 }
 

@@ -1,5 +1,6 @@
 // Communication as nodes: what the partition pass inserts where a value is not placed as its user needs it.
 // Model code never uses them. None has a gradient: partition comes after differentiation.
+// Of a sum that is not sent as it is (Wire), the inputs are float32.
 #pragma once
 
 #include "core/graph/communicator.h"
@@ -11,11 +12,12 @@ namespace synthesizer {
 // lays the inputs of one node out as one block, so that a bucket of gradients is one call.
 class AllReduce : public Op {
  public:
-  AllReduce(std::string axis, Reduction reduction, size_t count = 1)
-      : axis_(std::move(axis)), reduction_(reduction), count_(count) {}
+  AllReduce(std::string axis, Reduction reduction, size_t count = 1, Wire wire = Wire::kFull)
+      : axis_(std::move(axis)), reduction_(reduction), count_(count), wire_(wire) {}
   const std::string& axis() const { return axis_; }
   Reduction reduction() const { return reduction_; }
   size_t count() const { return count_; }
+  Wire wire() const { return wire_; }
 
   std::string_view name() const override { return "all_reduce"; }
   std::string attributes() const override;
@@ -29,16 +31,18 @@ class AllReduce : public Op {
   std::string axis_;
   Reduction reduction_;
   size_t count_;
+  Wire wire_;
 };
 
 // Partial sums in, this rank's block along `dim` out.
 class ReduceScatter : public Op {
  public:
-  ReduceScatter(std::string axis, int size, std::string dim)
-      : axis_(std::move(axis)), size_(size), dim_(std::move(dim)) {}
+  ReduceScatter(std::string axis, int size, std::string dim, Wire wire = Wire::kFull)
+      : axis_(std::move(axis)), size_(size), dim_(std::move(dim)), wire_(wire) {}
   const std::string& axis() const { return axis_; }
   int size() const { return size_; }
   const std::string& dim() const { return dim_; }
+  Wire wire() const { return wire_; }
 
   std::string_view name() const override { return "reduce_scatter"; }
   std::string attributes() const override;
@@ -50,6 +54,7 @@ class ReduceScatter : public Op {
   std::string axis_;
   int size_;
   std::string dim_;
+  Wire wire_;
 };
 
 // This rank's block along `dim` in, all blocks out.

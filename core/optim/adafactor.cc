@@ -37,7 +37,9 @@ Value moving_mean(Value before, Value sum, int64_t count, const AdafactorStep& s
   return now;
 }
 
-Value root_mean_square(Value x) { return sqrt(sum_squares(x) * (1.0 / static_cast<double>(x.shape().elements()))); }
+Value root_mean_square(Value x, Value squares) {
+  return sqrt(squares * (1.0 / static_cast<double>(x.shape().elements())));
+}
 
 // gradient / sqrt(second moment), whole or factored.
 Value normalized(Value parameter, Value gradient, const SquaredSums& sums, const AdafactorStep& step,
@@ -92,10 +94,12 @@ SquaredSums squared_sums(Value gradient, const AdafactorOptions& options) {
 void add_adafactor(Value parameter, Value gradient, const SquaredSums& sums, const AdafactorStep& step,
                    const AdafactorOptions& options) {
   const Value direction = normalized(parameter, gradient, sums, step, options);
+  // Both before either is needed: between ranks they are then summed together.
+  const Value direction_squares = sum_squares(direction), parameter_squares = sum_squares(parameter);
   const Value clip = maximum(constant(parameter.graph(), parameter.dtype(), {}, 1.0),
-                             root_mean_square(direction) * (1.0 / options.clip_threshold));
+                             root_mean_square(direction, direction_squares) * (1.0 / options.clip_threshold));
   const Value least = constant(parameter.graph(), parameter.dtype(), {}, options.epsilon2);
-  const Value rate = step.learning_rate * maximum(root_mean_square(parameter), least) / clip;
+  const Value rate = step.learning_rate * maximum(root_mean_square(parameter, parameter_squares), least) / clip;
   assign(parameter, parameter - direction * rate, step.apply);
 }
 

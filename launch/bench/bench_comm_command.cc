@@ -144,6 +144,7 @@ int bench_comm(const BenchComm& options, Session& session) {
                  options.output, options.output);
     device = load_device(options.output);
   }
+  const int threads = session.threads(), ranks_on_host = session.ranks_on_host();  // collective
   std::vector<CollectiveSeconds> calls;
   Storage in(options.most), out(options.most);
   if (world.rank() == 0 && !options.json)
@@ -176,8 +177,7 @@ int bench_comm(const BenchComm& options, Session& session) {
                    algorithm(mpi) * subject.bus_factor);
     }
   if (options.output.empty()) return 0;
-  const int ranks_on_host = session.ranks_on_host();  // collective
-  const double taken = taken_share(world, threads_of_rank(ranks_on_host), options.rounds);
+  const double taken = taken_share(world, threads, options.rounds);
   if (world.rank() == 0 && calls.empty())
     fail_usage("[bench comm] --output {}: nothing was measured from --min {} to --max {}", options.output,
                options.least, options.most);

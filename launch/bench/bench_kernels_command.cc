@@ -144,7 +144,7 @@ void print(const std::vector<NodeSeconds>& nodes, const config::Device& device, 
 int bench_kernels(const BenchKernels& options, Session& session) {
   MpiCommunicator& world = session.world();
   const int ranks_on_host = session.ranks_on_host();  // collective
-  const int threads = options.threads > 0 ? options.threads : threads_of_rank(ranks_on_host);
+  const int threads = session.threads(options.threads);
   const CpuKernelTable kernels(threads);
   const Measured float32 = measure(false, kernels, options.rounds, world);
   const Measured bfloat16 = measure(true, kernels, options.rounds, world);

@@ -29,7 +29,7 @@ namespace synthesizer {
 namespace {
 
 struct BenchOptions {
-  std::string attention = "V", precision = "fp32", recompute = "NONE";
+  std::string attention = "V", precision = "fp32", wire = "full", recompute = "NONE";
   int64_t batch = 8, source = 512, target = 114, layers = 6, d_model = 512, d_ff = 2048, heads = 8, d_head = 64;
   int64_t vocab = 32128, steps = 5;
   int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
@@ -66,6 +66,14 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   return options;
 }
 
+Wire wire_of(const BenchOptions& bench, int data_ranks) {
+  if (bench.wire == "full") return Wire::kFull;
+  if (bench.wire != "bf16") fail_usage("[bench step] --wire: got {}, expected full or bf16", bench.wire);
+  if (bench.leaves > 0) fail_usage("[bench step] --wire: got bf16 with --leaves, expected full");
+  if (data_ranks == 1) fail_usage("[bench step] --wire: got bf16 with one data rank, expected full, or several ranks");
+  return Wire::kBFloat16;
+}
+
 void print(const nlohmann::ordered_json& result, bool json) {
   if (json) {
     fmt::print("{}\n", result.dump());
@@ -99,12 +107,12 @@ int bench_products(const BenchOptions& bench, Session& session) {
   if (session.world().size() > 1)
     fail_usage("[bench step] --products: got {} ranks, expected one", session.world().size());
   if (!bench.profile.empty()) fail_usage("[bench step] --products and --profile exclude each other");
-  if (bench.tensor > 1 || bench.zero > 0 || bench.micro_batches > 1 || bench.leaves > 0 ||
+  if (bench.tensor > 1 || bench.zero > 0 || bench.micro_batches > 1 || bench.leaves > 0 || bench.wire != "full" ||
       options.recompute != Recompute::kNone)
     fail_usage(
-        "[bench step] --products are those of a step in one piece: give no --tensor, --zero, --microbatches, --leaves "
-        "or --recompute");
-  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+        "[bench step] --products are those of a step in one piece: give no --tensor, --zero, --microbatches, --leaves, "
+        "--wire or --recompute");
+  const int threads = session.threads(bench.threads);
   const CpuKernelTable kernels(threads);
   StepProducts products(options, kernels, {threads});
   Fastest fastest;
@@ -145,12 +153,12 @@ int bench_step(const BenchOptions& bench, Session& session) {
   options.accumulation.tree = bench.leaves > 0;
   options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
   options.optimizer.in_parts = bench.zero > 0;
-  const int threads = bench.threads > 0 ? bench.threads : threads_of_rank(session.ranks_on_host());
+  const int threads = session.threads(bench.threads);
   const CpuKernelTable kernels(threads, nullptr, best_isa(), bench.leaves > 0);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
   PartitionOptions partition;
-  partition.update = {bench.zero, static_cast<int>(bench.leaves)};
+  partition.update = {bench.zero, static_cast<int>(bench.leaves), wire_of(bench, data)};
   std::optional<ProfileOptions> limits;  // measured before the step is there, whose memory is to be the peak
   if (!bench.profile.empty()) {
     const double peak_flops = product_peak(options.bfloat16 ? DType::kBFloat16 : options.dtype, threads);
@@ -177,6 +185,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
   const auto flops = step.product_flops() * world.size();
   print({{"attention", bench.attention},
          {"precision", bench.precision},
+         {"wire", bench.wire},
          {"recompute", bench.recompute},
          {"seconds_per_step", fastest.seconds},
          {"tokens_per_second", tokens / fastest.seconds},
@@ -220,6 +229,8 @@ void add_bench_step_command(CommandLine& line) {
   count("--microbatches", options->micro_batches, "Parts of a rank's batch, one after the other");
   app.add_option("--leaves", options->leaves, "Of reduction ORDERED; 0: FAST")
       ->check(at_least(0))
+      ->capture_default_str();
+  app.add_option("--wire", options->wire, "full, or bf16: in what gradients are summed between data ranks")
       ->capture_default_str();
   app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
   app.add_option("--recompute", options->recompute, "NONE, ATTENTION or BLOCK: what backward makes again")

@@ -163,6 +163,15 @@ void check_batch(const Run& run, std::string_view axis, int ranks) {
                nearest_multiples(batch, parallel.leaves()));
 }
 
+// What is rounded depends on who adds it.
+void check_wire(const Run& run) {
+  if (run.parallel().wire() != config::Parallel::BF16) return;
+  if (run.parallel().reduction() == config::Parallel::ORDERED)
+    fail_usage("parallel.wire: got BF16 with parallel.reduction ORDERED, expected FULL, or reduction FAST");
+  if (run.precision() == Run::FP64)
+    fail_usage("parallel.wire: got BF16 with precision FP64, expected FULL, or precision FP32 or BF16");
+}
+
 void check_parallel(const Run& run, int world) {
   const auto& mesh = run.parallel().mesh();
   const int data = data_ranks(run, world);
@@ -196,6 +205,7 @@ void check_parallel(const Run& run, int world) {
         "parallel.layout, or take {} ranks",
         layout.axis("vocab"), parts, kVocabularyParts, std::gcd(parts, int{kVocabularyParts}));
   check_batch(run, layout.axis("batch"), axis_size.at(layout.axis("batch")));
+  check_wire(run);
   for (const auto& [dim, path, size] : split) {
     const std::string_view axis = layout.axis(dim);
     const int parts = axis_size.at(axis);

@@ -31,7 +31,9 @@ constexpr Mesh2d kOtherwise[] = {{2, 4},
                                  {1, 2, 1, 0, /*leaves=*/4},
                                  {2, 1, 1, 2, /*leaves=*/4},
                                  {2, 1, 1, 0, 0, /*threads=*/2},
-                                 {1, 1, 1, 0, /*leaves=*/4, /*threads=*/3}};
+                                 {1, 1, 1, 0, /*leaves=*/4, /*threads=*/3},
+                                 {2, 2, 1, 0, 0, 1, Wire::kBFloat16},
+                                 {2, 1, 2, /*zero=*/2, 0, 1, Wire::kBFloat16}};
 
 MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
 

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "core/graph/communicator.h"
@@ -52,6 +54,50 @@ void check_reductions(Communicator& ranks, int64_t count, Reduction reduction) {
   EXPECT_TRUE(out == expected) << "reduce_scatter of " << count << " on " << size;
 }
 
+// Terms of every size and sign, none exact in bfloat16.
+inline float rough_term(int rank, int64_t i) {
+  return std::ldexp(static_cast<float>((i * 7919 + rank * 104729) % 65537 - 32768), static_cast<int>(i % 41) - 30);
+}
+
+// Whether all ranks have the same bits.
+inline bool same_on_all(Communicator& ranks, const std::vector<float>& data) {
+  const auto count = static_cast<int64_t>(data.size());
+  std::vector<float> all(data.size() * static_cast<size_t>(ranks.size()));
+  ranks.all_gather(data.data(), all.data(), count, DType::kFloat32);
+  for (int r = 0; r < ranks.size(); ++r)
+    if (std::memcmp(all.data() + r * count, data.data(), data.size() * sizeof(float)) != 0) return false;
+  return true;
+}
+
+// Sums whose terms travel as bfloat16, against those in float64: half a unit in the last place of each term that
+// travels, and of the sum where that does.
+inline void check_rounded_sums(Communicator& ranks, int64_t count) {
+  const int size = ranks.size();
+  constexpr double kHalfUnit = 1.0 / 256, kFloat = 1e-6;
+  const auto expect_near = [&](float sum, int64_t i, bool rounded, const char* call) {
+    double exact = 0, magnitude = 0;
+    for (int r = 0; r < size; ++r) {
+      exact += static_cast<double>(rough_term(r, i));
+      magnitude += std::abs(static_cast<double>(rough_term(r, i)));
+    }
+    const double bound =
+        size == 1 ? 0 : magnitude * (kHalfUnit + kFloat) + (rounded ? (std::abs(exact) + magnitude / 256) / 256 : 0);
+    ASSERT_LE(std::abs(static_cast<double>(sum) - exact), bound)
+        << call << " of " << count << " on " << size << ", element " << i;
+  };
+  std::vector<float> data(static_cast<size_t>(count)), out(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) data[static_cast<size_t>(i)] = rough_term(ranks.rank(), i);
+  ranks.all_reduce_rounded(data.data(), count);
+  for (int64_t i = 0; i < count; ++i) expect_near(data[static_cast<size_t>(i)], i, true, "all_reduce_rounded");
+  EXPECT_TRUE(same_on_all(ranks, data)) << count << " on " << size;
+
+  std::vector<float> in(static_cast<size_t>(count * size));
+  for (int64_t i = 0; i < count * size; ++i) in[static_cast<size_t>(i)] = rough_term(ranks.rank(), i);
+  ranks.reduce_scatter_rounded(in.data(), out.data(), count);
+  for (int64_t i = 0; i < count; ++i)
+    expect_near(out[static_cast<size_t>(i)], ranks.rank() * count + i, false, "reduce_scatter_rounded");
+}
+
 template <typename T>
 void check_moves(Communicator& ranks, int64_t count) {
   const int size = ranks.size();
@@ -88,7 +134,9 @@ inline void check_collectives(Communicator& ranks) {
   check_collectives_of<double>(ranks);
   check_collectives_of<int32_t>(ranks);
   check_collectives_of<int64_t>(ranks);
+  for (const int64_t count : kCollectiveCounts) check_rounded_sums(ranks, count);
   ranks.all_reduce(nullptr, 0, DType::kFloat32, Reduction::kSum);  // nothing is fine
+  ranks.all_reduce_rounded(nullptr, 0);
   ranks.barrier();
 }
 

@@ -156,6 +156,7 @@ std::string text(const Mesh2d& mesh) {
   if (mesh.micro_batches > 1) text += fmt::format(", {} micro-batches", mesh.micro_batches);
   if (mesh.zero > 0) text += fmt::format(", zero {}", mesh.zero);
   if (mesh.leaves > 0) text += fmt::format(", {} leaves", mesh.leaves);
+  if (mesh.wire == Wire::kBFloat16) text += ", gradients sent as bf16";
   if (mesh.threads > 1) text += fmt::format(", {} threads", mesh.threads);
   return text;
 }
@@ -170,7 +171,7 @@ StepGraphOptions options_on(const Mesh2d& mesh, StepGraphOptions options) {
 
 PartitionOptions partition_on(const Mesh2d& mesh) {
   PartitionOptions options;
-  options.update = {mesh.zero, mesh.leaves};
+  options.update = {mesh.zero, mesh.leaves, mesh.wire};
   return options;
 }
 

@@ -43,6 +43,7 @@ struct Mesh2d {
   int zero = 0;
   int leaves = 0;  // of `reduction: ORDERED`; 0: FAST
   int threads = 1;
+  Wire wire = Wire::kFull;  // of gradients: the one that results do depend on, by rounding
 };
 
 // The mesh and whatever of the rest is not as usual: "2x1, 2 micro-batches".

@@ -24,8 +24,13 @@ Communicator& world() { return mpi_test_environment().world(); }
 MeshShape shape_of(Mesh2d mesh) { return {.axes = {{"data", mesh.data}, {"tensor", mesh.tensor}}}; }
 
 std::vector<Mesh2d> meshes() {
-  if (world().size() == 2) return {{2, 1}, {1, 2}, {2, 1, 2, /*zero=*/2}};
-  return {{4, 1}, {2, 2}, {1, 4}, {4, 1, 1, /*zero=*/1}, {2, 2, 1, 0, /*leaves=*/4}};
+  if (world().size() == 2) return {{2, 1}, {1, 2}, {2, 1, 2, /*zero=*/2}, {2, 1, 1, 0, 0, 1, Wire::kBFloat16}};
+  return {{4, 1},
+          {2, 2},
+          {1, 4},
+          {4, 1, 1, /*zero=*/1},
+          {2, 2, 1, 0, /*leaves=*/4},
+          {4, 1, 1, /*zero=*/1, 0, 1, Wire::kBFloat16}};
 }
 
 template <typename Action>

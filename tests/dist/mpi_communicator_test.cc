@@ -3,11 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -62,11 +65,35 @@ TEST(MpiCommunicator, BitsOfTheThreadCommunicator) {
   }
 }
 
+// The same of sums that travel as bfloat16: short, in one piece and in several, the last of them odd.
+TEST(MpiCommunicator, BitsOfTheThreadCommunicatorRounded) {
+  const int size = world().size();
+  for (const int64_t count : {int64_t{1}, int64_t{31}, int64_t{511}, int64_t{100003}, (int64_t{2} << 20) + 33}) {
+    const auto scattered = static_cast<size_t>(count / size);
+    std::vector<float> sums, blocks;
+    run_ranks(size, [&](Communicator& threads) {
+      std::vector<float> data = rough<float>(threads.rank(), count), part(scattered);
+      threads.reduce_scatter_rounded(data.data(), part.data(), count / size);
+      threads.all_reduce_rounded(data.data(), count);
+      if (threads.rank() != world().rank()) return;
+      sums = data;
+      blocks = part;
+    });
+    std::vector<float> data = rough<float>(world().rank(), count), part(scattered);
+    world().reduce_scatter_rounded(data.data(), part.data(), count / size);
+    world().all_reduce_rounded(data.data(), count);
+    EXPECT_EQ(std::memcmp(data.data(), sums.data(), sums.size() * sizeof(float)), 0) << count;
+    EXPECT_EQ(std::memcmp(part.data(), blocks.data(), part.size() * sizeof(float)), 0) << count;
+    EXPECT_TRUE(same_on_all(world(), data)) << count;
+  }
+}
+
 // Longer than one piece, and not a multiple of it.
 TEST(MpiCommunicator, LongBuffers) {
   const int64_t count = (int64_t{5} << 20) + 3;
   check_reductions<float>(world(), count, Reduction::kSum);
   check_moves<float>(world(), count);
+  check_rounded_sums(world(), count);
 }
 
 TEST(MpiCommunicator, NanSurvivesTheMaximum) {
@@ -77,6 +104,38 @@ TEST(MpiCommunicator, NanSurvivesTheMaximum) {
       world().all_reduce(data.data(), count, DType::kFloat32, Reduction::kMax);
       EXPECT_TRUE(std::isnan(data.back()));
     }
+  }
+}
+
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Ranks that wait for a late one leave the cores to it, also where there are fewer cores than ranks: a rank that
+// computes for a quarter of a second costs each of the others a tenth of that at most, in processor time of all their
+// threads.
+TEST(MpiCommunicator, WaitingTakesNoProcessorTime) {
+  constexpr double kLate = 0.25, kMost = 0.1 * kLate;
+  std::vector<float> data(100'003), all(data.size() * static_cast<size_t>(world().size()));
+  const auto count = static_cast<int64_t>(data.size());
+  const std::pair<const char*, std::function<void()>> calls[] = {
+      {"all_reduce of one", [&] { world().all_reduce(data.data(), 1, DType::kFloat32, Reduction::kSum); }},
+      {"all_reduce", [&] { world().all_reduce(data.data(), count, DType::kFloat32, Reduction::kSum); }},
+      {"all_reduce_rounded", [&] { world().all_reduce_rounded(data.data(), count); }},
+      {"all_gather", [&] { world().all_gather(data.data(), all.data(), count, DType::kFloat32); }},
+      {"broadcast", [&] { world().broadcast(data.data(), count, 0); }},
+      {"barrier", [&] { world().barrier(); }}};
+  for (const auto& [name, call] : calls) {
+    world().barrier();
+    const double start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    volatile uint64_t work = 0;
+    if (world().rank() == 0)
+      while (seconds_of(CLOCK_PROCESS_CPUTIME_ID) - start < kLate) work = work + 1;
+    const double called = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    call();
+    EXPECT_LT(seconds_of(CLOCK_PROCESS_CPUTIME_ID) - called, kMost) << name;
   }
 }
 

@@ -43,6 +43,12 @@ class CountedCommunicator : public Communicator {
   void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) override {
     counted(Collective::kReduceScatter, [&] { inner_.reduce_scatter(in, out, count, dtype, reduction); });
   }
+  void all_reduce_rounded(float* data, int64_t count) override {
+    counted(Collective::kAllReduce, [&] { inner_.all_reduce_rounded(data, count); });
+  }
+  void reduce_scatter_rounded(const float* in, float* out, int64_t count) override {
+    counted(Collective::kReduceScatter, [&] { inner_.reduce_scatter_rounded(in, out, count); });
+  }
   void all_gather(const void* in, void* out, int64_t count, DType dtype) override {
     counted(Collective::kAllGather, [&] { inner_.all_gather(in, out, count, dtype); });
   }
@@ -110,6 +116,27 @@ TEST(MpiTraffic, OfEachCollectiveIsAsDefined) {
     }
 }
 
+TEST(MpiTraffic, OfRoundedSumsIsHalf) {
+  const int size = world().size();
+  for (const int64_t count : counts()) {
+    SCOPED_TRACE(fmt::format("{} elements", count));
+    std::vector<float> in(static_cast<size_t>(count * size)), out(static_cast<size_t>(count));
+    CountedCommunicator counted(world());
+    counted.all_reduce_rounded(in.data(), count);
+    counted.reduce_scatter_rounded(in.data(), out.data(), count);
+    FakeCommunicator fake(world().rank(), size);
+    fake.all_reduce_rounded(in.data(), count);
+    fake.reduce_scatter_rounded(in.data(), out.data(), count);
+    for (const Collective kind : {Collective::kAllReduce, Collective::kReduceScatter}) {
+      const int64_t defined = sent_bytes(kind, 2 * count, size);
+      EXPECT_EQ(fake.traffic(kind), (Traffic{1, defined})) << to_string(kind);
+      EXPECT_EQ(sum_over(world(), counted.traffic(kind).bytes) / size, defined) << to_string(kind);
+    }
+    EXPECT_EQ(counted.traffic(Collective::kReduceScatter).bytes,
+              sent_bytes(Collective::kReduceScatter, 2 * count, size));
+  }
+}
+
 TEST(MpiTraffic, SmallReductionsAreGathered) {
   const int size = world().size();
   std::vector<float> data(static_cast<size_t>(kGatheredBytes / 4 / size + 1));
@@ -135,10 +162,24 @@ std::vector<LayoutSetting> settings() {
 }
 
 std::vector<Mesh2d> meshes() {
-  if (world().size() == 2) return {{2, 1}, {1, 2}, {2, 1, 2, /*zero=*/2}, {2, 1, 1, 0, /*leaves=*/4}};
+  constexpr Wire kBf16 = Wire::kBFloat16;
+  if (world().size() == 2)
+    return {{2, 1},
+            {1, 2},
+            {2, 1, 2, /*zero=*/2},
+            {2, 1, 1, 0, /*leaves=*/4},
+            {2, 1, 1, 0, 0, 1, kBf16},
+            {2, 1, 2, /*zero=*/2, 0, 1, kBf16}};
   if (world().size() == 4)
-    return {{4, 1}, {2, 2}, {1, 4}, {4, 1, 1, /*zero=*/1}, {2, 2, 2, /*zero=*/2}, {2, 2, 1, 0, /*leaves=*/4}};
-  return {{8, 1}, {4, 2}, {2, 4}, {8, 1, 1, /*zero=*/1}};
+    return {{4, 1},
+            {2, 2},
+            {1, 4},
+            {4, 1, 1, /*zero=*/1},
+            {2, 2, 2, /*zero=*/2},
+            {2, 2, 1, 0, /*leaves=*/4},
+            {4, 1, 1, 0, 0, 1, kBf16},
+            {2, 2, 1, /*zero=*/1, 0, 1, kBf16}};
+  return {{8, 1}, {4, 2}, {2, 4}, {8, 1, 1, /*zero=*/1}, {8, 1, 1, /*zero=*/1, 0, 1, kBf16}};
 }
 
 void check_step(const StepGraphOptions& whole, Mesh2d shape) {

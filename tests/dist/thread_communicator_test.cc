@@ -91,7 +91,7 @@ TEST_P(ThreadRanks, NanSurvivesTheMaximum) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, ThreadRanks, ::testing::Values(1, 2, 3, 4, 8));
+INSTANTIATE_TEST_SUITE_P(Sizes, ThreadRanks, ::testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
 
 TEST(ThreadCommunicator, DisagreementIsAnError) {
   const auto run = [](auto call) { return [call] { run_ranks(3, call); }; };

@@ -88,6 +88,7 @@ struct CollectiveCase {
   int ranks;
   CollectiveSteps steps;
   double messages, bytes;
+  Wire wire = Wire::kFull;
 };
 
 TEST(TimeOfACollective, IsMessagesTimesAlphaAndBytesOverBeta) {
@@ -103,12 +104,16 @@ TEST(TimeOfACollective, IsMessagesTimesAlphaAndBytesOverBeta) {
       // 4 blocks of 2 MiB are one piece, of 4 MiB two.
       {Collective::kAllGather, 2 * kMiB, 4, CollectiveSteps::kDirect, 3, 6.0 * kMiB},
       {Collective::kAllToAll, 4 * kMiB, 4, CollectiveSteps::kDirect, 6, 12.0 * kMiB},
+      // As bfloat16, of float32 in pieces of 8 MiB.
+      {Collective::kAllReduce, 16 * kMiB, 4, CollectiveSteps::kDirect, 24, 24.0 * kMiB, Wire::kBFloat16},
+      {Collective::kReduceScatter, 2 * kMiB, 4, CollectiveSteps::kDirect, 6, 6.0 * kMiB, Wire::kBFloat16},
       // Small: every rank sends its whole block to each other.
       {Collective::kAllReduce, 1000, 4, CollectiveSteps::kDirect, 3, 3000},
       {Collective::kAllReduce, 1000, 1, CollectiveSteps::kDirect, 0, 0},
   };
   for (const CollectiveCase& c : cases)
-    EXPECT_NEAR(collective_seconds(c.kind, c.block, c.ranks, link, c.steps), c.messages * 1e-3 + c.bytes / 1e6, 1e-9)
+    EXPECT_NEAR(collective_seconds(c.kind, c.block, c.ranks, link, c.steps, c.wire), c.messages * 1e-3 + c.bytes / 1e6,
+                1e-9)
         << to_string(c.kind) << " of " << c.block << " among " << c.ranks;
 }
 

@@ -177,6 +177,15 @@ TEST(Bench, WrongLines) {
   const ProgramResult ranks = run_ranks(2, {"bench", "step", "--products"}, folder.path());
   EXPECT_EQ(ranks.exit_code, 2);
   EXPECT_THAT(ranks.err, HasSubstr("[bench step] --products: got 2 ranks, expected one"));
+  const ProgramResult wire = run_ranks(2, {"bench", "step", "--wire", "bf61"}, folder.path());
+  EXPECT_EQ(wire.exit_code, 2);
+  EXPECT_THAT(wire.err, HasSubstr("[bench step] --wire: got bf61, expected full or bf16"));
+  const ProgramResult ordered = run_ranks(2, {"bench", "step", "--wire", "bf16", "--leaves", "4"}, folder.path());
+  EXPECT_EQ(ordered.exit_code, 2);
+  EXPECT_THAT(ordered.err, HasSubstr("[bench step] --wire: got bf16 with --leaves, expected full"));
+  const ProgramResult unsent = run_program({"bench", "step", "--wire", "bf16"}, folder.path());
+  EXPECT_EQ(unsent.exit_code, 2);
+  EXPECT_THAT(unsent.err, HasSubstr("[bench step] --wire: got bf16 with one data rank, expected full, or several"));
   const ProgramResult recompute = run_program({"bench", "step", "--recompute", "ALL"}, folder.path());
   EXPECT_EQ(recompute.exit_code, 2);
   EXPECT_THAT(recompute.err, HasSubstr("[bench step] --recompute: got ALL, expected NONE, ATTENTION or BLOCK"));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "tests/launch/workplace.h"
 
@@ -120,6 +121,39 @@ TEST(Program, OrderedRunsSaveTheSameBytes) {
   EXPECT_TRUE(train(2, "stages", 4, {"parallel.zero=1", "parallel.microbatches=2"}) == four);
   EXPECT_TRUE(train(2, "stages", 8, {"parallel.zero=2"}) == eight);
   EXPECT_TRUE(train(2, "four", 8, {"recompute=BLOCK"}) == eight);
+}
+
+// parallel.wire: BF16: a run goes on as if nothing had happened, near one whose gradients travel as they are; the
+// choice stays that of the run.
+TEST(Program, GradientsSentAsBFloat16) {
+  const Workplace place;
+  const auto train = [&](const std::string& run, int steps, const std::string& wire) {
+    return run_ranks(
+        2, {"train", "run.txtpb", "--run", run, "--steps", std::to_string(steps), "--set", "parallel.wire=" + wire},
+        place.path());
+  };
+  const auto weights = [&](const std::string& run) {
+    return tree(place.path() / run).at("checkpoints/step_00000008/model.safetensors");
+  };
+  const auto loss = [&](const std::string& run) {
+    std::ifstream metrics(place.path() / run / "metrics.jsonl");
+    double loss = 0;
+    for (std::string line; std::getline(metrics, line);)
+      if (const auto json = nlohmann::json::parse(line); json.contains("validation_loss"))
+        loss = json.at("validation_loss");
+    return loss;
+  };
+  for (const auto& [run, steps, wire] : {std::tuple{"full", 8, "FULL"}, std::tuple{"at_once", 8, "BF16"},
+                                         std::tuple{"stopped", 4, "BF16"}, std::tuple{"stopped", 8, "BF16"}}) {
+    const ProgramResult trained = train(run, steps, wire);
+    ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  }
+  EXPECT_TRUE(weights("stopped") == weights("at_once"));
+  EXPECT_FALSE(weights("full") == weights("at_once"));
+  EXPECT_NEAR(loss("at_once"), loss("full"), 1e-3 * loss("full"));
+  const ProgramResult other = train("full", 12, "BF16");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("parallel.wire: got BF16, but the run's checkpoint was written with FULL."));
 }
 
 TEST(Program, PlansAMeshThatIsNotThere) {

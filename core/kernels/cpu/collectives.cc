@@ -52,6 +52,7 @@ class AllReduceKernel : public Kernel {
       : context_(c.context),
         communicator_(communicator(c, c.as<AllReduce>().axis())),
         reduction_(c.as<AllReduce>().reduction()),
+        wire_(c.as<AllReduce>().wire()),
         types_(c.outputs.begin(), c.outputs.end()) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
@@ -80,7 +81,11 @@ class AllReduceKernel : public Kernel {
       std::memset(static_cast<std::byte*>(outputs[i]) + own, 0, static_cast<size_t>(padded - own));
       bytes += padded;
     }
-    communicator_.all_reduce(outputs[begin], bytes / size_of(types_[begin].dtype), types_[begin].dtype, reduction_);
+    const DType dtype = types_[begin].dtype;
+    if (wire_ == Wire::kBFloat16)
+      communicator_.all_reduce_rounded(static_cast<float*>(outputs[begin]), bytes / size_of(dtype));
+    else
+      communicator_.all_reduce(outputs[begin], bytes / size_of(dtype), dtype, reduction_);
     context_.count(&KernelCounters::collective_calls, 1);
     context_.count(&KernelCounters::collective_bytes, bytes);
   }
@@ -88,6 +93,7 @@ class AllReduceKernel : public Kernel {
   CpuContext context_;
   Communicator& communicator_;
   Reduction reduction_;
+  Wire wire_;
   std::vector<ValueType> types_;
 };
 
@@ -101,6 +107,7 @@ class ReduceScatterKernel : public Kernel {
   explicit ReduceScatterKernel(const KernelCase& c)
       : context_(c.context),
         communicator_(communicator(c, c.as<ReduceScatter>().axis())),
+        wire_(c.as<ReduceScatter>().wire()),
         parts_(scattered(c)),
         type_(c.outputs[0]) {}
 
@@ -110,7 +117,11 @@ class ReduceScatterKernel : public Kernel {
       parts_.pack(context_.threads, input<std::byte>(inputs, 0), static_cast<std::byte*>(workspace));
       blocks = workspace;
     }
-    communicator_.reduce_scatter(blocks, outputs[0], type_.shape.elements(), type_.dtype, Reduction::kSum);
+    const int64_t count = type_.shape.elements();
+    if (wire_ == Wire::kBFloat16)
+      communicator_.reduce_scatter_rounded(static_cast<const float*>(blocks), output<float>(outputs, 0), count);
+    else
+      communicator_.reduce_scatter(blocks, outputs[0], count, type_.dtype, Reduction::kSum);
     context_.count(&KernelCounters::collective_calls, 1);
     context_.count(&KernelCounters::collective_bytes, type_.bytes() * parts_.count);
   }
@@ -118,6 +129,7 @@ class ReduceScatterKernel : public Kernel {
  private:
   CpuContext context_;
   Communicator& communicator_;
+  Wire wire_;
   Parts parts_;
   ValueType type_;
 };

@@ -97,6 +97,10 @@ const CheckCase kCases[] = {
      2},
     {{"parallel.reduction=ORDERED", "data.batch=6"},
      "data.batch: got 6, expected a multiple of parallel.leaves 4. The nearest are 4 and 8"},
+    {{"parallel.reduction=ORDERED", "parallel.wire=BF16"},
+     "parallel.wire: got BF16 with parallel.reduction ORDERED, expected FULL, or reduction FAST"},
+    {{"precision=FP64", "parallel.wire=BF16"},
+     "parallel.wire: got BF16 with precision FP64, expected FULL, or precision FP32 or BF16"},
     {{"parallel.microbatches=3", "data.batch=32"},
      "data.batch: got 32, expected a multiple of parallel.mesh.data 2 x parallel.microbatches 3. The nearest are 30 "
      "and "

@@ -36,6 +36,7 @@ TEST(Resume, FieldsThatMayNotDiffer) {
       {"precision=BF16", "precision: got BF16, but the run's checkpoint was written with FP32."},
       {"parallel.reduction=ORDERED",
        "parallel.reduction: got ORDERED, but the run's checkpoint was written with FAST."},
+      {"parallel.wire=BF16", "parallel.wire: got BF16, but the run's checkpoint was written with FULL."},
       {"parallel.leaves=8", "parallel.leaves: got 8, but"},
       {"optimizer.kind=ADAMW", "optimizer.kind: got ADAMW, but"},
       {"schedule.warmup=1", "schedule.warmup: got 1, but the run's checkpoint was written with 10000."},
