@@ -59,8 +59,12 @@ inline Compute<T> norm_of_row(const T* x, const T* added, T* sum, const Compute<
     });
     squares += Lanes<C>::sum(part);
   }
-  const C r = static_cast<C>(1.0 / Math::sqrt(squares / static_cast<double>(n) + epsilon));
   const T* of = kResidual ? sum : x;
+  if (sizeof(C) == 4 && squares > 1e38) {  // more than float32 holds, or nearly
+    squares = 0;
+    for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(load(of[i])) * static_cast<double>(load(of[i]));
+  }
+  const C r = static_cast<C>(1.0 / Math::sqrt(squares / static_cast<double>(n) + epsilon));
   each_vector<C>(0, n, [&](int64_t at, auto load, auto store) { store(load(of + at) * r * load(scale + at), y + at); });
   return r;
 }

@@ -33,9 +33,10 @@ void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
     }
   };
   const int64_t c_vector = p.narrow ? 32 : 64;
+  if (p.accumulate)
 #pragma GCC unroll 6
-  for (int i = 0; i < R; ++i)
-    for (int64_t at = 0; at < V * c_vector; at += 64) _mm_prefetch(c + i * p.c_row + at, _MM_HINT_T0);
+    for (int i = 0; i < R; ++i)
+      for (int64_t at = 0; at < V * c_vector; at += 64) _mm_prefetch(c + i * p.c_row + at, _MM_HINT_T0);
   int64_t at = 0;
   if (next != nullptr) {  // the next tile's rows are far apart: the processor does not foresee them
     for (; at + 16 <= p.depth; at += 16) {
