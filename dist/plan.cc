@@ -88,10 +88,6 @@ void add_work(const Graph& graph, int64_t times, const MeshShape& mesh, StepPlan
   }
 }
 
-}  // namespace
-
-namespace {
-
 CollectiveCall sum_call(Collective kind, const std::string& axis, int64_t bytes, Wire wire) {
   if (wire == Wire::kBFloat16) bytes = bytes / size_of(DType::kFloat32) * size_of(DType::kBFloat16);
   return {kind, axis, bytes, wire};

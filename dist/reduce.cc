@@ -49,10 +49,6 @@ void reduce_typed(std::span<const void* const> blocks, T* out, int64_t count, Re
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Elements [from, from + count) of all blocks' sum: in `buffer`, or where the only block has them.
 const float* sum_tree(std::span<const Terms> blocks, int64_t from, float* buffer, int64_t count) {
   if (blocks.size() == 1) {
