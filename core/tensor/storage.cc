@@ -19,9 +19,11 @@ constexpr int64_t kHugePage = 2 << 20;
 Storage::Storage(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   const bool huge = bytes >= 2 * kHugePage;
-  data_ = static_cast<std::byte*>(
-      std::aligned_alloc(static_cast<size_t>(huge ? kHugePage : kAlignment), static_cast<size_t>(align_up(bytes))));
-  if (data_ == nullptr) fail("out of memory: could not allocate {} bytes", bytes);
+  void* memory = nullptr;  // aligned_alloc takes whole multiples of the alignment alone
+  if (posix_memalign(&memory, static_cast<size_t>(huge ? kHugePage : kAlignment),
+                     static_cast<size_t>(align_up(bytes))) != 0)
+    fail("out of memory: could not allocate {} bytes", bytes);
+  data_ = static_cast<std::byte*>(memory);
   // Kernels walk through matrices by rows that lie a page and more apart: with small pages each of these is an address
   // to look up. Where the system gives no huge pages the memory is the same, and slower.
   if (huge) madvise(data_, static_cast<size_t>(bytes / kHugePage * kHugePage), MADV_HUGEPAGE);

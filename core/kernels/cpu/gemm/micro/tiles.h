@@ -26,8 +26,9 @@ void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
     for (int j = 0; j < V; ++j) columns[j] = _mm512_loadu_ps(b + (at * V + j) * 64);
 #pragma GCC unroll 6
     for (int i = 0; i < R; ++i) {
-      const __m512 value = _mm512_castsi512_ps(_mm512_set1_epi32(
-          *reinterpret_cast<const int __attribute__((may_alias, aligned(1)))*>(a + i * row + at * step)));
+      int bits;  // a unit may lie at any address that an element may
+      __builtin_memcpy(&bits, a + i * row + at * step, sizeof(bits));
+      const __m512 value = _mm512_castsi512_ps(_mm512_set1_epi32(bits));
 #pragma GCC unroll 4
       for (int j = 0; j < V; ++j) sums[i][j] = Element::add_products(sums[i][j], value, columns[j]);
     }
