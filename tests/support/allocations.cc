@@ -91,7 +91,7 @@ void* realloc(void* old, size_t bytes) {
   return __libc_realloc(old, bytes);
 }
 void* aligned_alloc(size_t alignment, size_t bytes) {
-  keep(bytes, __builtin_return_address(0), true);
+  keep(bytes, __builtin_return_address(0));
   return __libc_memalign(alignment, bytes);
 }
 void* memalign(size_t alignment, size_t bytes) {
@@ -99,7 +99,7 @@ void* memalign(size_t alignment, size_t bytes) {
   return __libc_memalign(alignment, bytes);
 }
 int posix_memalign(void** memory, size_t alignment, size_t bytes) {
-  keep(bytes, __builtin_return_address(0));
+  keep(bytes, __builtin_return_address(0), true);
   *memory = __libc_memalign(alignment, bytes);
   return *memory == nullptr ? ENOMEM : 0;
 }

@@ -16,7 +16,7 @@ struct AllocatedBlock {
   size_t bytes;
   void* caller;
   pthread_t thread;
-  bool aligned;  // asked for by aligned_alloc: Storage, and nothing else of the program
+  bool aligned;  // asked for by posix_memalign: Storage, and nothing else of the program
 };
 
 struct Allocations {
