@@ -43,7 +43,7 @@ class CrossEntropyGradientKernel : public Kernel {
     C* wide_dx = reinterpret_cast<C*>(space += layout_.gradient_copy_bytes());
     space += layout_.dx_bytes();
     clear_padding(dtable);
-    if (layout_.vocab == 0) std::fill_n(dx, layout_.rows * layout_.depth, T(0));
+    if (layout_.vocab == 0) std::fill_n(dx, layout_.rows * layout_.depth, T{});
     for (int64_t row = 0; row < layout_.rows; row += kRows) {
       const int64_t m = std::min(kRows, layout_.rows - row), at = row * layout_.depth;
       C* dx_sum = wide_dx;

@@ -33,7 +33,7 @@ class EmbeddingKernel : public Kernel {
         if (row >= 0 && row < rows_) {
           store_(table + row * width_, out, width_);
         } else {
-          std::fill_n(out, width_, T(0));
+          std::fill_n(out, width_, T{});
         }
       }
     });

@@ -24,7 +24,7 @@ struct ReducePlan {
         kept.push_back(dim);
       } else if (dim.name == of.dim) {
         apart = static_cast<int>(reduced.size());
-        reduced.emplace_back(dim.name, dim.size / parts);
+        reduced.push_back({dim.name, dim.size / parts});
         part_offset = dim.size / parts * stride_of(x, dim.name);
       } else {
         reduced.push_back(dim);

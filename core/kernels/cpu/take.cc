@@ -50,7 +50,7 @@ class TakeKernel : public Kernel {
           if (s.inside(position))
             std::copy_n(from + position * s.inner, s.inner, out + j * s.inner);
           else
-            std::fill_n(out + j * s.inner, s.inner, T(0));
+            std::fill_n(out + j * s.inner, s.inner, T{});
         }
       }
     });
@@ -80,7 +80,7 @@ class TakeGradientKernel : public Kernel {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block / s.outer, o = block % s.outer;
         T* out = dx + s.whole(first, o);
-        std::fill_n(out, s.size * s.inner, T(0));
+        std::fill_n(out, s.size * s.inner, T{});
         for (int64_t b = first; b < first + examples; ++b)
           for (int64_t j = 0; j < s.to; ++j) {
             const int64_t position = positions[b * s.to + j];

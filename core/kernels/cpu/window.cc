@@ -37,9 +37,9 @@ class UnfoldKernel : public Kernel {
         const int64_t from = std::max<int64_t>(x_.before - l, 0);
         const int64_t to = std::min(x_.window, x_.length + x_.before - l);
         T* out = y + row * x_.window * x_.inner;
-        std::fill(out, out + from * x_.inner, T(0));
+        std::fill(out, out + from * x_.inner, T{});
         std::copy_n(x + (row + from - x_.before) * x_.inner, (to - from) * x_.inner, out + from * x_.inner);
-        std::fill(out + to * x_.inner, out + x_.window * x_.inner, T(0));
+        std::fill(out + to * x_.inner, out + x_.window * x_.inner, T{});
       }
     });
   }
@@ -64,7 +64,7 @@ class FoldKernel : public Kernel {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t l = row % x_.length;
         T* out = x + row * x_.inner;
-        std::fill(out, out + x_.inner, T(0));
+        std::fill(out, out + x_.inner, T{});
         for (int64_t w = 0; w < x_.window; ++w) {
           const int64_t from = l - w + x_.before;
           if (from < 0 || from >= x_.length) continue;

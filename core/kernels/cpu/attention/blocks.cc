@@ -115,8 +115,9 @@ bool VisibleKeys::enter(int64_t b, int64_t query_block, int64_t key_block) {
   const int32_t* keys = key_mask_ + b * s_.memory + key_;
   if (segments_ == nullptr) return std::any_of(keys, keys + columns_, [](int32_t key) { return key != 0; });
   const int32_t* segments = segments_ + b * s_.length + query_;
-  const auto [least, most] = std::minmax_element(segments, segments + rows);
-  return std::any_of(keys, keys + columns_, [&](int32_t key) { return key != 0 && *least <= key && key <= *most; });
+  const auto ends = std::minmax_element(segments, segments + rows);
+  const int32_t least = *ends.first, most = *ends.second;
+  return std::any_of(keys, keys + columns_, [&](int32_t key) { return key != 0 && least <= key && key <= most; });
 }
 
 int64_t VisibleKeys::seen(int64_t row) const {

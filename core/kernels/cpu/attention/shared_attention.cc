@@ -110,10 +110,10 @@ void pack_values(const SharedSizes& s, const CpuContext& context, const T* v, co
         if (live)
           std::copy_n(from, s.head, out + b * s.head);
         else
-          std::fill_n(out + b * s.head, s.head, T(0));
-        out[s.batch * s.head + b] = live ? live_mask : T(0);
+          std::fill_n(out + b * s.head, s.head, T{});
+        out[s.batch * s.head + b] = live ? live_mask : T{};
       }
-      std::fill(out + s.batch * (s.head + 1), out + s.columns, T(0));
+      std::fill(out + s.batch * (s.head + 1), out + s.columns, T{});
     }
   });
 }
@@ -225,7 +225,7 @@ class SharedAttentionGradientKernel : public Kernel {
           const C mean = static_cast<C>(-loops_.dot(dy + at, y + at, s_.head)) * factor;
           loops_.store(&mean, out + s_.batch * s_.head + b, 1);
         }
-        std::fill(out + s_.batch * (s_.head + 1), out + s_.columns, T(0));
+        std::fill(out + s_.batch * (s_.head + 1), out + s_.columns, T{});
       }
     });
   }
@@ -239,7 +239,7 @@ class SharedAttentionGradientKernel : public Kernel {
           if (mask[row] != 0)
             loops_.store(packed + (head * s_.memory + j) * s_.columns + b * s_.head, out, s_.head);
           else
-            std::fill_n(out, s_.head, T(0));
+            std::fill_n(out, s_.head, T{});
         }
       }
     });

@@ -84,8 +84,8 @@ class OneDnnGemm : public Gemm {
     // the faster kind.
     for (threads_ = threads; threads_ > 0; threads_ /= 2) {
       const OpenMpThreads scope(threads_);
-      if (prepare(product, false, workspace, true) || prepare(product, true, workspace, true) ||
-          prepare(product, false, workspace, false))
+      if (find_primitive(product, false, workspace, true) || find_primitive(product, true, workspace, true) ||
+          find_primitive(product, false, workspace, false))
         return;
     }
     fail("oneDNN: no product of {}x{}x{} in {} bytes of workspace", product.m, product.n, product.k, workspace);
@@ -106,7 +106,7 @@ class OneDnnGemm : public Gemm {
  private:
   // False if the implementation is not one of the block kernels (which keep to the scratchpad) though asked for, or
   // needs more workspace.
-  bool prepare(const Product& p, bool swap, int64_t workspace, bool block_kernels_only) {
+  bool find_primitive(const Product& p, bool swap, int64_t workspace, bool block_kernels_only) {
     const dnnl_memory_desc_t a = describe(p, p.dtype, p.a, p.m, p.k, swap),
                              b = describe(p, p.dtype, p.b, p.k, p.n, swap),
                              c = describe(p, p.c_type(), p.c, p.m, p.n, swap);

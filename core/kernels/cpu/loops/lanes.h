@@ -67,7 +67,6 @@ struct Lanes {
   static constexpr int64_t kCount = kVectorBytes / static_cast<int64_t>(sizeof(C));
   using Integer = typename IntegerOf<sizeof(C)>::type;
   typedef C Vector __attribute__((vector_size(kVectorBytes)));
-  typedef Integer Indices __attribute__((vector_size(kVectorBytes)));
 
   static inline Vector load(const C* x) {
     Vector v;
@@ -110,11 +109,10 @@ struct Lanes {
   static inline void halve(Vector (&v)[kCount], std::integer_sequence<Integer, kLane...> lanes) {
     if constexpr (kHalf > 0) {
       constexpr Integer kBit = static_cast<Integer>(kHalf), kSecond = static_cast<Integer>(kCount);
-      const Indices kept = {(kLane & kBit ? kLane + kSecond : kLane)...};
-      const Indices added = {((kLane ^ kBit) + (kLane & kBit ? kSecond : 0))...};
 #pragma GCC unroll 8
       for (int64_t i = 0; i < kHalf; ++i)
-        v[i] = __builtin_shuffle(v[i], v[i + kHalf], kept) + __builtin_shuffle(v[i], v[i + kHalf], added);
+        v[i] = __builtin_shufflevector(v[i], v[i + kHalf], (kLane & kBit ? kLane + kSecond : kLane)...) +
+               __builtin_shufflevector(v[i], v[i + kHalf], ((kLane ^ kBit) + (kLane & kBit ? kSecond : 0))...);
       halve<kHalf / 2>(v, lanes);
     }
   }

@@ -37,7 +37,11 @@ inline void each_vector(int64_t begin, int64_t end, const Visit& visit) {
 template <typename T, typename V>
 inline V rounded(V v) {
   if constexpr (sizeof(T) >= 4)
+#if defined(__clang__)
+    return v;  // it does not look beyond an expression
+#else
     return __builtin_assoc_barrier(v);
+#endif
   else
     return (V)(rounded_bits(v) & 0xFFFF0000u);
 }

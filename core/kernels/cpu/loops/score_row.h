@@ -38,7 +38,10 @@ class ScoreRow {
 
   // Of these and m.
   T maximum(T m) const {
-    const auto [x, addend, mask, whole] = in_registers();
+    const Registers r = in_registers();
+    const T *x = r.x, *addend = r.addend;
+    const int32_t* mask = r.mask;
+    const int64_t whole = r.whole;
 #pragma omp simd reduction(max : m)
     for (int64_t i = 0; i < whole; ++i) {
       const T v = logit<kAddend, kMask>(x, addend, mask, i);
@@ -51,7 +54,10 @@ class ScoreRow {
 
   // y = exp(score − base), 0 of masked ones; gives their sum. y may be x; those of the rest come with put_rest().
   double exponentials(T base, T* y) {
-    const auto [x, addend, mask, whole] = in_registers();
+    const Registers r = in_registers();
+    const T *x = r.x, *addend = r.addend;
+    const int32_t* mask = r.mask;
+    const int64_t whole = r.whole;
     // Sums of a few elements a lane in T, of these in double: vectors of doubles would be half as wide.
     constexpr int64_t kPiece = 256;
     double total = 0;
