@@ -88,8 +88,8 @@ void StepProducts::add_cross_entropy(const CrossEntropy& op, GemmThreads threads
   scratch_.push_back(
       Storage(b.logits_bytes() + b.gradient_bytes() + b.copy_bytes() + b.gradient_copy_bytes() + b.dx_bytes()));
   std::byte* const logits = scratch_.back().data();
-  std::byte* const dlogits = logits + b.logits_bytes();
-  std::byte* const copy = dlogits + b.gradient_bytes();
+  std::byte* const dlogits = b.narrow() ? logits + b.logits_bytes() : logits;
+  std::byte* const copy = logits + b.logits_bytes() + b.gradient_bytes();
   std::byte* const dcopy = copy + b.copy_bytes();
   std::byte* const dx_sum = dcopy + b.gradient_copy_bytes();
   for (int64_t row = 0; row < b.rows; row += kRows) {

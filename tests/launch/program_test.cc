@@ -77,6 +77,15 @@ TEST(Program, TwoRanksEndAsOne) {
   EXPECT_FALSE(fs::exists(place.path() / "three"));
 }
 
+double last_validation_loss(const std::filesystem::path& run) {
+  std::ifstream metrics(run / "metrics.jsonl");
+  double loss = 0;
+  for (std::string line; std::getline(metrics, line);)
+    if (const auto json = nlohmann::json::parse(line); json.contains("validation_loss"))
+      loss = json.at("validation_loss");
+  return loss;
+}
+
 // A run on one rank and its like on meshes; then the run on one mesh goes on with others.
 TEST(Program, AnyMeshTrainsAlikeAndGoesOnWithAnyOther) {
   const Workplace place;
@@ -87,12 +96,7 @@ TEST(Program, AnyMeshTrainsAlikeAndGoesOnWithAnyOther) {
          "parallel.mesh.tensor=" + std::to_string(tensor), "--set", "parallel.zero=" + std::to_string(zero)},
         place.path());
     EXPECT_EQ(trained.exit_code, 0) << trained.err;
-    std::ifstream metrics(place.path() / run / "metrics.jsonl");
-    double loss = 0;
-    for (std::string line; std::getline(metrics, line);)
-      if (const auto json = nlohmann::json::parse(line); json.contains("validation_loss"))
-        loss = json.at("validation_loss");
-    return loss;
+    return last_validation_loss(place.path() / run);
   };
   const double four = train(1, 1, "one", 4), eight = train(1, 1, "one", 8);
   EXPECT_NEAR(train(2, 2, "tensor", 4), four, 1e-10);
@@ -135,14 +139,7 @@ TEST(Program, GradientsSentAsBFloat16) {
   const auto weights = [&](const std::string& run) {
     return tree(place.path() / run).at("checkpoints/step_00000008/model.safetensors");
   };
-  const auto loss = [&](const std::string& run) {
-    std::ifstream metrics(place.path() / run / "metrics.jsonl");
-    double loss = 0;
-    for (std::string line; std::getline(metrics, line);)
-      if (const auto json = nlohmann::json::parse(line); json.contains("validation_loss"))
-        loss = json.at("validation_loss");
-    return loss;
-  };
+  const auto loss = [&](const std::string& run) { return last_validation_loss(place.path() / run); };
   for (const auto& [run, steps, wire] : {std::tuple{"full", 8, "FULL"}, std::tuple{"at_once", 8, "BF16"},
                                          std::tuple{"stopped", 4, "BF16"}, std::tuple{"stopped", 8, "BF16"}}) {
     const ProgramResult trained = train(run, steps, wire);
@@ -199,13 +196,13 @@ TEST(Program, PlansWhatRecomputeSaves) {
   const Workplace place;
   const auto plan = [&](const std::string& choice) {
     return nlohmann::json::parse(place.must({"plan", "run.txtpb", "--json", "--set", "recompute=" + choice, "--set",
-                                             "model.encoder.attention=Conv", "--set", "model.decoder.attention=Conv"}));
+                                             "model.structure=DECODER", "--set", "model.decoder.attention=Conv",
+                                             "--set", "data.objective=CAUSAL", "--set", "data.input_length=0"}));
   };
   const auto none = plan("NONE"), attention = plan("ATTENTION"), block = plan("BLOCK");
-  // Cross-attention makes blocks of scores again in any case.
-  EXPECT_LT(none.at("recomputed_flops"), none.at("product_flops").get<int64_t>() / 50);
+  EXPECT_EQ(none.at("recomputed_flops"), 0);
   for (const auto& some : {attention, block}) {
-    EXPECT_GT(some.at("recomputed_flops"), none.at("recomputed_flops"));
+    EXPECT_GT(some.at("recomputed_flops"), 0);
     EXPECT_LT(some.at("bytes").at("step"), none.at("bytes").at("step"));
     EXPECT_EQ(some.at("product_flops"), none.at("product_flops"));
     EXPECT_GT(some.at("flops").at("einsum"), none.at("flops").at("einsum"));

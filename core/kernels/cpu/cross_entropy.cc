@@ -79,7 +79,7 @@ class CrossEntropyKernel : public Kernel {
           each_block(layout_, word, n, [&](int64_t block, int64_t from, int64_t count) {
             const int64_t at = i * layout_.blocks + block;
             loops.log_sum_exp(row + from, count, &maximum[at], &sum[at]);
-            if (options_.mean) total[i] += loops.total(row + from, count);
+            if (options_.mean) total[i] += context_.loops.of<C>().sum(row + from, count);
             if (out.weights != nullptr)  // the whole block's words: its log Z is known
               loops.word_weights(row + from, out.weights + i * layout_.padded + word + from, count,
                                  log_z(maximum[at], sum[at]));

@@ -9,8 +9,8 @@ namespace {
 int64_t workspace(const KernelCase& c) {
   const auto& op = c.as<LinearCrossEntropyGradient>();
   const LogitBlocks layout(c.inputs[0], c.in(1), op.part());
-  return (op.options().kept ? 0 : layout.logits_bytes()) + layout.gradient_bytes() + layout.copy_bytes() +
-         layout.gradient_copy_bytes() + layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
+  return layout.gradient_step_bytes(op.options().kept) + layout.copy_bytes() + layout.gradient_copy_bytes() +
+         layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
 }
 
 template <typename T>
@@ -32,13 +32,9 @@ class CrossEntropyGradientKernel : public Kernel {
     T* dx = output<T>(outputs, 0);
     C* dtable = output<C>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    C* logits = nullptr;
-    if (!options_.kept) {
-      logits = reinterpret_cast<C*>(space);
-      space += layout_.logits_bytes();
-    }
-    T* block = reinterpret_cast<T*>(space);
-    T* copy = reinterpret_cast<T*>(space += layout_.gradient_bytes());
+    C* logits = reinterpret_cast<C*>(space);  // where they are made again
+    T* block = reinterpret_cast<T*>(!options_.kept && layout_.narrow() ? space + layout_.logits_bytes() : space);
+    T* copy = reinterpret_cast<T*>(space += layout_.gradient_step_bytes(options_.kept));
     C* dcopy = reinterpret_cast<C*>(space += layout_.copy_bytes());
     C* wide_dx = reinterpret_cast<C*>(space += layout_.gradient_copy_bytes());
     space += layout_.dx_bytes();

@@ -15,7 +15,8 @@
 
 namespace synthesizer {
 
-inline constexpr int64_t kRows = 1024, kMostColumns = 1024;  // of a block of logits
+// Of a block of logits. Blocks of words whose softmax is kept are seen whole.
+inline constexpr int64_t kRows = 1024, kMostColumns = LinearCrossEntropy::kMostKept;
 
 // How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
 struct LogitBlocks {
@@ -43,9 +44,13 @@ struct LogitBlocks {
   // Columns of the largest block that any rank has: the first one has the most words. Workspace has the same size on
   // all, though fewer words may count on the last ones, so that one rank's plan is every rank's.
   int64_t most_columns() const { return std::min({columns, padded, true_vocab}); }
-  // Of logits, in the type that is calculated in, and of their gradients, which enter products.
+  // Of logits, in the type that is calculated in, and of their gradients, which enter products: where both are of one
+  // type the gradients take the logits' place.
   int64_t logits_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
   int64_t gradient_bytes() const { return align_up(block_elements() * size_of(dtype)); }
+  int64_t gradient_step_bytes(bool kept) const {
+    return kept ? gradient_bytes() : logits_bytes() + (narrow() ? gradient_bytes() : 0);
+  }
   // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
   // rounded, as it lies.
   bool copied() const { return model_first || narrow(); }

@@ -107,9 +107,10 @@ class VisibleKeys {
   VisibleKeys(const AttentionShape& s, bool causal, const int32_t* key_mask, const int32_t* segments, int32_t* buffer)
       : s_(s), causal_(causal), key_mask_(key_mask), segments_(segments), buffer_(buffer) {}
 
-  // Goes to a block of the same queries.
+  // Goes to a block of keys, beside the same queries.
   void go_to(int64_t key_block);
-  // The same with others; false: none of its queries sees any of its keys. (With segments it may be true all the same.)
+  // Goes to a block of queries and keys; false: none of its queries sees any of its keys. (With segments it may be true
+  // all the same.)
   bool enter(int64_t b, int64_t query_block, int64_t key_block);
   // In this block: how many of its first keys the block's row may see, and their mask, or null.
   int64_t seen(int64_t row) const;

@@ -236,13 +236,12 @@ class DotAttentionGradientKernel : public Kernel {
     }
     for (const int32_t keys : key_blocks) {
       visible.go_to(keys);
-      T* const p = of_keys(scratch.scores, keys);
-      T* const dp = of_keys(scratch.dscores, keys);
       rounded_.loops.attention_gradient_row(
-          p + at, dp + at, static_cast<T>(mean), s_.keys.size_of(keys), visible.seen(row),
+          of_keys(scratch.scores, keys) + at, of_keys(scratch.dscores, keys) + at, static_cast<T>(mean),
+          s_.keys.size_of(keys), visible.seen(row),
           daddend == nullptr ? nullptr : daddend + s_.addend_row(0, i) + s_.keys.begin(keys),
-          rounded_.of(p, scratch.weights == nullptr ? nullptr : of_keys(scratch.weights, keys)) + at,
-          rounded_.of(dp, scratch.dweights == nullptr ? nullptr : of_keys(scratch.dweights, keys)) + at);
+          of_keys(rounded_.of(scratch.scores, scratch.weights), keys) + at,
+          of_keys(rounded_.of(scratch.dscores, scratch.dweights), keys) + at);
     }
   }
 

@@ -15,50 +15,31 @@
 namespace synthesizer {
 namespace {
 
+// C [heads, m, n] = A · B; a matrix that is stored by columns is the transposed one of what lies in memory by rows.
+Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool a_by_columns, bool b_by_columns) {
+  Product p;
+  p.dtype = s.dtype;
+  p.wide = true;
+  p.batch[0] = s.heads;
+  p.m = m;
+  p.n = n;
+  p.k = k;
+  p.a = a_by_columns ? MatrixStrides{{m * k, 0}, 1, m} : MatrixStrides{{m * k, 0}, k, 1};
+  p.b = b_by_columns ? MatrixStrides{{k * n, 0}, 1, k} : MatrixStrides{{k * n, 0}, n, 1};
+  p.c = {{m * n, 0}, n, 1};
+  return p;
+}
+
 // Z [heads, length, columns] = A · P; P [heads, memory_length, columns].
 Product forward_product(const SharedSizes& s) {
-  Product p;
-  p.dtype = s.dtype;
-  p.wide = true;
-  p.batch[0] = s.heads;
-  p.m = s.length;
-  p.n = s.columns;
-  p.k = s.memory;
-  p.a = {{s.length * s.memory, 0}, s.memory, 1};
-  p.b = {{s.memory * s.columns, 0}, s.columns, 1};
-  p.c = {{s.length * s.columns, 0}, s.columns, 1};
-  return p;
+  return product_of_heads(s, s.length, s.columns, s.memory, false, false);
 }
-
 // dA [heads, length, memory_length] = G · Pᵀ; G [heads, length, columns].
 Product weights_product(const SharedSizes& s) {
-  Product p;
-  p.dtype = s.dtype;
-  p.wide = true;
-  p.batch[0] = s.heads;
-  p.m = s.length;
-  p.n = s.memory;
-  p.k = s.columns;
-  p.a = {{s.length * s.columns, 0}, s.columns, 1};
-  p.b = {{s.memory * s.columns, 0}, 1, s.columns};
-  p.c = {{s.length * s.memory, 0}, s.memory, 1};
-  return p;
+  return product_of_heads(s, s.length, s.memory, s.columns, false, true);
 }
-
 // dP [heads, memory_length, columns] = Aᵀ · G.
-Product values_product(const SharedSizes& s) {
-  Product p;
-  p.dtype = s.dtype;
-  p.wide = true;
-  p.batch[0] = s.heads;
-  p.m = s.memory;
-  p.n = s.columns;
-  p.k = s.length;
-  p.a = {{s.length * s.memory, 0}, 1, s.memory};
-  p.b = {{s.length * s.columns, 0}, s.columns, 1};
-  p.c = {{s.memory * s.columns, 0}, s.columns, 1};
-  return p;
-}
+Product values_product(const SharedSizes& s) { return product_of_heads(s, s.memory, s.columns, s.length, true, false); }
 
 int64_t rows_workspace(const SharedSizes& s, int threads) { return threads * s.thread_bytes(); }
 

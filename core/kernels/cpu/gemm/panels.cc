@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/kernels/cpu/gemm/libraries.h"
 #include "core/kernels/cpu/loops/loops.h"
 #include "core/tensor/storage.h"
 

@@ -99,7 +99,6 @@ struct Loops {
 
   // Adds a row of n logits to a running log-sum-exp: maximum, sum = Σ exp(l − maximum).
   void (*log_sum_exp)(const C* logits, int64_t n, C* maximum, double* sum);
-  double (*total)(const C* x, int64_t n);
   // exp(logit − log_z). The weights may be the logits.
   void (*word_weights)(const C* logits, T* weights, int64_t n, C log_z);
   // d = d_log_z · weight + d_mean. d may be the weights.

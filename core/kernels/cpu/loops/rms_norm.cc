@@ -19,7 +19,8 @@ inline void fetch(const T* x, int64_t ahead) {
       reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(x) + static_cast<uintptr_t>(ahead) * sizeof(T)), 0, 2);
 }
 
-// visit(at, n) for each vector of [0, n): its first element and how many are inside.
+// visit(at, load, store) for each vector of [begin, end): its first element, and how what is inside is read and
+// written.
 template <typename C, typename Visit>
 inline void each_vector(int64_t begin, int64_t end, const Visit& visit) {
   constexpr int64_t kCount = Lanes<C>::kCount;

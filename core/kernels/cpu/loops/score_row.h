@@ -103,13 +103,5 @@ class ScoreRow {
   T rest_[kRowWidth];
 };
 
-// dx = y (dy − mean) of the keys seen, 0 elsewhere.
-template <typename T>
-inline void gradient_of_mean(const T* y, const T* dy, T mean, T* dx, int64_t n, int64_t seen) {
-#pragma omp simd
-  for (int64_t i = 0; i < seen; ++i) dx[i] = y[i] * (dy[i] - mean);
-  for (int64_t i = seen; i < n; ++i) dx[i] = T(0);
-}
-
 }  // namespace
 }  // namespace synthesizer

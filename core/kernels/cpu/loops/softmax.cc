@@ -37,7 +37,10 @@ void softmax_gradient(const T* y, const T* dy, T* dx, int64_t n, int64_t seen) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < seen; ++i) sum += static_cast<double>(y[i] * dy[i]);
-  gradient_of_mean(y, dy, static_cast<T>(sum), dx, n, seen);
+  const T mean = static_cast<T>(sum);
+#pragma omp simd
+  for (int64_t i = 0; i < seen; ++i) dx[i] = y[i] * (dy[i] - mean);
+  for (int64_t i = seen; i < n; ++i) dx[i] = T(0);
 }
 
 template <typename T>
@@ -61,14 +64,6 @@ void log_sum_exp(const Compute<T>* logits, int64_t n, Compute<T>* maximum, doubl
 }
 
 template <typename T>
-double total(const Compute<T>* x, int64_t n) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
-  return sum;
-}
-
-template <typename T>
 void word_weights(const Compute<T>* logits, T* weights, int64_t n, Compute<T> log_z) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) store(weights[i], Math::exp(logits[i] - log_z));
@@ -89,7 +84,6 @@ void add_softmax(Loops<T>& loops) {
     loops.softmax_gradient = softmax_gradient<T>;
   }
   loops.log_sum_exp = log_sum_exp<T>;
-  loops.total = total<T>;
   loops.word_weights = word_weights<T>;
   loops.cross_entropy_gradient = cross_entropy_gradient<T>;
 }
