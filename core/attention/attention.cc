@@ -12,6 +12,7 @@
 #include "core/ops/reduce.h"
 #include "core/ops/shape.h"
 #include "core/ops/shared_attention.h"
+#include "core/ops/shared_product.h"
 #include "core/ops/softmax.h"
 
 namespace synthesizer {
@@ -104,7 +105,7 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
   }
   const Value weights = shown(scope, softmax(logits.shared, kMemoryLength, {}, {}, query), terms);
   if (terms.key_mask) return shared_attention(logits.shared, weights, values, terms.key_mask, terms.causal);
-  return einsum_to(weights, values, joined);
+  return scope.context().fused ? shared_product(weights, values, terms.causal) : einsum_to(weights, values, joined);
 }
 
 Value attend(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes, AttentionInput in,

@@ -14,7 +14,8 @@ Cost cost_of(const Graph& graph, const Node& node) { return node.op->cost(graph.
 
 bool is_product(const Op& op) {
   return op.name() == "einsum" || op.name().starts_with("linear_cross_entropy") ||
-         op.name().starts_with("shared_attention") || op.name().starts_with("dot_attention");
+         op.name().starts_with("shared_attention") || op.name().starts_with("shared_product") ||
+         op.name().starts_with("dot_attention");
 }
 
 std::string escaped(const std::string& text) {

@@ -2,6 +2,7 @@
 // AVX-512 and by oneDNN elsewhere, float64 by OpenBLAS.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -16,6 +17,15 @@ struct MatrixStrides {
   int64_t row = 0, column = 0;
 };
 
+// What of a product is to be multiplied at all. More may be, so where A is not to be looked at it must be zero; what C
+// has where it is not asked for is not specified.
+enum class Triangle {
+  kNone,
+  kLowerA,  // A[i, k] of k <= i
+  kUpperA,  // A[i, k] of k >= i
+  kLowerC,  // C[i, j] of j <= i
+};
+
 // C[i, j] = A[i, j]·B[i, j] (+ C[i, j]) for all i < batch[0], j < batch[1]; A is m × k, B is k × n, C is m × n.
 // A and B have unit stride along rows or columns, C along columns (exchange A and B for one with unit stride along
 // rows). C's matrices do not overlap each other, A or B.
@@ -26,10 +36,21 @@ struct Product {
   int64_t m = 1, n = 1, k = 1;
   MatrixStrides a, b, c;
   bool accumulate = false;
+  Triangle triangle = Triangle::kNone;
   int64_t most_m = 0;  // of products that share a prepared B and differ in m: the largest m
 
   DType c_type() const { return wide ? compute_type(dtype) : dtype; }
-  int64_t flops() const { return 2 * batch[0] * batch[1] * m * n * k; }
+  int64_t flops() const {
+    const auto lower = [](int64_t rows, int64_t columns) {  // elements on and below the diagonal
+      const int64_t square = std::min(rows, columns);
+      return square * (square + 1) / 2 + (rows - square) * columns;
+    };
+    const int64_t terms = triangle == Triangle::kLowerA   ? lower(m, k) * n
+                          : triangle == Triangle::kUpperA ? lower(k, m) * n
+                          : triangle == Triangle::kLowerC ? lower(m, n) * k
+                                                          : m * n * k;
+    return 2 * batch[0] * batch[1] * terms;
+  }
 };
 
 // How many threads, and whether the bits of a result may depend on that: the inner dimension of a product with a small

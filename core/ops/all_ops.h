@@ -55,6 +55,8 @@ inline constexpr std::array kNamedOps = {
     OpEntry{"linear_cross_entropy_gradient", OpRole::kCompute},
     OpEntry{"shared_attention", OpRole::kCompute},
     OpEntry{"shared_attention_gradient", OpRole::kCompute},
+    OpEntry{"shared_product", OpRole::kCompute},
+    OpEntry{"shared_product_gradient", OpRole::kCompute},
     OpEntry{"dot_attention", OpRole::kCompute},
     OpEntry{"dot_attention_gradient", OpRole::kCompute},
     OpEntry{"unfold", OpRole::kCompute},

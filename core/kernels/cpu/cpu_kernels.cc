@@ -11,6 +11,7 @@ std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> shared_product_kernels();
 std::span<const KernelEntry> dot_attention_kernels();
 std::span<const KernelEntry> dot_attention_gradient_kernels();
 std::span<const KernelEntry> rms_norm_kernels();
@@ -33,6 +34,7 @@ std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
           reduce_kernels(),
           softmax_kernels(),
           shared_attention_kernels(),
+          shared_product_kernels(),
           dot_attention_kernels(),
           dot_attention_gradient_kernels(),
           rms_norm_kernels(),

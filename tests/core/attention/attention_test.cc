@@ -170,6 +170,7 @@ TEST(SelfAttention, SharesTheAlignmentThatNoExampleChanges) {
       });
       EXPECT_EQ(over_keys, 1) << name;
       EXPECT_EQ(built.nodes("shared_attention").size(), masked ? 1u : 0u) << name;
+      EXPECT_EQ(built.nodes("shared_product").size(), masked ? 0u : 1u) << name;
       for (const Node* node : softmaxes) EXPECT_FALSE(node->outputs[0].shape.has("batch")) << name;
     }
 }

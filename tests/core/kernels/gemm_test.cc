@@ -184,6 +184,50 @@ TEST(Gemm, ByPanels) {
   }
 }
 
+// Triangles, of squares and of what is wider or higher, against the whole product: all that is asked for must come out,
+// whatever way the product goes.
+template <typename T>
+void expect_triangles(DType dtype) {
+  const int64_t shapes[][2] = {{1, 1}, {16, 16}, {33, 33}, {100, 70}, {70, 100}, {301, 301}};
+  for (const auto& [rows, columns] : shapes)
+    for (const int64_t other : {1, 40, 130})
+      for (const Transposed transposed : {Transposed::kNone, Transposed::kA, Transposed::kB})
+        for (const Triangle triangle : {Triangle::kLowerA, Triangle::kUpperA, Triangle::kLowerC}) {
+          const bool of_c = triangle == Triangle::kLowerC;
+          const Sizes sizes = of_c ? Sizes{2, rows, columns, other} : Sizes{2, rows, other, columns};
+          Product p = product_of(dtype, sizes, transposed, (rows + other) % 2 == 0);
+          auto a = random<T>(p.batch[0] * p.m * p.k, 1);
+          const auto b = random<T>(p.batch[0] * p.k * p.n, 2);
+          const auto inside = [&](int64_t i, int64_t j) { return triangle == Triangle::kUpperA ? j >= i : j <= i; };
+          int64_t count = 0;
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < columns; ++j) {
+              count += inside(i, j);
+              for (int64_t batch = 0; !of_c && !inside(i, j) && batch < p.batch[0]; ++batch)
+                a[static_cast<size_t>(batch * p.a.batch[0] + i * p.a.row + j * p.a.column)] = T{};
+            }
+          const std::vector<T> whole = multiply(p, a, b, 1);
+          p.triangle = triangle;
+          EXPECT_EQ(p.flops(), 2 * p.batch[0] * count * other);
+          for (const int threads : {1, 2, 3}) {
+            const std::vector<T> c = multiply(p, a, b, threads);
+            for (size_t at = 0; at < c.size(); ++at) {
+              const auto i = static_cast<int64_t>(at) / p.n % p.m, j = static_cast<int64_t>(at) % p.n;
+              if (of_c && !inside(i, j)) continue;
+              ASSERT_EQ(std::memcmp(&c[at], &whole[at], sizeof(T)), 0) << fmt::format(
+                  "{} of {} x {} x {}, transposed {}, triangle {}, {} threads: element {}, {}", to_string(dtype), p.m,
+                  p.n, p.k, static_cast<int>(transposed), static_cast<int>(triangle), threads, i, j);
+            }
+          }
+        }
+}
+
+TEST(Gemm, TrianglesAreThoseOfTheWholeProduct) {
+  expect_triangles<float>(DType::kFloat32);
+  expect_triangles<double>(DType::kFloat64);
+  expect_triangles<BFloat16>(DType::kBFloat16);
+}
+
 TEST(Gemm, WorkspaceUpToASizeIsEnoughForAllBelow) {
   const int64_t sizes[] = {1, 33, 64, 300, 1024};
   std::vector<Sizes> all;

@@ -17,6 +17,7 @@ std::vector<OpCase> embedding_cases();
 std::vector<OpCase> dropout_cases();
 std::vector<OpCase> cross_entropy_cases();
 std::vector<OpCase> shared_attention_cases();
+std::vector<OpCase> shared_product_cases();
 std::vector<OpCase> dot_attention_cases();
 std::vector<OpCase> update_cases();
 std::vector<OpCase> window_cases();
@@ -26,9 +27,10 @@ std::vector<OpCase> leaf_cases();
 const std::vector<OpCase>& all_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (const auto family : {elementwise_cases, chain_cases, product_cases, reduce_cases, shape_cases, normal_cases,
-                              embedding_cases, dropout_cases, cross_entropy_cases, shared_attention_cases,
-                              dot_attention_cases, update_cases, window_cases, take_cases, leaf_cases})
+    for (const auto family :
+         {elementwise_cases, chain_cases, product_cases, reduce_cases, shape_cases, normal_cases, embedding_cases,
+          dropout_cases, cross_entropy_cases, shared_attention_cases, shared_product_cases, dot_attention_cases,
+          update_cases, window_cases, take_cases, leaf_cases})
       for (OpCase& row : family()) all.push_back(std::move(row));
     return all;
   }();

@@ -16,8 +16,10 @@ namespace synthesizer {
 namespace {
 
 // C [heads, m, n] = A · B; a matrix that is stored by columns is the transposed one of what lies in memory by rows.
-Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool a_by_columns, bool b_by_columns) {
+Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool a_by_columns, bool b_by_columns,
+                         Triangle triangle) {
   Product p;
+  p.triangle = triangle;
   p.dtype = s.dtype;
   p.wide = true;
   p.batch[0] = s.heads;
@@ -30,29 +32,34 @@ Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, 
   return p;
 }
 
+Triangle if_causal(bool causal, Triangle triangle) { return causal ? triangle : Triangle::kNone; }
+
 // Z [heads, length, columns] = A · P; P [heads, memory_length, columns].
-Product forward_product(const SharedSizes& s) {
-  return product_of_heads(s, s.length, s.columns, s.memory, false, false);
+Product forward_product(const SharedSizes& s, bool causal) {
+  return product_of_heads(s, s.length, s.columns, s.memory, false, false, if_causal(causal, Triangle::kLowerA));
 }
 // dA [heads, length, memory_length] = G · Pᵀ; G [heads, length, columns].
-Product weights_product(const SharedSizes& s) {
-  return product_of_heads(s, s.length, s.memory, s.columns, false, true);
+Product weights_product(const SharedSizes& s, bool causal) {
+  return product_of_heads(s, s.length, s.memory, s.columns, false, true, if_causal(causal, Triangle::kLowerC));
 }
 // dP [heads, memory_length, columns] = Aᵀ · G.
-Product values_product(const SharedSizes& s) { return product_of_heads(s, s.memory, s.columns, s.length, true, false); }
+Product values_product(const SharedSizes& s, bool causal) {
+  return product_of_heads(s, s.memory, s.columns, s.length, true, false, if_causal(causal, Triangle::kUpperA));
+}
 
 int64_t rows_workspace(const SharedSizes& s, int threads) { return threads * s.thread_bytes(); }
 
 int64_t forward_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
   return s.weights_bytes() + s.packed_bytes(s.memory) + s.sums_bytes(s.length) + rows_workspace(s, c.context.threads) +
-         gemm_workspace(forward_product(s), c.context.gemm_threads());
+         gemm_workspace(forward_product(s, c.as<SharedAttention>().causal()), c.context.gemm_threads());
 }
 int64_t gradient_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
+  const bool causal = c.as<SharedAttentionGradient>().causal();
   return s.weights_bytes() + s.sums_bytes(s.memory) + s.packed_bytes(s.length) + rows_workspace(s, c.context.threads) +
-         std::max(gemm_workspace(weights_product(s), c.context.gemm_threads()),
-                  gemm_workspace(values_product(s), c.context.gemm_threads()));
+         std::max(gemm_workspace(weights_product(s, causal), c.context.gemm_threads()),
+                  gemm_workspace(values_product(s, causal), c.context.gemm_threads()));
 }
 
 // The weights as products take them, in `copy` where those are of another type.
@@ -106,7 +113,8 @@ class SharedAttentionKernel : public Kernel {
       : s_(c, 2),
         rows_(s_, c.context, c.as<SharedAttention>().causal()),
         context_(c.context),
-        product_(make_gemm(forward_product(s_), c.context.gemm_threads(), c.context.counters)) {}
+        product_(make_gemm(forward_product(s_, c.as<SharedAttention>().causal()), c.context.gemm_threads(),
+                           c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const C *logits = input<C>(inputs, 0), *weights = input<C>(inputs, 1);
@@ -157,11 +165,12 @@ class SharedAttentionGradientKernel : public Kernel {
  public:
   explicit SharedAttentionGradientKernel(const KernelCase& c)
       : s_(c, 2),
-        rows_(s_, c.context, c.as<SharedAttentionGradient>().causal()),
+        causal_(c.as<SharedAttentionGradient>().causal()),
+        rows_(s_, c.context, causal_),
         context_(c.context),
         loops_(c.context.loops.of<T>()),
-        weights_product_(make_gemm(weights_product(s_), c.context.gemm_threads(), c.context.counters)),
-        values_product_(make_gemm(values_product(s_), c.context.gemm_threads(), c.context.counters)) {}
+        weights_product_(make_gemm(weights_product(s_, causal_), c.context.gemm_threads(), c.context.counters)),
+        values_product_(make_gemm(values_product(s_, causal_), c.context.gemm_threads(), c.context.counters)) {}
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const C *logits = input<C>(inputs, 0), *weights = input<C>(inputs, 1), *d = input<C>(inputs, 5);
@@ -180,9 +189,13 @@ class SharedAttentionGradientKernel : public Kernel {
     pack_values(s_, context_, v, mask, packed);
     pack_gradient(y, d, dy, scaled);
     weights_product_->run(scaled, packed, dlogits, space);
-    const int64_t count = s_.heads * s_.length * s_.memory;
-    parallel_ranges(context_.threads, count, 1, [&](int64_t begin, int64_t end) {
-      context_.loops.of<C>().binary[2](dlogits + begin, 1, weights + begin, 1, dlogits + begin, end - begin);
+    parallel_ranges(context_.threads, s_.heads * s_.length, s_.memory, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t seen = causal_ ? std::min(row % s_.length + 1, s_.memory) : s_.memory;
+        C* const at = dlogits + row * s_.memory;
+        context_.loops.of<C>().binary[2](at, 1, weights + row * s_.memory, 1, at, seen);
+        std::fill_n(at + seen, s_.memory - seen, C(0));  // not asked for of the product
+      }
     });
     values_product_->run(rounded(s_, context_, weights, copy), scaled, sums, space);
     unpack_values(sums, mask, dv);
@@ -227,6 +240,7 @@ class SharedAttentionGradientKernel : public Kernel {
   }
 
   SharedSizes s_;
+  bool causal_;
   SharedRows<T> rows_;
   CpuContext context_;
   Loops<T> loops_;

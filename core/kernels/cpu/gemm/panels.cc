@@ -21,7 +21,7 @@ using micro::kPanelColumns, micro::kPanelRows, micro::kPanelStep, micro::kUnitBy
 // taken in pieces, where C holds sums.
 constexpr int64_t kMostDepth = 2048;
 // Of A packed at a time: what all threads share, or, where each has matrices of its own, what one has.
-constexpr int64_t kSharedBytes = 4 << 20, kOwnBytes = 1 << 20;
+constexpr int64_t kSharedBytes = 6 << 20, kOwnBytes = 1 << 20;
 // Rows of a block of A that is packed, at least: as long as it takes that packing a panel of B again does not show.
 constexpr int64_t kLeastPanels = 16;
 constexpr int64_t kLeastRows = 16, kLeastColumns = 16;
@@ -180,12 +180,22 @@ class PanelGemm : public Gemm {
       product.a_row = p_.a.row * size;
       product.a_step = kUnitBytes;
     }
-    const std::byte* const a =
+    const std::byte* const first_a =
         packed != nullptr ? packed + own.begin * sizes_.a_panel_bytes : m.a + row * p_.a.row * size;
+    if (p_.triangle == Triangle::kLowerA) product.reach = micro::Reach::kUpToDiagonal;
+    if (p_.triangle == Triangle::kUpperA) product.reach = micro::Reach::kFromDiagonal;
+    const int64_t end = row + product.rows;
     for (int64_t j = columns.begin; j < columns.end; ++j) {
       const int64_t column = j * kPanelColumns;
+      // Tiles above the diagonal of C are left out.
+      const int64_t above =
+          p_.triangle == Triangle::kLowerC ? std::max<int64_t>(0, (column - row) / kPanelRows) * kPanelRows : 0;
+      if (row + above >= end) break;
+      product.rows = end - row - above;
       product.columns = std::min(kPanelColumns, p_.n - column);
-      product.c = m.c + row * product.c_row + column * c_size;
+      product.c = m.c + (row + above) * product.c_row + column * c_size;
+      const std::byte* const a = first_a + above / kPanelRows * product.a_tile;
+      product.diagonal = row;
       if (m.prepared != nullptr) {
         product.a = a;
         product.b = m.prepared + column * sizes_.depth * kUnitBytes;
@@ -197,6 +207,7 @@ class PanelGemm : public Gemm {
       for (int64_t at = 0; at < sizes_.depth; at += sizes_.panel_depth) {
         const int64_t k = at * per_unit(p_.dtype);
         product.depth = std::min(sizes_.panel_depth, sizes_.depth - at);
+        product.diagonal = row - k;
         functions_.pack_b(m.b + (k * p_.b.row + column * p_.b.column) * size, p_.b.row, p_.b.column,
                           std::min(p_.k - k, product.depth * per_unit(p_.dtype)), product.columns, panel);
         product.a = a + at * product.a_step;

@@ -19,6 +19,9 @@ inline constexpr int64_t kPanelColumns = 64;  // columns of a tile
 inline constexpr int64_t kUnitBytes = 4;
 inline constexpr int64_t kPanelStep = 32;  // bytes from unit to unit of a panel of A: six of eight are used
 
+// Which elements of a row of A there are to be multiplied, seen from the one on the diagonal.
+enum class Reach { kAll, kUpToDiagonal, kFromDiagonal };
+
 // C [rows, columns] (+)= A · B, of one panel of B. Strides in bytes.
 struct PanelProduct {
   const void* a;  // unit (i, p) is at (i / kPanelRows) · a_tile + (i % kPanelRows) · a_row + p · a_step
@@ -30,6 +33,8 @@ struct PanelProduct {
   int64_t rows, columns;
   bool accumulate;
   bool narrow;  // C is bfloat16, else float
+  Reach reach = Reach::kAll;
+  int64_t diagonal = 0;  // of the first row: the element of the inner dimension, from the panel's first, may be outside
 };
 
 struct Functions {

@@ -10,15 +10,14 @@ namespace synthesizer::micro {
 
 inline __mmask16 first(int64_t count) { return static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1); }
 
-// R rows, V vectors.
+// R rows, V vectors, of `depth` units from a and b on. `next`: the next tile's rows, or null.
 template <typename Element, int R, int V>
-void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
+void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, char* c, const char* next) {
   __m512 sums[R][V];
 #pragma GCC unroll 6
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) sums[i][j] = _mm512_setzero_ps();
-  const char* b = static_cast<const char*>(p.b);
   const int64_t row = p.a_row, step = p.a_step;
   const auto unit = [&](int64_t at) {
     __m512 columns[V];
@@ -40,7 +39,7 @@ void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
       for (int64_t at = 0; at < V * c_vector; at += 64) _mm_prefetch(c + i * p.c_row + at, _MM_HINT_T0);
   int64_t at = 0;
   if (next != nullptr) {  // the next tile's rows are far apart: the processor does not foresee them
-    for (; at + 16 <= p.depth; at += 16) {
+    for (; at + 16 <= depth; at += 16) {
 #pragma GCC unroll 6
       for (int i = 0; i < R; ++i) _mm_prefetch(next + i * row + at * step, _MM_HINT_T1);
 #pragma GCC unroll 4
@@ -48,7 +47,7 @@ void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
     }
   }
 #pragma GCC unroll 4
-  for (; at < p.depth; ++at) unit(at);
+  for (; at < depth; ++at) unit(at);
 #pragma GCC unroll 6
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
@@ -63,9 +62,27 @@ void tile(const PanelProduct& p, const char* a, char* c, const char* next) {
     }
 }
 
+struct Units {
+  int64_t begin, end;
+};
+
+// Those of a tile of `rows` rows from row i on.
+template <typename Element>
+Units units_of(const PanelProduct& p, int64_t i, int64_t rows) {
+  const int64_t first = p.diagonal + i, last = first + rows - 1;
+  Units units{0, p.depth};
+  if (p.reach == Reach::kUpToDiagonal)
+    units.end = last < 0 ? 0 : last / Element::kPerUnit + 1;
+  else if (p.reach == Reach::kFromDiagonal)
+    units.begin = first < 0 ? 0 : first / Element::kPerUnit;
+  if (units.end > p.depth) units.end = p.depth;
+  if (units.begin > p.depth) units.begin = p.depth;
+  return units;
+}
+
 template <typename Element, int V>
 void multiply_rows(const PanelProduct& p) {
-  using Tile = void (*)(const PanelProduct&, const char*, char*, const char*);
+  using Tile = void (*)(const PanelProduct&, const char*, const char*, int64_t, char*, const char*);
   static constexpr Tile kTiles[] = {tile<Element, 1, V>, tile<Element, 2, V>, tile<Element, 3, V>,
                                     tile<Element, 4, V>, tile<Element, 5, V>, tile<Element, 6, V>};
   const char* a = static_cast<const char*>(p.a);
@@ -73,10 +90,14 @@ void multiply_rows(const PanelProduct& p) {
   const bool in_rows = p.a_step == kUnitBytes;  // A's own rows, not panels
   for (int64_t i = 0; i < p.rows; i += kPanelRows, a += p.a_tile, c += kPanelRows * p.c_row) {
     const int64_t left = p.rows - i;
+    const Units units = units_of<Element>(p, i, left < kPanelRows ? left : kPanelRows);
+    const char* const from = a + units.begin * p.a_step;
+    const char* const b = static_cast<const char*>(p.b) + units.begin * V * 64;
+    const int64_t depth = units.end - units.begin;
     if (left >= kPanelRows)
-      tile<Element, kPanelRows, V>(p, a, c, in_rows && left >= 2 * kPanelRows ? a + p.a_tile : nullptr);
+      tile<Element, kPanelRows, V>(p, from, b, depth, c, in_rows && left >= 2 * kPanelRows ? from + p.a_tile : nullptr);
     else
-      kTiles[left - 1](p, a, c, nullptr);
+      kTiles[left - 1](p, from, b, depth, c, nullptr);
   }
 }
 
