@@ -27,7 +27,7 @@ class Kernel {
 struct KernelCounters {
   std::atomic<int64_t> softmax_runs{0};   // softmaxes taken (forward), those inside of an attention too
   std::atomic<int64_t> softmax_rows{0};   // rows normalised
-  std::atomic<int64_t> product_flops{0};  // 2·m·n·k of every matrix product really run
+  std::atomic<int64_t> product_flops{0};  // 2·m·n·k of every matrix product run; what is asked for of a triangle
   std::atomic<int64_t> collective_calls{0};
   std::atomic<int64_t> collective_bytes{0};  // of the buffers given to collectives
 };

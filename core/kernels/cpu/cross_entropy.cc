@@ -74,6 +74,8 @@ class CrossEntropyKernel : public Kernel {
       parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           const C* row = logits + i * n;
+          if (out.weights != nullptr && i + kAhead < end)
+            prefetch<1>(out.weights + (i + kAhead) * layout_.padded + word, n);
           const int64_t target = layout_.local(targets[i]);
           if (target >= word && target < word + n) out.target[i] = row[target - word];
           each_block(layout_, word, n, [&](int64_t block, int64_t from, int64_t count) {

@@ -82,6 +82,7 @@ class CrossEntropyGradientKernel : public Kernel {
         const C mean = options_.mean ? d_mean[i] / static_cast<C>(layout_.true_vocab) : C(0);
         const int64_t target = layout_.local(targets[i]);
         T* const row_block = block + i * n;
+        if (options_.kept && i + kAhead < end) prefetch<0>(kept + (i + kAhead) * layout_.padded, n);
         each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
           const int64_t at = i * layout_.blocks + b;
           const T* weights = row_block + from;

@@ -167,6 +167,14 @@ const T* table_block(const LogitBlocks& layout, const CpuContext& context, const
   }
 }
 
+// Calls for n elements that are read (kWrite 0) or written (1) soon. Kept weights of a row lie a vocabulary from those
+// of the one before, which no processor foresees: they are called for some rows ahead.
+inline constexpr int64_t kAhead = 2;
+template <int kWrite, typename T>
+void prefetch(const T* x, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(x + i, kWrite);
+}
+
 // Calls body(block, from, count) for the runs of words [word, word + n) that are of one block: `from` counts from
 // `word`.
 template <typename Body>

@@ -42,8 +42,12 @@ TEST_P(Products, AreThoseThatTheStepRuns) {
     // Of the einsums; the blocks of the cross-entropy, three products of which the counters know nothing here, are
     // x and logits of 4·24 rows by 1,100 words.
     EXPECT_EQ(products.flops() - alone.product_flops, 3 * 2 * int64_t{4 * 24} * 64 * 1100);
-    EXPECT_LE(products.flops(), step_counters.product_flops);
-    EXPECT_GE(static_cast<double>(products.flops()), 0.95 * static_cast<double>(step_counters.product_flops));
+    // The step leaves out half of the decoder's shared alignment, which the products have whole.
+    const bool shared = options.model.decoder.kind == "R" || options.model.decoder.kind == "FR";
+    const int64_t left_out = shared ? 3 * 2 * int64_t{4 * 4 * 16} * (24 * 24 - 24 * 25 / 2) : 0;
+    const int64_t of_step = step_counters.product_flops + left_out;
+    EXPECT_LE(products.flops(), of_step);
+    EXPECT_GE(static_cast<double>(products.flops()), 0.95 * static_cast<double>(of_step));
     EXPECT_GE(products.bytes(), step.program().arena_bytes());
   }
 }

@@ -27,20 +27,34 @@ T attention_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t s
 
 template <bool kAddend, bool kMask, typename T>
 double weights_row(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n, int64_t seen) {
-  const int64_t vectors = (seen + kRowWidth - 1) / kRowWidth * kRowWidth, end = vectors < n ? vectors : n;
-  T sum = 0;  // of a block of keys at most
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < end; ++i) {
-    T v = x[i];
-    if constexpr (kAddend) v += addend[i];
-    T p = Math::exp(v - log_sum);
-    if constexpr (kMask) p = mask[i] != 0 ? p : T(0);
-    p = i < seen ? p : T(0);
-    x[i] = p;
-    sum += p * dx[i];
+  using L = Lanes<T>;
+  const auto weights = [&](int64_t i) {
+    typename L::Vector v = L::load(x + i);
+    if constexpr (kAddend) v += L::load(addend + i);
+    const typename L::Vector p = exp(v - log_sum);
+    if constexpr (kMask) return L::masked(mask + i, p);
+    return p;
+  };
+  typename L::Vector sums{};  // of a block of keys at most
+  int64_t end = 0;
+  for (; end + L::kCount <= seen; end += L::kCount) {
+    const typename L::Vector p = weights(end);
+    L::store(p, x + end);
+    sums += p * L::load(dx + end);
   }
-  for (int64_t i = end; i < n; ++i) x[i] = T(0);
-  return static_cast<double>(sum);
+  if (end < seen && end + L::kCount <= n) {
+    const typename L::Vector p = L::first(weights(end), seen - end);
+    L::store(p, x + end);
+    sums += L::first(p * L::load(dx + end), seen - end);
+    end += L::kCount;
+  }
+  double sum = L::sum(sums);
+  for (int64_t i = end; i < n; ++i) {
+    const T p = i < seen ? Math::exp(logit<kAddend, kMask>(x, addend, mask, i) - log_sum) : T(0);
+    x[i] = p;
+    if (i < seen) sum += static_cast<double>(p * dx[i]);
+  }
+  return sum;
 }
 
 template <typename T>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "core/tensor/dtype.h"
@@ -22,6 +23,10 @@ typedef float Floats __attribute__((vector_size(kVectorBytes)));
 typedef double Doubles __attribute__((vector_size(kVectorBytes)));
 typedef double WideFloats __attribute__((vector_size(2 * kVectorBytes)));
 typedef uint32_t FloatBits __attribute__((vector_size(kVectorBytes)));
+typedef int32_t FloatIntegers __attribute__((vector_size(kVectorBytes)));
+typedef uint64_t DoubleBits __attribute__((vector_size(kVectorBytes)));
+typedef int64_t DoubleIntegers __attribute__((vector_size(kVectorBytes)));
+typedef int32_t HalfIntegers __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
 
 // As element.h does it.
@@ -62,6 +67,22 @@ struct IntegerOf<8> {
   using type = int64_t;
 };
 
+// Sums of few vectors in their own type, of these in double.
+struct LaneSums {
+  void add(Floats v) { lanes += __builtin_convertvector(v, WideFloats); }
+  void add(Doubles v) {
+    WideFloats all{};
+    __builtin_memcpy(&all, &v, sizeof(v));
+    lanes += all;
+  }
+  double total() const {
+    double sum = 0;
+    for (int64_t i = 0; i < kVectorBytes / 4; ++i) sum += lanes[i];
+    return sum;
+  }
+  WideFloats lanes{};
+};
+
 template <typename C>
 struct Lanes {
   static constexpr int64_t kCount = kVectorBytes / static_cast<int64_t>(sizeof(C));
@@ -89,6 +110,25 @@ struct Lanes {
     T all[kCount];
     store(v, all);
     for (int64_t i = 0; i < n; ++i) x[i] = all[i];
+  }
+
+  // The first n lanes of v, the others 0.
+  static inline Vector first(Vector v, int64_t n) {
+    std::conditional_t<sizeof(C) == 4, FloatIntegers, DoubleIntegers> lane;
+    for (int64_t i = 0; i < kCount; ++i) lane[i] = static_cast<Integer>(i);
+    return lane < static_cast<Integer>(n) ? v : Vector{};
+  }
+  // v where the mask is not 0, and exactly 0 elsewhere.
+  static inline Vector masked(const int32_t* mask, Vector v) {
+    if constexpr (sizeof(C) == 4) {
+      FloatIntegers m;
+      __builtin_memcpy(&m, mask, sizeof(m));
+      return m != 0 ? v : Vector{};
+    } else {
+      HalfIntegers m;
+      __builtin_memcpy(&m, mask, sizeof(m));
+      return __builtin_convertvector(m, DoubleIntegers) != 0 ? v : Vector{};
+    }
   }
 
   static inline double sum(Vector v) {

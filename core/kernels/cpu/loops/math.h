@@ -1,6 +1,6 @@
-// exp and tanh without branches or library calls, so that loops over them become vector code. Internal linkage: each
-// instruction set has its own. Polynomials after Moshier's Cephes (expf, exp, tanhf, tanh); below 2 units in the last
-// place.
+// exp and tanh without branches or library calls, so that loops over them become vector code, exp also of vectors.
+// Internal linkage: each instruction set has its own. Polynomials after Moshier's Cephes (expf, exp, tanhf, tanh);
+// below 2 units in the last place.
 #pragma once
 
 #include <cstdint>
@@ -9,42 +9,51 @@ namespace synthesizer {
 namespace {
 
 struct Math {
-  // Clamping by `<` keeps NaN; 2ⁿ is applied in two factors, so that results may be infinite or denormal.
-  static inline float exp(float x) {
-    x = x < -104.0f ? -104.0f : x;
-    x = x > 89.0f ? 89.0f : x;
-    const float shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5·2²³: the low bits are round(x / ln 2)
-    const float n = shifted - 12582912.0f;
-    // Unsigned, since NaN leaves any bits here.
-    const uint32_t i = __builtin_bit_cast(uint32_t, shifted) - 0x4B400000u;
-    const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
+  static inline float exp(float x) { return exp_single<float, uint32_t, int32_t>(x); }
+  static inline double exp(double x) { return exp_double<double, uint64_t>(x); }
+
+  // As exp, for numbers or for vectors of them (lane_math.h); `scale(p, n, bits)` gives p·2ⁿ, n whole, `bits` its
+  // lowest bits as an integer of two's complement. Clamping by `<` keeps NaN.
+  template <typename Bits, typename X, typename Scale>
+  static inline X exp_single(X x, const Scale& scale) {
+    x = x < -104.0f ? X{} - 104.0f : x;
+    x = x > 89.0f ? X{} + 89.0f : x;
+    const X shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5·2²³: the low bits are round(x / ln 2)
+    const X n = shifted - 12582912.0f;
+    const X r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    X p = 1.9875691500e-4f * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    const uint32_t half = static_cast<uint32_t>(static_cast<int32_t>(i) >> 1);
-    return p * __builtin_bit_cast(float, (half + 127u) << 23) * __builtin_bit_cast(float, (i - half + 127u) << 23);
+    return scale(p, n, __builtin_bit_cast(Bits, shifted) - 0x4B400000u);  // NaN leaves any bits here
+  }
+  // 2ⁿ in two factors, so that results may be infinite or denormal.
+  template <typename X, typename Bits, typename Signed>
+  static inline X exp_single(X x) {
+    return exp_single<Bits>(x, [](X p, X, Bits i) {
+      const Bits half = (Bits)((Signed)i >> 1);
+      return p * __builtin_bit_cast(X, (half + 127u) << 23) * __builtin_bit_cast(X, (i - half + 127u) << 23);
+    });
   }
 
-  static inline double exp(double x) {
-    x = x < -746.0 ? -746.0 : x;
-    x = x > 710.0 ? 710.0 : x;
-    const double shifted = x * 1.4426950408889634073599 + 6755399441055744.0;  // 1.5·2⁵²
-    const double n = shifted - 6755399441055744.0;
-    const uint64_t i = __builtin_bit_cast(uint64_t, shifted) - 0x4338000000000000u;
-    const double r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6;
-    const double rr = r * r;
-    const double p =
-        r * ((1.26177193074810590878e-4 * rr + 3.02994407707441961300e-2) * rr + 9.99999999999999999910e-1);
-    const double q =
+  template <typename X, typename Bits>
+  static inline X exp_double(X x) {
+    x = x < -746.0 ? X{} - 746.0 : x;
+    x = x > 710.0 ? X{} + 710.0 : x;
+    const X shifted = x * 1.4426950408889634073599 + 6755399441055744.0;  // 1.5·2⁵²
+    const X n = shifted - 6755399441055744.0;
+    const Bits i = __builtin_bit_cast(Bits, shifted) - 0x4338000000000000u;
+    const X r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6;
+    const X rr = r * r;
+    const X p = r * ((1.26177193074810590878e-4 * rr + 3.02994407707441961300e-2) * rr + 9.99999999999999999910e-1);
+    const X q =
         ((3.00198505138664455042e-6 * rr + 2.52448340349684104192e-3) * rr + 2.27265548208155028766e-1) * rr + 2.0;
-    const double e = 1.0 + 2.0 * (p / (q - p));
+    const X e = 1.0 + 2.0 * (p / (q - p));
     // i >> 1 for 64 bits has no AVX2 instruction: shift a positive number instead.
-    const uint64_t half = ((i + 4096) >> 1) - 2048;
-    return e * __builtin_bit_cast(double, (half + 1023) << 52) * __builtin_bit_cast(double, (i - half + 1023) << 52);
+    const Bits half = ((i + 4096) >> 1) - 2048;
+    return e * __builtin_bit_cast(X, (half + 1023) << 52) * __builtin_bit_cast(X, (i - half + 1023) << 52);
   }
 
   static inline float log(float x) { return __builtin_logf(x); }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/kernels/cpu/loops/families.h"
-#include "core/kernels/cpu/loops/math.h"
+#include "core/kernels/cpu/loops/lane_math.h"
 
 namespace synthesizer {
 namespace {
@@ -58,27 +58,26 @@ class ScoreRow {
     const T *x = r.x, *addend = r.addend;
     const int32_t* mask = r.mask;
     const int64_t whole = r.whole;
-    // Sums of a few elements a lane in T, of these in double: vectors of doubles would be half as wide.
+    using L = Lanes<T>;
     constexpr int64_t kPiece = 256;
-    double total = 0;
+    LaneSums sums;
     for (int64_t at = 0; at < whole; at += kPiece) {
       const int64_t end = at + kPiece < whole ? at + kPiece : whole;
-      T sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = at; i < end; ++i) {
-        T v = x[i];
-        if constexpr (kAddend) v += addend[i];
-        T e = Math::exp(v - base);
-        if constexpr (kMask) e = mask[i] != 0 ? e : T(0);  // exactly 0, whatever the masked logit is
-        y[i] = e;
+      typename L::Vector sum{};
+      for (int64_t i = at; i < end; i += L::kCount) {
+        typename L::Vector v = L::load(x + i);
+        if constexpr (kAddend) v += L::load(addend + i);
+        typename L::Vector e = exp(v - base);
+        if constexpr (kMask) e = L::masked(mask + i, e);  // whatever the masked logit is
+        L::store(e, y + i);
         sum += e;
       }
-      total += static_cast<double>(sum);
+      sums.add(sum);
     }
     T rest = 0;
 #pragma omp simd reduction(+ : rest)
     for (int64_t i = 0; i < kRowWidth; ++i) rest += rest_[i] = Math::exp(rest_[i] - base);
-    return total + static_cast<double>(rest);
+    return sums.total() + static_cast<double>(rest);
   }
 
   // The row's last exponentials times `scale`, and 0 up to n.

@@ -48,25 +48,22 @@ void log_sum_exp(const Compute<T>* logits, int64_t n, Compute<T>* maximum, doubl
   Compute<T> m = *maximum;
 #pragma omp simd reduction(max : m)
   for (int64_t i = 0; i < n; ++i) m = logits[i] > m ? logits[i] : m;
-  constexpr int64_t kPiece = 256;
-  Compute<T> e[kPiece];
-  double s = 0;
-  for (int64_t at = 0; at < n; at += kPiece) {
-    const int64_t end = at + kPiece < n ? kPiece : n - at;
-#pragma omp simd
-    for (int64_t i = 0; i < end; ++i) e[i] = Math::exp(logits[at + i] - m);
-#pragma omp simd reduction(+ : s)
-    for (int64_t i = 0; i < end; ++i) s += static_cast<double>(e[i]);
-  }
+  using L = Lanes<Compute<T>>;
+  LaneSums sums;
+  int64_t i = 0;
+  for (; i + L::kCount <= n; i += L::kCount) sums.add(exp(L::load(logits + i) - m));
+  if (i < n) sums.add(L::first(exp(L::load(logits + i, n - i) - m), n - i));
   const double before = *sum == 0 ? 0 : *sum * static_cast<double>(Math::exp(static_cast<double>(*maximum - m)));
-  *sum = before + s;
+  *sum = before + sums.total();
   *maximum = m;
 }
 
 template <typename T>
 void word_weights(const Compute<T>* logits, T* weights, int64_t n, Compute<T> log_z) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) store(weights[i], Math::exp(logits[i] - log_z));
+  using L = Lanes<Compute<T>>;
+  int64_t i = 0;
+  for (; i + L::kCount <= n; i += L::kCount) L::store(exp(L::load(logits + i) - log_z), weights + i);
+  if (i < n) L::store(exp(L::load(logits + i, n - i) - log_z), weights + i, n - i);
 }
 
 template <typename T>
