@@ -1,6 +1,6 @@
 // The gradient of the output layer: blocks of weights, kept or of logits that are made again, become those of the
 // logits' gradients, which at once give their part of dx and of the table's gradient.
-#include "core/kernels/cpu/logit_blocks.h"
+#include "core/kernels/cpu/logit_rows.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
@@ -9,8 +9,11 @@ namespace {
 int64_t workspace(const KernelCase& c) {
   const auto& op = c.as<LinearCrossEntropyGradient>();
   const LogitBlocks layout(c.inputs[0], c.in(1), op.part());
-  return layout.gradient_step_bytes(op.options().kept) + layout.copy_bytes() + layout.gradient_copy_bytes() +
-         layout.dx_bytes() + products_workspace(layout, c.context.gemm_threads(), true);
+  const int64_t products = products_workspace(layout, c.context.gemm_threads());
+  const int64_t logits =
+      op.options().kept ? 0 : LogitRows<float>::workspace(layout, c.context.threads, !layout.narrow());
+  return layout.gradient_bytes() + layout.copy_bytes() + layout.gradient_copy_bytes() + layout.dx_bytes() +
+         std::max(products, logits);
 }
 
 template <typename T>
@@ -20,7 +23,7 @@ class CrossEntropyGradientKernel : public Kernel {
       : context_(c.context),
         layout_(c.inputs[0], c.in(1), c.as<LinearCrossEntropyGradient>().part()),
         options_(c.as<LinearCrossEntropyGradient>().options()),
-        logits_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.logits(m, n); }),
+        logits_(layout_, c.context, kInPlace),
         dx_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, false); }),
         dx_add_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dx(m, n, true); }),
         dtable_(layout_, c.context, [&](int64_t m, int64_t n) { return layout_.dtable(m, n, false); }),
@@ -32,9 +35,8 @@ class CrossEntropyGradientKernel : public Kernel {
     T* dx = output<T>(outputs, 0);
     C* dtable = output<C>(outputs, 1);
     std::byte* space = static_cast<std::byte*>(workspace);
-    C* logits = reinterpret_cast<C*>(space);  // where they are made again
-    T* block = reinterpret_cast<T*>(!options_.kept && layout_.narrow() ? space + layout_.logits_bytes() : space);
-    T* copy = reinterpret_cast<T*>(space += layout_.gradient_step_bytes(options_.kept));
+    T* block = reinterpret_cast<T*>(space);
+    T* copy = reinterpret_cast<T*>(space += layout_.gradient_bytes());
     C* dcopy = reinterpret_cast<C*>(space += layout_.copy_bytes());
     C* wide_dx = reinterpret_cast<C*>(space += layout_.gradient_copy_bytes());
     space += layout_.dx_bytes();
@@ -47,8 +49,11 @@ class CrossEntropyGradientKernel : public Kernel {
       for (int64_t word = 0; word < layout_.vocab; word += layout_.columns) {
         const int64_t n = std::min(layout_.columns, layout_.vocab - word);
         const T* words = table_block<T>(layout_, context_, table, word, n, copy);
-        if (!options_.kept) logits_.of(m, n, layout_).run(x + at, words, logits, space);
-        dlogits(inputs, row, m, word, n, logits, block);
+        if (options_.kept)
+          parallel_ranges(context_.threads, m, 8 * n,
+                          [&](int64_t begin, int64_t end) { from_kept(inputs, row, begin, end, word, n, block); });
+        else
+          from_logits(inputs, row, m, word, n, words, space, block);
         (word == 0 ? dx_ : dx_add_).of(m, n, layout_).run(block, words, dx_sum, space);
         if (layout_.model_first) {
           dtable_.of(m, n, layout_).run(x + at, block, dcopy, space);
@@ -66,38 +71,51 @@ class CrossEntropyGradientKernel : public Kernel {
 
  private:
   using C = Compute<T>;
+  using Rows = LogitRows<T>;
+  static constexpr bool kInPlace = std::is_same_v<T, C>;  // logits become their gradients where they are
 
-  // From the weights that were kept, or from `logits` [m, n].
-  void dlogits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, const C* logits,
-               T* block) const {
-    const int32_t* targets = input<int32_t>(inputs, 2) + row;
-    const T* kept = options_.kept ? input<T>(inputs, 3) + row * layout_.padded + word : nullptr;
-    const C* log_z = options_.kept ? nullptr : input<C>(inputs, 3) + row * layout_.blocks;
-    const C* d_log_z = input<C>(inputs, 4) + row * layout_.blocks;
-    const C* d_target = input<C>(inputs, 5) + row;
-    const C* d_mean = options_.mean ? input<C>(inputs, 6) + row : nullptr;
-    const auto& loops = context_.loops.of<T>();
-    parallel_ranges(context_.threads, m, 8 * n, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const C mean = options_.mean ? d_mean[i] / static_cast<C>(layout_.true_vocab) : C(0);
-        const int64_t target = layout_.local(targets[i]);
-        T* const row_block = block + i * n;
-        if (options_.kept && i + kAhead < end) prefetch<0>(kept + (i + kAhead) * layout_.padded, n);
-        each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
-          const int64_t at = i * layout_.blocks + b;
-          const T* weights = row_block + from;
-          if (options_.kept)
-            weights = kept + i * layout_.padded + from;
-          else
-            loops.word_weights(logits + i * n + from, row_block + from, count, log_z[at]);
-          // The target's own, with what is added to it, is rounded once.
-          const int64_t place = target - word - from;
-          const bool here = place >= 0 && place < count;
-          const C of_target = here ? d_log_z[at] * widened(weights[place]) + mean + d_target[i] : C(0);
-          loops.cross_entropy_gradient(weights, row_block + from, count, d_log_z[at], mean);
-          if (here) row_block[from + place] = rounded<T>(of_target);
-        });
-      }
+  // Gradients of the logits of rows [begin, end) after `row`, from the weights that were kept.
+  void from_kept(std::span<void* const> inputs, int64_t row, int64_t begin, int64_t end, int64_t word, int64_t n,
+                 T* block) const {
+    const T* const kept = input<T>(inputs, 3) + row * layout_.padded + word;
+    for (int64_t i = begin; i < end; ++i) {
+      if (i + kAhead < end) prefetch<0>(kept + (i + kAhead) * layout_.padded, n);
+      dlogits(inputs, row + i, word, n, kept + i * layout_.padded, block + i * n);
+    }
+  }
+
+  // The same of all m rows, of logits that are made as forward made them.
+  void from_logits(std::span<void* const> inputs, int64_t row, int64_t m, int64_t word, int64_t n, const T* words,
+                   std::byte* space, T* block) const {
+    const C* const log_z = input<C>(inputs, 3) + row * layout_.blocks;
+    C* place = nullptr;
+    if constexpr (kInPlace) place = block;
+    const int64_t together = (m + Rows::kTogether - 1) / Rows::kTogether;
+    const int64_t parts = std::min<int64_t>(together, context_.threads);  // each has the words prepared for itself
+    parallel_pieces(context_.threads, parts, m * n * layout_.depth / parts, [&](int64_t part) {
+      logits_.each(
+          input<T>(inputs, 0) + row * layout_.depth, words, n, together * part / parts * Rows::kTogether,
+          std::min(m, together * (part + 1) / parts * Rows::kTogether), place, space, [&](int64_t i, const C* logits) {
+            T* const weights = block + i * n;
+            each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
+              context_.loops.of<T>().word_weights(logits + from, weights + from, count, log_z[i * layout_.blocks + b]);
+            });
+            dlogits(inputs, row + i, word, n, weights, weights);
+          });
+    });
+  }
+
+  // Row i's gradients of n words from their weights, which may lie in the same place.
+  void dlogits(std::span<void* const> inputs, int64_t i, int64_t word, int64_t n, const T* weights, T* out) const {
+    const C* d_log_z = input<C>(inputs, 4) + i * layout_.blocks;
+    const C mean = options_.mean ? input<C>(inputs, 6)[i] / static_cast<C>(layout_.true_vocab) : C(0);
+    const int64_t target = layout_.local(input<int32_t>(inputs, 2)[i]) - word;
+    each_block(layout_, word, n, [&](int64_t b, int64_t from, int64_t count) {
+      // The target's own, with what is added to it, is rounded once.
+      const bool here = target >= from && target < from + count;
+      const C of_target = here ? d_log_z[b] * widened(weights[target]) + mean + input<C>(inputs, 5)[i] : C(0);
+      context_.loops.of<T>().cross_entropy_gradient(weights + from, out + from, count, d_log_z[b], mean);
+      if (here) out[target] = rounded<T>(of_target);
     });
   }
 
@@ -128,7 +146,8 @@ class CrossEntropyGradientKernel : public Kernel {
   CpuContext context_;
   LogitBlocks layout_;
   CrossEntropyOptions options_;
-  BlockGemms logits_, dx_, dx_add_, dtable_, dtable_add_;
+  Rows logits_;
+  BlockGemms dx_, dx_add_, dtable_, dtable_add_;
 };
 
 }  // namespace

@@ -15,8 +15,8 @@
 
 namespace synthesizer {
 
-// Of a block of logits. Blocks of words whose softmax is kept are seen whole.
-inline constexpr int64_t kRows = 1024, kMostColumns = LinearCrossEntropy::kMostKept;
+// Of a block of logits; rows are whole tiles of products. Blocks of words whose softmax is kept are seen whole.
+inline constexpr int64_t kRows = 1056, kMostColumns = LinearCrossEntropy::kMostKept;
 
 // How x […, model] and the table lie, and how their product is cut. Columns of padding are never made.
 struct LogitBlocks {
@@ -44,13 +44,9 @@ struct LogitBlocks {
   // Columns of the largest block that any rank has: the first one has the most words. Workspace has the same size on
   // all, though fewer words may count on the last ones, so that one rank's plan is every rank's.
   int64_t most_columns() const { return std::min({columns, padded, true_vocab}); }
-  // Of logits, in the type that is calculated in, and of their gradients, which enter products: where both are of one
-  // type the gradients take the logits' place.
+  // Of logits, in the type that is calculated in, and of their gradients, which enter products.
   int64_t logits_bytes() const { return align_up(block_elements() * size_of(compute_type(dtype))); }
   int64_t gradient_bytes() const { return align_up(block_elements() * size_of(dtype)); }
-  int64_t gradient_step_bytes(bool kept) const {
-    return kept ? gradient_bytes() : logits_bytes() + (narrow() ? gradient_bytes() : 0);
-  }
   // Of a table [model, vocab] a block of words does not lie densely: it is copied, [model, n]. So is one that has to be
   // rounded, as it lies.
   bool copied() const { return model_first || narrow(); }
@@ -137,13 +133,11 @@ class BlockGemms {
   std::array<std::unique_ptr<Gemm>, 4> gemms_;
 };
 
-inline int64_t products_workspace(const LogitBlocks& layout, GemmThreads threads, bool gradient) {
+// Of backward's.
+inline int64_t products_workspace(const LogitBlocks& layout, GemmThreads threads) {
   const int64_t m = std::min(kRows, layout.rows), n = layout.most_columns();
-  int64_t bytes = gemm_workspace_up_to(layout.logits(m, n), threads);
-  if (gradient)
-    bytes = std::max({bytes, gemm_workspace_up_to(layout.dx(m, n, true), threads),
-                      gemm_workspace_up_to(layout.dtable(m, n, true), threads)});
-  return align_up(bytes);
+  return align_up(std::max(gemm_workspace_up_to(layout.dx(m, n, true), threads),
+                           gemm_workspace_up_to(layout.dtable(m, n, true), threads)));
 }
 
 // The words [word, word + n) of the table as T, in `copy` if they do not lie densely or are not of T.
