@@ -26,6 +26,13 @@ enum class Triangle {
   kLowerC,  // C[i, j] of j <= i
 };
 
+// What is done to an element of C before it is stored; products by panels alone can (takes_epilogue()).
+enum class ProductEpilogue {
+  kNone,
+  kRelu,  // x < 0 ? 0 : x
+  kGate,  // x · (g > 0 ? 1 : 0), g of what is given to run_gated(), which lies as C does
+};
+
 // C[i, j] = A[i, j]·B[i, j] (+ C[i, j]) for all i < batch[0], j < batch[1]; A is m × k, B is k × n, C is m × n.
 // A and B have unit stride along rows or columns, C along columns (exchange A and B for one with unit stride along
 // rows). C's matrices do not overlap each other, A or B.
@@ -37,6 +44,7 @@ struct Product {
   MatrixStrides a, b, c;
   bool accumulate = false;
   Triangle triangle = Triangle::kNone;
+  ProductEpilogue epilogue = ProductEpilogue::kNone;
   int64_t most_m = 0;  // of products that share a prepared B and differ in m: the largest m
 
   DType c_type() const { return wide ? compute_type(dtype) : dtype; }
@@ -65,6 +73,8 @@ class Gemm {
  public:
   virtual ~Gemm() = default;
   virtual void run(const void* a, const void* b, void* c, void* workspace) const = 0;
+  // Of a product with a gate.
+  virtual void run_gated(const void* a, const void* b, const void* gate, void* c, void* workspace) const;
 
   // For several products with one B: makes of it what run_prepared() reads fastest, in `memory` of
   // gemm_prepared_bytes(), or gives B itself, which must then stay. One Gemm of those that share most_m does it for
@@ -78,6 +88,8 @@ class Gemm {
   }
 };
 
+// Whether make_gemm() makes this product with its epilogue.
+bool takes_epilogue(const Product& product);
 // Bytes of workspace: by a formula, asks no library.
 int64_t gemm_workspace(const Product& product, GemmThreads threads);
 // Enough for every product of no more rows, columns and depth, which may go another way than `product` itself.

@@ -16,12 +16,14 @@ bool contains(const DimNames& names, const std::string& name) {
 }  // namespace
 
 std::string Einsum::attributes() const {
-  return fmt::format("to {}{}", fmt::join(output_, " "), wide_ ? ", wide" : "");
+  static constexpr std::string_view kEpilogues[] = {"", ", relu", ", relu gradient"};
+  return fmt::format("to {}{}{}", fmt::join(output_, " "), wide_ ? ", wide" : "",
+                     kEpilogues[static_cast<size_t>(epilogue_)]);
 }
 
 std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
-  expect_count(name(), inputs, 2);
-  expect_one_floating_type(name(), inputs);
+  expect_count(name(), inputs, epilogue_ == Epilogue::kReluGradient ? 3 : 2);
+  expect_one_floating_type(name(), inputs.first(2));
   const Shape &a = inputs[0].shape, &b = inputs[1].shape;
   expect_same_sizes(name(), inputs[0], inputs[1]);
   std::vector<Dim> dims;
@@ -36,10 +38,13 @@ std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
       if (!inputs[1 - i].shape.has(dim.name) && !contains(output_, dim.name))
         fail("[einsum] contracted dimension {}: got {} and {}, expected it in both", dim.name, a.to_string(),
              b.to_string());
-  return {{wide_ ? compute_type(inputs[0].dtype) : inputs[0].dtype, Shape(std::move(dims))}};
+  const ValueType output{wide_ ? compute_type(inputs[0].dtype) : inputs[0].dtype, Shape(std::move(dims))};
+  if (epilogue_ == Epilogue::kReluGradient) expect_type(name(), "the relu's result", inputs[2], output);
+  return {output};
 }
 
 std::vector<Value> Einsum::gradient(const GradientContext& context) const {
+  CHECK(epilogue_ == Epilogue::kNone, "[einsum {}] has an epilogue, which comes after differentiation", context.name);
   const Value a = context.inputs[0], b = context.inputs[1], dy = cast(context.output_gradients[0], a.dtype());
   std::vector<Value> gradients(2);
   if (context.needed[0]) gradients[0] = einsum_to(dy, b, a.shape().names());
@@ -50,11 +55,16 @@ std::vector<Value> Einsum::gradient(const GradientContext& context) const {
 std::vector<PartitionRule> Einsum::partition(std::span<const ValueType> inputs,
                                              std::span<const ValueType> outputs) const {
   std::vector<PartitionRule> rules = independent_rules(inputs, outputs);
-  for (PartitionRule& rule : rules)  // a split contracted dim: each rank has its part of the sum
-    if (rule.inputs[0].kind == Placement::Kind::kSplit && rule.outputs[0].kind == Placement::Kind::kWhole)
-      rule.outputs[0] = Placement::partial_sum();
-  rules.push_back(partial_rule(Placement::partial_sum(), 2, {0}, 1, {0}));
-  rules.push_back(partial_rule(Placement::partial_sum(), 2, {1}, 1, {0}));
+  const auto sums = [](const PartitionRule& rule) {  // a split contracted dim: each rank has its part of the sum
+    return rule.inputs[0].kind == Placement::Kind::kSplit && rule.outputs[0].kind == Placement::Kind::kWhole;
+  };
+  if (epilogue_ == Epilogue::kRelu) {  // is not one of sums
+    std::erase_if(rules, sums);
+    return rules;
+  }
+  for (PartitionRule& rule : rules)
+    if (sums(rule)) rule.outputs[0] = Placement::partial_sum();
+  for (const size_t i : {0, 1}) rules.push_back(partial_rule(Placement::partial_sum(), inputs.size(), {i}, 1, {0}));
   return rules;
 }
 

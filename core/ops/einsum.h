@@ -5,13 +5,24 @@
 
 namespace synthesizer {
 
+// What is done to an element of a product before it is stored.
+enum class Epilogue {
+  kNone,
+  kRelu,          // relu(x)
+  kReluGradient,  // x times the derivative of the relu whose result is the third input
+};
+
 // A dim that both inputs have is a batch dim if the output keeps it and contracted if it does not; a dim that one input
 // has must be in the output. Accumulates in compute_type() of the inputs' type, which is the output's type if `wide`.
+// kReluGradient has a third input, like the output. An epilogue comes with fuse_exactly() after differentiation, so
+// without a gradient, and is not counted as operations.
 class Einsum : public Op {
  public:
-  explicit Einsum(DimNames output, bool wide = false) : output_(std::move(output)), wide_(wide) {}
+  explicit Einsum(DimNames output, bool wide = false, Epilogue epilogue = Epilogue::kNone)
+      : output_(std::move(output)), wide_(wide), epilogue_(epilogue) {}
   const DimNames& output() const { return output_; }  // order of the output's dims
   bool wide() const { return wide_; }
+  Epilogue epilogue() const { return epilogue_; }
 
   std::string_view name() const override { return "einsum"; }
   std::string attributes() const override;
@@ -23,6 +34,7 @@ class Einsum : public Op {
  private:
   DimNames output_;
   bool wide_;
+  Epilogue epilogue_;
 };
 
 // In both builders a weight in f32 is cast for an activation in bf16 (meet() in core/ops/cast.h).

@@ -8,7 +8,7 @@ namespace synthesizer {
 // Inputs: x […, dim], scale [dim]. Outputs: y like x, r […] = rsqrt(mean(x²) + eps), kept for the gradient. scale and r
 // are of compute_type() of x's.
 // As `residual` it takes a third input like x, normalises x plus it, and gives the sum as a third output; made by
-// fuse_residuals() after differentiation, so without a gradient.
+// fuse_exactly() after differentiation, so without a gradient.
 class RmsNorm : public Op {
  public:
   RmsNorm(std::string dim, double epsilon, bool residual = false)

@@ -59,7 +59,7 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
 
 // The last passes, after recompute.
 std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
-  return passes ? make_chains(*fuse_residuals(*graph)) : std::move(graph);
+  return passes ? make_chains(*fuse_exactly(*graph)) : std::move(graph);
 }
 
 // `loss`: the output or the node that the forward pass leads to.

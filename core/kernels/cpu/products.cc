@@ -5,6 +5,7 @@
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/ops/einsum.h"
+#include "core/ops/functors.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
@@ -26,11 +27,21 @@ Offsets offsets(const std::vector<EinsumDim>& dims, int64_t index) {
   return at;
 }
 
+Product with_epilogue(Product product, Epilogue epilogue) {
+  static constexpr ProductEpilogue kEpilogues[] = {ProductEpilogue::kNone, ProductEpilogue::kRelu,
+                                                   ProductEpilogue::kGate};
+  product.epilogue = kEpilogues[static_cast<size_t>(epilogue)];
+  return product;
+}
+
 template <typename T>
 class ProductEinsum : public Kernel {
  public:
-  ProductEinsum(const EinsumPlan& plan, bool wide, const CpuContext& context) : plan_(plan), wide_(wide) {
-    first_ = make_gemm(plan.product(kDTypeOf<T>, wide_, false), context.gemm_threads(), context.counters);
+  // An epilogue only where each result is of one product.
+  ProductEinsum(const EinsumPlan& plan, bool wide, Epilogue epilogue, const CpuContext& context)
+      : plan_(plan), wide_(wide), gated_(epilogue == Epilogue::kReluGradient) {
+    const Product product = with_epilogue(plan.product(kDTypeOf<T>, wide_, false), epilogue);
+    first_ = make_gemm(product, context.gemm_threads(), context.counters);
     if (plan.sum_count() > 1)
       next_ = make_gemm(plan.product(kDTypeOf<T>, wide_, true), context.gemm_threads(), context.counters);
   }
@@ -39,20 +50,26 @@ class ProductEinsum : public Kernel {
     const T* a = input<T>(inputs, plan_.swapped ? 1 : 0);
     const T* b = input<T>(inputs, plan_.swapped ? 0 : 1);
     std::byte* c = output<std::byte>(outputs, 0);
+    const std::byte* gate = gated_ ? input<std::byte>(inputs, 2) : nullptr;
     const int64_t loops = plan_.loop_count(), sums = plan_.sum_count();
     const int64_t c_size = size_of(wide_ ? compute_type(kDTypeOf<T>) : kDTypeOf<T>);
     for (int64_t i = 0; i < loops; ++i) {
       const Offsets at = offsets(plan_.loops, i);
       for (int64_t j = 0; j < sums; ++j) {
         const Offsets sum = offsets(plan_.sums, j);
-        (j == 0 ? first_ : next_)->run(a + at.a + sum.a, b + at.b + sum.b, c + at.c * c_size, workspace);
+        const T *here_a = a + at.a + sum.a, *here_b = b + at.b + sum.b;
+        if (gated_)
+          first_->run_gated(here_a, here_b, gate + at.c * c_size, c + at.c * c_size, workspace);
+        else
+          (j == 0 ? first_ : next_)->run(here_a, here_b, c + at.c * c_size, workspace);
       }
     }
   }
 
  private:
   EinsumPlan plan_;
-  bool wide_;  // whether C is of Compute<T>
+  bool wide_;   // whether C is of Compute<T>
+  bool gated_;  // by the third input
   std::unique_ptr<Gemm> first_, next_;
 };
 
@@ -144,32 +161,71 @@ class ThroughFloat : public Kernel {
   int64_t counts_[3];
 };
 
+// An epilogue that the products do not do themselves, over the output; C is the output's type.
+template <typename C>
+class WithEpilogue : public Kernel {
+ public:
+  WithEpilogue(const KernelCase& c, std::unique_ptr<Kernel> inner)
+      : context_(c.context),
+        inner_(std::move(inner)),
+        epilogue_(c.as<Einsum>().epilogue()),
+        count_(c.out(0).elements()) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    inner_->run(inputs, outputs, workspace);
+    constexpr auto kRelu = static_cast<size_t>(UnaryFunction::kRelu);
+    const auto& loops = context_.loops.of<C>();
+    C* const y = output<C>(outputs, 0);
+    const C* const gate = epilogue_ == Epilogue::kReluGradient ? input<C>(inputs, 2) : nullptr;
+    parallel_ranges(context_.threads, count_, 1, [&](int64_t begin, int64_t end) {
+      if (gate == nullptr)
+        loops.unary[kRelu](y + begin, y + begin, end - begin, 1, 0);
+      else
+        loops.unary_gradient[kRelu](gate + begin, y + begin, y + begin, end - begin);
+    });
+  }
+
+ private:
+  CpuContext context_;
+  std::unique_ptr<Kernel> inner_;
+  Epilogue epilogue_;
+  int64_t count_;
+};
+
 // What an einsum of this type is done by.
 struct EinsumCase {
   explicit EinsumCase(const KernelCase& c)
       : plan(plan_einsum(c.in(0), c.in(1), c.out(0))), dtype(c.inputs[0].dtype), wide(c.as<Einsum>().wide()) {
     by_products = plan.kind == EinsumPlan::Kind::kProducts;
+    epilogue = c.as<Einsum>().epilogue();
     through_float = dtype == DType::kBFloat16 && (!by_products || (plan.sum_count() > 1 && !wide));
   }
   // Whether the products' results are of compute_type().
   bool wide_products() const { return wide || through_float; }
+  Product first_product() const { return plan.product(dtype, wide_products(), false); }
+  // The epilogue that products do themselves.
+  Epilogue of_products() const {
+    return by_products && !through_float && plan.sum_count() == 1 && takes_epilogue(first_product()) ? epilogue
+                                                                                                     : Epilogue::kNone;
+  }
 
   EinsumPlan plan;
   DType dtype;
   bool wide, by_products, through_float;
+  Epilogue epilogue;
 };
 
 template <typename T>
 std::unique_ptr<Kernel> make(const EinsumCase& einsum, const CpuContext& context) {
-  if (einsum.by_products) return std::make_unique<ProductEinsum<T>>(einsum.plan, einsum.wide_products(), context);
+  if (einsum.by_products)
+    return std::make_unique<ProductEinsum<T>>(einsum.plan, einsum.wide_products(), einsum.of_products(), context);
   if constexpr (std::is_same_v<T, BFloat16>)
     return std::make_unique<LoopEinsum<float>>(einsum.plan, context);
   else
     return std::make_unique<LoopEinsum<T>>(einsum.plan, context);
 }
 
-std::unique_ptr<Kernel> make_einsum(const KernelCase& c) {
-  const EinsumCase einsum(c);
+std::unique_ptr<Kernel> make_plain(const EinsumCase& einsum, const KernelCase& c) {
   if (einsum.dtype == DType::kFloat32) return make<float>(einsum, c.context);
   if (einsum.dtype == DType::kFloat64) return make<double>(einsum, c.context);
   if (einsum.dtype != DType::kBFloat16)
@@ -179,12 +235,21 @@ std::unique_ptr<Kernel> make_einsum(const KernelCase& c) {
   return std::make_unique<ThroughFloat>(c, std::move(kernel), !einsum.by_products);
 }
 
+std::unique_ptr<Kernel> make_einsum(const KernelCase& c) {
+  const EinsumCase einsum(c);
+  std::unique_ptr<Kernel> kernel = make_plain(einsum, c);
+  if (einsum.epilogue == einsum.of_products()) return kernel;
+  const DType dtype = c.outputs[0].dtype;
+  if (dtype == DType::kFloat32) return std::make_unique<WithEpilogue<float>>(c, std::move(kernel));
+  if (dtype == DType::kFloat64) return std::make_unique<WithEpilogue<double>>(c, std::move(kernel));
+  return std::make_unique<WithEpilogue<BFloat16>>(c, std::move(kernel));
+}
+
 int64_t einsum_workspace(const KernelCase& c) {
   const EinsumCase einsum(c);
   const int64_t around = einsum.through_float ? ThroughFloat::workspace(c, !einsum.by_products) : 0;
   if (!einsum.by_products) return around;
-  return around +
-         gemm_workspace(einsum.plan.product(einsum.dtype, einsum.wide_products(), false), c.context.gemm_threads());
+  return around + gemm_workspace(einsum.first_product(), c.context.gemm_threads());
 }
 
 }  // namespace

@@ -117,6 +117,34 @@ std::optional<Fusion> add_to_norm_gradient(const Graph& graph, const Node& node,
   return {};
 }
 
+// A product that nothing but `node` reads and that can have an epilogue, or null.
+const Einsum* plain_product(const Graph& graph, ValueRef ref, const Node& node, const Uses& uses) {
+  const Node& inner = graph.node(ref.node);
+  const auto* product = dynamic_cast<const Einsum*>(inner.op.get());
+  if (product == nullptr || product->epilogue() != Epilogue::kNone || !uses.once(ref)) return nullptr;
+  return is_recomputed(inner) == is_recomputed(node) ? product : nullptr;
+}
+
+std::optional<Fusion> relu_of_product(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* relu = dynamic_cast<const Unary*>(node.op.get());
+  if (relu == nullptr || relu->function() != UnaryFunction::kRelu) return {};
+  const Einsum* product = plain_product(graph, node.inputs[0], node, uses);
+  if (product == nullptr) return {};
+  const Node& inner = graph.node(node.inputs[0].node);
+  const auto op = std::make_shared<Einsum>(product->output(), product->wide(), Epilogue::kRelu);
+  return Fusion{op, inner.inputs, node.name, {inner.id}, {{node.id, 0}}};
+}
+
+std::optional<Fusion> relu_gradient_of_product(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* gradient = dynamic_cast<const UnaryGradient*>(node.op.get());
+  if (gradient == nullptr || gradient->function() != UnaryFunction::kRelu) return {};
+  const Einsum* product = plain_product(graph, node.inputs[1], node, uses);
+  if (product == nullptr || graph.type(node.inputs[0]) != graph.type(node.inputs[1])) return {};
+  const Node& inner = graph.node(node.inputs[1].node);
+  const auto op = std::make_shared<Einsum>(product->output(), product->wide(), Epilogue::kReluGradient);
+  return Fusion{op, {inner.inputs[0], inner.inputs[1], node.inputs[0]}, inner.name, {inner.id}, {{node.id, 0}}};
+}
+
 std::map<int, Fusion> find_fusions(const Graph& graph, std::span<const Pattern> patterns) {
   const Uses uses(graph);
   std::map<int, Fusion> fusions;  // by the last node
@@ -165,8 +193,8 @@ std::unique_ptr<Graph> fuse(const Graph& graph) {
   return replace(graph, kPatterns);
 }
 
-std::unique_ptr<Graph> fuse_residuals(const Graph& graph) {
-  static constexpr Pattern kPatterns[] = {norm_of_sum, add_to_norm_gradient};
+std::unique_ptr<Graph> fuse_exactly(const Graph& graph) {
+  static constexpr Pattern kPatterns[] = {norm_of_sum, add_to_norm_gradient, relu_of_product, relu_gradient_of_product};
   return replace(graph, kPatterns);
 }
 

@@ -228,6 +228,45 @@ TEST(Gemm, TrianglesAreThoseOfTheWholeProduct) {
   expect_triangles<BFloat16>(DType::kBFloat16);
 }
 
+// An epilogue is what a loop over the finished product does, to the bit.
+template <typename T>
+void expect_epilogues(DType dtype) {
+  for (const Sizes& s : {Sizes{1, 16, 16, 1}, Sizes{3, 47, 70, 33}, Sizes{1, 100, 130, 2100}, Sizes{1, 31, 64, 4200}})
+    for (const bool accumulate : {false, true})
+      for (const ProductEpilogue epilogue : {ProductEpilogue::kRelu, ProductEpilogue::kGate}) {
+        Product p = product_of(dtype, s, Transposed::kNone, accumulate);
+        if (!takes_epilogue(p)) continue;  // a machine without the instructions
+        const auto a = random<T>(s.batch * s.m * s.k, 1), b = random<T>(s.batch * s.k * s.n, 2);
+        const auto gate = random<T>(s.batch * s.m * s.n, 3);
+        std::vector<T> expected = multiply(p, a, b, 1);
+        for (size_t i = 0; i < expected.size(); ++i) {
+          const auto x = widened(expected[i]);
+          if (epilogue == ProductEpilogue::kRelu)
+            expected[i] = rounded<T>(x < 0 ? 0 : x);
+          else
+            expected[i] = rounded<T>(x * (widened(gate[i]) > 0 ? 1 : 0));
+        }
+        p.epilogue = epilogue;
+        for (const int threads : {1, 3}) {
+          std::vector<T> c(expected.size(), rounded<T>(0.5f));
+          const Storage workspace(gemm_workspace(p, {threads, true}));
+          const auto gemm = make_gemm(p, {threads, true}, nullptr);
+          if (epilogue == ProductEpilogue::kGate)
+            gemm->run_gated(a.data(), b.data(), gate.data(), c.data(), workspace.data());
+          else
+            gemm->run(a.data(), b.data(), c.data(), workspace.data());
+          EXPECT_EQ(std::memcmp(c.data(), expected.data(), c.size() * sizeof(T)), 0)
+              << fmt::format("{} of {} x {} x {}, accumulate {}, epilogue {}, {} threads", to_string(dtype), s.m, s.n,
+                             s.k, accumulate, static_cast<int>(epilogue), threads);
+        }
+      }
+}
+
+TEST(Gemm, EpiloguesAreThoseOfALoop) {
+  expect_epilogues<float>(DType::kFloat32);
+  expect_epilogues<BFloat16>(DType::kBFloat16);
+}
+
 TEST(Gemm, WorkspaceUpToASizeIsEnoughForAllBelow) {
   const int64_t sizes[] = {1, 33, 64, 300, 1024};
   std::vector<Sizes> all;

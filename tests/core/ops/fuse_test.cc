@@ -135,7 +135,7 @@ void expect_same_bits(Graph& before, Graph& after) {
   for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].data, expected[i].data) << "result " << i;
 }
 
-TEST(FuseResiduals, NormalisesTheSumAndAddsItsGradient) {
+TEST(FuseExactly, NormalisesTheSumAndAddsItsGradient) {
   for (const bool swapped : {false, true}) {
     Rows rows;
     const Value sum = rows.x + rows.y;
@@ -143,7 +143,7 @@ TEST(FuseResiduals, NormalisesTheSumAndAddsItsGradient) {
     const std::vector<Value> gradient = rows.gradient(sum, norm[1], norm[0]);
     const Value all = swapped ? gradient[0] + rows.dx : rows.dx + gradient[0];
     mark_outputs(rows.graph, {{all, gradient[1], sum * 2.0}});
-    const auto fused = fuse_residuals(rows.graph);
+    const auto fused = fuse_exactly(rows.graph);
     EXPECT_EQ(count(*fused, "add"), 0u);
     EXPECT_EQ(count(*fused, "rms_norm"), 1u);
     EXPECT_EQ(count(*fused, "rms_norm_gradient"), 1u);
@@ -151,7 +151,7 @@ TEST(FuseResiduals, NormalisesTheSumAndAddsItsGradient) {
   }
 }
 
-TEST(FuseResiduals, LeavesWhatIsReadBefore) {
+TEST(FuseExactly, LeavesWhatIsReadBefore) {
   Rows rows;
   const Value sum = rows.x + rows.y;
   const Value between = relu(sum);  // needs the sum before the norm
@@ -159,18 +159,54 @@ TEST(FuseResiduals, LeavesWhatIsReadBefore) {
   const std::vector<Value> gradient = rows.gradient(between, norm[1], norm[0]);
   const Value dscale = relu(gradient[1]);
   mark_outputs(rows.graph, {{rows.dx + gradient[0], dscale}});
-  const auto fused = fuse_residuals(rows.graph);
+  const auto fused = fuse_exactly(rows.graph);
   EXPECT_EQ(count(*fused, "add"), 2u);
   expect_same_bits(rows.graph, *fused);
 }
 
-TEST(FuseResiduals, LeavesCopiesOfRecompute) {
+TEST(FuseExactly, LeavesCopiesOfRecompute) {
   Rows rows;
   const Value sum = rows.x + rows.y;
   const auto norm =
       rows.graph.add_named(std::make_shared<RmsNorm>("model", 1e-6), {{sum, rows.scale}}, "norm/recomputed");
   mark_outputs(rows.graph, {{norm[0]}});
-  EXPECT_EQ(count(*fuse_residuals(rows.graph), "add"), 1u);
+  EXPECT_EQ(count(*fuse_exactly(rows.graph), "add"), 1u);
+}
+
+struct FeedForward {
+  Graph graph;
+  Value x, dy;  // dy: of the product's result before relu, as a product
+
+  explicit FeedForward(DType dtype) {
+    x = einsum(input(graph, "x", dtype, {kLength(33), kModel(17)}), input(graph, "in", dtype, {kModel(17), kFf(40)}),
+               {"model"});
+    dy = einsum(input(graph, "dy", dtype, {kLength(33), kModel(17)}), input(graph, "out", dtype, {kFf(40), kModel(17)}),
+                {"model"});
+  }
+  Value gradient(Value y) { return graph.add_one(std::make_shared<UnaryGradient>(UnaryFunction::kRelu), {{y, dy}}); }
+};
+
+TEST(FuseExactly, TakesReluAndItsGradientIntoProducts) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kBFloat16}) {
+    FeedForward f(dtype);
+    const Value y = relu(f.x);
+    mark_outputs(f.graph, {{y, f.gradient(y)}});
+    const auto fused = fuse_exactly(f.graph);
+    EXPECT_EQ(count(*fused, "einsum"), 2u);
+    EXPECT_EQ(count(*fused, "relu"), 0u);
+    EXPECT_EQ(count(*fused, "unary_gradient"), 0u);
+    expect_same_bits(f.graph, *fused);
+  }
+}
+
+TEST(FuseExactly, LeavesProductsThatOthersRead) {
+  FeedForward f(DType::kFloat32);
+  const Value y = relu(f.x);
+  mark_outputs(f.graph, {{y, f.gradient(y), f.x * 2.0, f.dy * 2.0}});
+  const auto fused = fuse_exactly(f.graph);
+  EXPECT_EQ(count(*fused, "relu"), 1u);
+  EXPECT_EQ(count(*fused, "unary_gradient"), 1u);
+  expect_same_bits(f.graph, *fused);
 }
 
 }  // namespace

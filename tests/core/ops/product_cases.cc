@@ -32,11 +32,31 @@ OpCase row(const std::string& label, const Shape& a, const Shape& b, const DimNa
   return c;
 }
 
+// The same with an epilogue, whose values are the row's as they would be without.
+OpCase with_epilogue(OpCase c, const DimNames& output, Epilogue epilogue) {
+  const bool gated = epilogue == Epilogue::kReluGradient;
+  c.label += gated ? "_relu_gradient" : "_relu";
+  c.has_gradient = false;
+  std::vector<Dim> dims;
+  for (const std::string& name : output)
+    for (const OpInput& in : {c.inputs[0], c.inputs[1]})
+      if (in.shape.has(name) && (dims.empty() || dims.back().name != name)) dims.push_back({name, in.shape.size(name)});
+  if (gated) c.inputs.push_back({"relu", Shape(dims)});
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<Einsum>(output, false, epilogue), in); };
+  c.reference = [=, plain = c.reference](const std::vector<Tensor>& in) {
+    std::vector<Tensor> y = plain(in);
+    for (size_t i = 0; i < y[0].data.size(); ++i)
+      if (gated ? in[2].data[i] <= 0 : y[0].data[i] < 0) y[0].data[i] = 0;
+    return y;
+  };
+  return c;
+}
+
 }  // namespace
 
 std::vector<OpCase> product_cases() {
   const Dim batch = kBatch(3), length = kLength(31), keys = kMemoryLength(33), heads = kHeads(5), head = kHead(7);
-  return {
+  std::vector<OpCase> rows = {
       row("product", {kLength(31), kModel(33)}, {kModel(33), kFf(17)}, {"length", "ff"}),
       row("transposed", {kModel(33), kLength(31)}, {kFf(17), kModel(33)}, {"length", "ff"}),
       row("swapped", {kLength(31), kModel(33)}, {kModel(33), kFf(17)}, {"ff", "length"}),
@@ -63,6 +83,20 @@ std::vector<OpCase> product_cases() {
       row("even_two_inner", {kBatch(4), kLength(4), kHeads(8)}, {kBatch(4), kLength(4), kModel(4)}, {"heads", "model"},
           true),
   };
+  const Dim model = kModel(33), ff = kFf(40);
+  const DimNames to_ff = {"batch", "length", "ff"}, to_heads = {"batch", "heads", "length"};
+  for (const Epilogue epilogue : {Epilogue::kRelu, Epilogue::kReluGradient}) {
+    rows.push_back(with_epilogue(row("product", {batch, length, model}, {model, ff}, to_ff), to_ff, epilogue));
+    rows.push_back(
+        with_epilogue(row("deep", {batch, length, kModel(2100)}, {kModel(2100), ff}, to_ff), to_ff, epilogue));
+    rows.push_back(
+        with_epilogue(row("small", {kBatch(1), kLength(3), model}, {model, kFf(2)}, to_ff), to_ff, epilogue));
+    rows.push_back(with_epilogue(row("two_inner", {batch, length, heads, head}, {heads, length, head}, to_heads),
+                                 to_heads, epilogue));
+    rows.push_back(with_epilogue(row("even", {kBatch(4), kLength(8), kModel(12)}, {kModel(12), kFf(4)}, to_ff, true),
+                                 to_ff, epilogue));
+  }
+  return rows;
 }
 
 }  // namespace synthesizer

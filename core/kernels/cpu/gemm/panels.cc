@@ -64,10 +64,17 @@ class PanelGemm : public Gemm {
       : p_(product), sizes_(product, threads), threads_(threads), functions_(*panel_functions(product.dtype)) {}
 
   void run(const void* a, const void* b, void* c, void* workspace) const override {
+    CHECK(p_.epilogue != ProductEpilogue::kGate, "a product with a gate, which is not given");
+    run_gated(a, b, nullptr, c, workspace);
+  }
+
+  void run_gated(const void* a, const void* b, const void* gate, void* c, void* workspace) const override {
+    const Matrices all{static_cast<const std::byte*>(a), static_cast<const std::byte*>(b), static_cast<std::byte*>(c),
+                       static_cast<const std::byte*>(gate)};
     auto* space = static_cast<std::byte*>(workspace);
-    if (threads_ == 1) return run_as(0, 1, a, b, c, space);
+    if (threads_ == 1) return run_as(0, 1, all, space);
 #pragma omp parallel num_threads(threads_)
-    run_as(omp_get_thread_num(), omp_get_num_threads(), a, b, c, space);
+    run_as(omp_get_thread_num(), omp_get_num_threads(), all, space);
   }
 
   // All panels of B, each of the whole inner dimension.
@@ -81,7 +88,7 @@ class PanelGemm : public Gemm {
   }
 
   void run_prepared(const void* a, const void* prepared, void* c, void* workspace) const override {
-    matrix({static_cast<const std::byte*>(a), nullptr, static_cast<std::byte*>(c),
+    matrix({static_cast<const std::byte*>(a), nullptr, static_cast<std::byte*>(c), nullptr,
             static_cast<const std::byte*>(prepared)},
            0, 1, nullptr, static_cast<std::byte*>(workspace) + sizes_.b_bytes());
   }
@@ -90,10 +97,11 @@ class PanelGemm : public Gemm {
   struct Matrices {
     const std::byte *a, *b;
     std::byte* c;
+    const std::byte* gate;                // or null
     const std::byte* prepared = nullptr;  // B, where b is null
   };
 
-  void run_as(int thread, int team, const void* a, const void* b, void* c, std::byte* workspace) const {
+  void run_as(int thread, int team, const Matrices& all, std::byte* workspace) const {
     std::byte* const panel = workspace + thread * sizes_.b_bytes();
     std::byte* const packed = workspace + threads_ * sizes_.b_bytes();
     const int64_t count = PanelSizes::matrices(p_);
@@ -103,9 +111,9 @@ class PanelGemm : public Gemm {
         return i / p_.batch[1] * s.batch[0] + i % p_.batch[1] * s.batch[1];
       };
       const int64_t size = size_of(p_.dtype);
-      const Matrices m{static_cast<const std::byte*>(a) + at(p_.a) * size,
-                       static_cast<const std::byte*>(b) + at(p_.b) * size,
-                       static_cast<std::byte*>(c) + at(p_.c) * size_of(p_.c_type())};
+      const int64_t of_c = at(p_.c) * size_of(p_.c_type());
+      const Matrices m{all.a + at(p_.a) * size, all.b + at(p_.b) * size, all.c + of_c,
+                       all.gate == nullptr ? nullptr : all.gate + of_c};
       if (sizes_.by_matrix)
         matrix(m, 0, 1, panel, packed + thread * sizes_.a_bytes());
       else
@@ -196,7 +204,9 @@ class PanelGemm : public Gemm {
       product.c = m.c + (row + above) * product.c_row + column * c_size;
       const std::byte* const a = first_a + above / kPanelRows * product.a_tile;
       product.diagonal = row;
+      const std::byte* const gate = m.gate == nullptr ? nullptr : m.gate + (static_cast<std::byte*>(product.c) - m.c);
       if (m.prepared != nullptr) {
+        product.relu = p_.epilogue == ProductEpilogue::kRelu;
         product.a = a;
         product.b = m.prepared + column * sizes_.depth * kUnitBytes;
         product.depth = sizes_.depth;
@@ -213,6 +223,9 @@ class PanelGemm : public Gemm {
         product.a = a + at * product.a_step;
         product.b = panel;
         product.accumulate = p_.accumulate || at > 0;
+        const bool last = at + product.depth == sizes_.depth;
+        product.relu = last && p_.epilogue == ProductEpilogue::kRelu;
+        product.gate = last ? gate : nullptr;
         functions_.multiply(product);
       }
     }

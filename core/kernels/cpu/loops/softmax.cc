@@ -49,9 +49,15 @@ void log_sum_exp(const Compute<T>* logits, int64_t n, Compute<T>* maximum, doubl
 #pragma omp simd reduction(max : m)
   for (int64_t i = 0; i < n; ++i) m = logits[i] > m ? logits[i] : m;
   using L = Lanes<Compute<T>>;
+  constexpr int64_t kPiece = 256;
   LaneSums sums;
   int64_t i = 0;
-  for (; i + L::kCount <= n; i += L::kCount) sums.add(exp(L::load(logits + i) - m));
+  while (i + L::kCount <= n) {
+    typename L::Vector sum{};
+    for (const int64_t end = i + kPiece; i < end && i + L::kCount <= n; i += L::kCount)
+      sum += exp(L::load(logits + i) - m);
+    sums.add(sum);
+  }
   if (i < n) sums.add(L::first(exp(L::load(logits + i, n - i) - m), n - i));
   const double before = *sum == 0 ? 0 : *sum * static_cast<double>(Math::exp(static_cast<double>(*maximum - m)));
   *sum = before + sums.total();

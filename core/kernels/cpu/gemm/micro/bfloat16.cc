@@ -11,10 +11,10 @@ struct Brain {
   static __m512 add_products(__m512 sums, __m512 a, __m512 b) {
     return _mm512_dpbf16_ps(sums, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
-  static void store_narrow(__m512 sums, char* to, __mmask16 mask, bool accumulate) {
-    if (accumulate)
-      sums = _mm512_add_ps(
-          _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, to)), 16)), sums);
+  static __m512 load_narrow(const char* from, __mmask16 mask) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from)), 16));
+  }
+  static void store_narrow(__m512 sums, char* to, __mmask16 mask) {
     _mm256_mask_storeu_epi16(to, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums)));
   }
   // Unit j is elements j of two rows that lie `row` apart; the second is zero where `left` is one.

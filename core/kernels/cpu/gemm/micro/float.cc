@@ -9,7 +9,9 @@ struct Float {
   static constexpr int64_t kPerUnit = 1;
 
   static __m512 add_products(__m512 sums, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sums); }
-  static void store_narrow(__m512, char*, __mmask16, bool) {}  // its products are float
+  // Its products are float.
+  static __m512 load_narrow(const char*, __mmask16) { return _mm512_setzero_ps(); }
+  static void store_narrow(__m512, char*, __mmask16) {}
   // Unit j is element j of the row.
   static __m512i zip(const float* row, int64_t, int64_t, __mmask16 columns) {
     return _mm512_castps_si512(_mm512_maskz_loadu_ps(columns, row));

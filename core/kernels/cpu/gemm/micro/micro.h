@@ -32,7 +32,9 @@ struct PanelProduct {
   int64_t c_row;
   int64_t rows, columns;
   bool accumulate;
-  bool narrow;  // C is bfloat16, else float
+  bool narrow;                 // C is bfloat16, else float
+  bool relu = false;           // x < 0 ? 0 : x, before it is stored
+  const void* gate = nullptr;  // x · (g > 0 ? 1 : 0): where g of C's first element is, of C's type and strides
   Reach reach = Reach::kAll;
   int64_t diagonal = 0;  // of the first row: the element of the inner dimension, from the panel's first, may be outside
 };

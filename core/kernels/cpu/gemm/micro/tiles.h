@@ -10,6 +10,16 @@ namespace synthesizer::micro {
 
 inline __mmask16 first(int64_t count) { return static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1); }
 
+// A vector of sums as it is to be stored. `gate`: of the vector, or null.
+template <typename Element>
+__m512 finished(const PanelProduct& p, __m512 sums, const char* gate, __mmask16 mask) {
+  const __m512 zero = _mm512_setzero_ps();
+  if (p.relu) sums = _mm512_mask_mov_ps(sums, _mm512_cmp_ps_mask(sums, zero, _CMP_LT_OQ), zero);
+  if (gate == nullptr) return sums;
+  const __m512 g = p.narrow ? Element::load_narrow(gate, mask) : _mm512_maskz_loadu_ps(mask, gate);
+  return _mm512_mul_ps(sums, _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(g, zero, _CMP_GT_OQ), _mm512_set1_ps(1)));
+}
+
 // R rows, V vectors, of `depth` units from a and b on. `next`: the next tile's rows, or null.
 template <typename Element, int R, int V>
 void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, char* c, const char* next) {
@@ -37,6 +47,13 @@ void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, ch
 #pragma GCC unroll 6
     for (int i = 0; i < R; ++i)
       for (int64_t at = 0; at < V * c_vector; at += 64) _mm_prefetch(c + i * p.c_row + at, _MM_HINT_T0);
+  // Of the tile's first element, or null.
+  const char* const gate =
+      p.gate == nullptr ? nullptr : static_cast<const char*>(p.gate) + (c - static_cast<const char*>(p.c));
+  if (gate != nullptr)
+#pragma GCC unroll 6
+    for (int i = 0; i < R; ++i)
+      for (int64_t at = 0; at < V * c_vector; at += 64) _mm_prefetch(gate + i * p.c_row + at, _MM_HINT_T0);
   int64_t at = 0;
   if (next != nullptr) {  // the next tile's rows are far apart: the processor does not foresee them
     for (; at + 16 <= depth; at += 16) {
@@ -54,11 +71,15 @@ void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, ch
     for (int j = 0; j < V; ++j) {
       const __mmask16 mask = j + 1 < V ? 0xffff : first(p.columns - j * kVector);
       char* const to = c + i * p.c_row + j * c_vector;
+      if (p.accumulate)
+        sums[i][j] =
+            _mm512_add_ps(p.narrow ? Element::load_narrow(to, mask) : _mm512_maskz_loadu_ps(mask, to), sums[i][j]);
+      if (p.relu || gate != nullptr)
+        sums[i][j] = finished<Element>(p, sums[i][j], gate == nullptr ? nullptr : gate + (to - c), mask);
       if (p.narrow)
-        Element::store_narrow(sums[i][j], to, mask, p.accumulate);
+        Element::store_narrow(sums[i][j], to, mask);
       else
-        _mm512_mask_storeu_ps(to, mask,
-                              p.accumulate ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sums[i][j]) : sums[i][j]);
+        _mm512_mask_storeu_ps(to, mask, sums[i][j]);
     }
 }
 
