@@ -23,6 +23,7 @@ void add_state(const Graph& graph, std::set<std::string>& counted, StepPlan& pla
     if (leaf->kind() == Leaf::Kind::kFixed) plan.fixed += bytes;
     if (leaf->kind() == Leaf::Kind::kState) plan.optimizer += bytes;
     if (leaf->kind() == Leaf::Kind::kGathered) plan.sums += bytes;
+    if (leaf->kind() == Leaf::Kind::kDerived) plan.copies += bytes;
   }
 }
 

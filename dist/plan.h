@@ -48,8 +48,9 @@ struct StepPlan {
   int64_t parameters = 0;
   int64_t fixed = 0;  // the matrices of Fix
   int64_t optimizer = 0;
-  int64_t sums = 0;  // of gradients, over micro-batches
-  int64_t state() const { return parameters + fixed + optimizer + sums; }
+  int64_t sums = 0;    // of gradients, over micro-batches
+  int64_t copies = 0;  // of parameters, in bf16
+  int64_t state() const { return parameters + fixed + optimizer + sums + copies; }
   int64_t arena = 0;  // all of a step's transient memory: peak.total() and what lies unused between blocks
   ArenaPeak peak;
   std::vector<CollectiveTotal> collectives;

@@ -50,7 +50,9 @@ void read_state(const CheckpointReader& reader, StateStore& store, CheckpointPar
   for (const StateTensor& tensor : store.tensors())
     if (part_of(tensor) == part) boxes.push_back(box_of(tensor));
   reader.expect(part, boxes);
-  for (const TensorBox& box : boxes) reader.read(part, box, store.at(box.name).data);
+  store.write([&](const StateTensor& tensor, std::byte* data) {
+    if (part_of(tensor) == part) reader.read(part, box_of(tensor), data);
+  });
 }
 
 }  // namespace synthesizer

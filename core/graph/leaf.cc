@@ -42,6 +42,17 @@ Block local_block(const Block& block, const Shape& shape, const Placement& place
 Leaf::Leaf(Kind kind, DType dtype, Shape shape, Initializer initializer)
     : kind_(kind), type_{dtype, shape}, initializer_(initializer), block_{shape, std::vector<int64_t>(shape.rank())} {}
 
+Leaf Leaf::derived(const std::string& name) const {
+  CHECK(is_floating(type_.dtype) && kind_ != Kind::kInput && kind_ != Kind::kGathered, "{}: {} {} has no copy", name,
+        to_string(type_.dtype), this->name());
+  Leaf copy = *this;
+  copy.kind_ = Kind::kDerived;
+  copy.type_.dtype = DType::kBFloat16;
+  copy.initializer_ = {};
+  copy.source_ = name;
+  return copy;
+}
+
 std::string_view Leaf::name() const {
   switch (kind_) {
     case Kind::kParameter:
@@ -52,13 +63,18 @@ std::string_view Leaf::name() const {
       return "state";
     case Kind::kGathered:
       return "gathered";
+    case Kind::kDerived:
+      return "derived";
     case Kind::kInput:
       return "input";
   }
   fail("unknown kind of leaf {}", static_cast<int>(kind_));
 }
 
-std::string Leaf::attributes() const { return block_.whole == type_.shape ? "" : "of " + block_.whole.to_string(); }
+std::string Leaf::attributes() const {
+  if (kind_ == Kind::kDerived) return "from " + source_;
+  return block_.whole == type_.shape ? "" : "of " + block_.whole.to_string();
+}
 
 std::vector<ValueType> Leaf::infer(std::span<const ValueType>) const { return {type_}; }
 
@@ -114,6 +130,13 @@ Value gathered(Graph& graph, const std::string& name, DType dtype, Shape shape) 
 
 Value input(Graph& graph, const std::string& name, DType dtype, Shape shape) {
   return add_leaf(graph, name, Leaf::Kind::kInput, dtype, std::move(shape), {});
+}
+
+Value derived(Value leaf) {
+  const Node& node = leaf.node();
+  const auto* of = dynamic_cast<const Leaf*>(node.op.get());
+  CHECK(of != nullptr, "{} is no leaf to derive from", node.name);
+  return leaf.graph().add_leaf(std::make_shared<Leaf>(of->derived(node.name)), node.name + ".bf16");
 }
 
 Value constant(Graph& graph, DType dtype, Shape shape, double value) {

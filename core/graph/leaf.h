@@ -1,6 +1,6 @@
-// Leaves of the graph: what a step is given. Parameters, fixed tensors and optimizer state live between steps, sums
-// over a step's passes between those; inputs are written by the host before each step; constants are made by the step
-// itself.
+// Leaves of the graph: what a step is given. Parameters, fixed tensors and optimizer state live between steps, and so
+// do copies of them in another type; sums over a step's passes live between those; inputs are written by the host
+// before each step; constants are made by the step itself.
 #pragma once
 
 #include <vector>
@@ -31,13 +31,19 @@ class Leaf : public Op {
     kFixed,      // drawn once, never trained (the matrices of Fix)
     kState,      // of the optimizer
     kGathered,   // sums over the passes of one step, which the next step begins anew (core/ops/update.h, Accumulate)
+    kDerived,    // another leaf's elements as bf16: no state of its own, and always what the other's would be cast to
     kInput,      // written by the host before each step
   };
   Leaf(Kind kind, DType dtype, Shape shape, Initializer initializer);
 
+  // What is derived of this leaf, which is named `name`.
+  Leaf derived(const std::string& name) const;
+
   Kind kind() const { return kind_; }
   bool persistent() const { return kind_ != Kind::kInput; }
   const Initializer& initializer() const { return initializer_; }
+  // Of what is derived the name of the leaf that it is made of; "": of none, so it is never made.
+  const std::string& source() const { return source_; }
   // This rank's block of the whole tensor; before partition the block is the whole.
   const Block& block() const { return block_; }
 
@@ -54,6 +60,7 @@ class Leaf : public Op {
   Kind kind_;
   ValueType type_;
   Initializer initializer_;
+  std::string source_;
   Block block_;
 };
 
@@ -83,6 +90,8 @@ Value fixed(Graph& graph, const std::string& name, DType dtype, Shape shape, Ini
 Value state(Graph& graph, const std::string& name, DType dtype, Shape shape, Initializer initializer);
 Value gathered(Graph& graph, const std::string& name, DType dtype, Shape shape);
 Value input(Graph& graph, const std::string& name, DType dtype, Shape shape);
+// The leaf's elements as bf16, a leaf named "NAME.bf16".
+Value derived(Value leaf);
 Value constant(Graph& graph, DType dtype, Shape shape, double value);
 
 }  // namespace synthesizer

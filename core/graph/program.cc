@@ -1,6 +1,7 @@
 #include "core/graph/program.h"
 
 #include <functional>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/graph/communication_lane.h"
@@ -32,6 +33,7 @@ Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicato
     if (const auto* leaf = dynamic_cast<const Leaf*>(node.op.get()); leaf != nullptr && !leaf->persistent())
       inputs_[node.name] = {node.id, 0};
   for (const auto& [name, ref] : graph_.outputs()) outputs_[name] = ref;
+  check_derived();
   prepare(kernels, communicators);
 }
 
@@ -46,9 +48,20 @@ std::byte* Program::address(ValueRef ref) const {
     const StateTensor& tensor = store_.at(it->second);
     CHECK(tensor.type.bytes() == graph_.type(ref).bytes(), "{} is {} in the store and {} in the graph", tensor.name,
           tensor.type.shape.to_string(), graph_.type(ref).shape.to_string());
-    return tensor.data;
+    return store_.address(tensor);
   }
   return arena_->data() + memory_.offsets.at(ref);
+}
+
+void Program::check_derived() const {
+  std::set<std::string_view> updated;
+  for (const Node& node : graph_.nodes())
+    for (const Alias& alias : node.op->aliases())
+      if (alias.kind == Alias::Kind::kUpdate)
+        updated.insert(memory_.persistent.at(node.inputs[static_cast<size_t>(alias.input)]));
+  for (const StateTensor& tensor : store_.derived())
+    CHECK(updated.contains(tensor.source) == updated.contains(tensor.name),
+          "a program updates one of {} and {}, which is made of it, and not the other", tensor.source, tensor.name);
 }
 
 void Program::prepare(const KernelTable& kernels, const AxisCommunicators& communicators) {

@@ -24,7 +24,8 @@ class CommunicationLane;
 // The graph must outlive the program. run() allocates no memory.
 class Program {
  public:
-  // `store` has every persistent leaf of the graph. Several programs may share one store; they run one at a time. They
+  // `store` has every persistent leaf of the graph. A graph that updates a tensor updates what the store has derived of
+  // it too; another one is refused. Several programs may share one store; they run one at a time. They
   // may share an `arena` too, of at least arena_needed() of each: a program's inputs and outputs are
   // then those of the one that was written or run last. Without one the program has its own.
   Program(Graph& graph, const KernelTable& kernels, const AxisCommunicators& communicators, StateStore& store,
@@ -71,6 +72,7 @@ class Program {
   ValueRef input_ref(std::string_view name) const;
   ValueRef output_ref(std::string_view name) const;
   std::byte* address(ValueRef ref) const;
+  void check_derived() const;
   void prepare(const KernelTable& kernels, const AxisCommunicators& communicators);
   size_t add_slot(TimelineSlot::Kind kind, const Node* node);
   // Does it; with its times where they are recorded.

@@ -5,9 +5,19 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/tensor/bfloat16.h"
 #include "core/tensor/fill.h"
 
 namespace synthesizer {
+namespace {
+
+template <typename T>
+void round_all(const std::byte* from, std::byte* to, int64_t count) {
+  const T* values = reinterpret_cast<const T*>(from);
+  std::transform(values, values + count, reinterpret_cast<BFloat16*>(to), rounded<BFloat16, T>);
+}
+
+}  // namespace
 
 StateStore::StateStore(const Graph& graph) {
   add(graph);
@@ -27,7 +37,8 @@ void StateStore::add(const Graph& graph) {
     if (leaf == nullptr || !leaf->persistent()) continue;
     const auto same = known.find(node.name);
     if (same == known.end()) {
-      tensors_.push_back({node.name, node.outputs[0], leaf->kind(), leaf->initializer(), leaf->block(), 0, nullptr});
+      tensors_.push_back(
+          {node.name, node.outputs[0], leaf->kind(), leaf->initializer(), leaf->block(), leaf->source(), 0, nullptr});
     } else {
       const StateTensor& tensor = tensors_[same->second];
       CHECK(tensor.type == node.outputs[0] && tensor.block.begin == leaf->block().begin,
@@ -38,11 +49,17 @@ void StateStore::add(const Graph& graph) {
 }
 
 void StateStore::allocate() {
-  const auto passing = [](const StateTensor& tensor) { return tensor.kind == Leaf::Kind::kGathered; };
-  std::sort(tensors_.begin(), tensors_.end(), [&](const auto& a, const auto& b) {
-    return std::pair(passing(a), a.name) < std::pair(passing(b), b.name);
-  });
-  state_ = static_cast<size_t>(std::find_if(tensors_.begin(), tensors_.end(), passing) - tensors_.begin());
+  const auto group = [](const StateTensor& tensor) {
+    return tensor.kind == Leaf::Kind::kGathered ? 2 : tensor.kind == Leaf::Kind::kDerived ? 1 : 0;
+  };
+  std::sort(tensors_.begin(), tensors_.end(),
+            [&](const auto& a, const auto& b) { return std::pair(group(a), a.name) < std::pair(group(b), b.name); });
+  const auto begin_of = [&](int number) {
+    const auto in = [&](const StateTensor& tensor) { return group(tensor) >= number; };
+    return static_cast<size_t>(std::find_if(tensors_.begin(), tensors_.end(), in) - tensors_.begin());
+  };
+  state_ = begin_of(1);
+  lasting_ = begin_of(2);
   int64_t bytes = 0;
   for (StateTensor& tensor : tensors_) {
     tensor.offset = bytes;
@@ -53,11 +70,11 @@ void StateStore::allocate() {
 }
 
 const StateTensor* StateStore::find(std::string_view name) const {
-  const auto first = tensors_.begin(), middle = first + static_cast<std::ptrdiff_t>(state_), last = tensors_.end();
-  for (const auto& [from, to] : {std::pair(first, middle), std::pair(middle, last)}) {
-    const auto it = std::lower_bound(from, to, name,
+  const std::span<const StateTensor> all = tensors_;
+  for (const auto& in : {all.first(state_), all.subspan(state_, lasting_ - state_), all.subspan(lasting_)}) {
+    const auto it = std::lower_bound(in.begin(), in.end(), name,
                                      [](const StateTensor& tensor, std::string_view key) { return tensor.name < key; });
-    if (it != to && it->name == name) return &*it;
+    if (it != in.end() && it->name == name) return &*it;
   }
   return nullptr;
 }
@@ -69,12 +86,30 @@ const StateTensor& StateStore::at(std::string_view name) const {
 }
 
 void StateStore::initialize(uint64_t seed) {
-  for (const StateTensor& tensor : tensors()) {
+  write([&](const StateTensor& tensor, std::byte* data) {
     std::vector<int64_t> whole, sizes;
     for (const Dim& dim : tensor.block.whole.dims()) whole.push_back(dim.size);
     for (const Dim& dim : tensor.type.shape.dims()) sizes.push_back(dim.size);
-    fill_initial(tensor.initializer, seed, tensor.name, whole, tensor.block.begin, sizes, tensor.type.dtype,
-                 tensor.data);
+    fill_initial(tensor.initializer, seed, tensor.name, whole, tensor.block.begin, sizes, tensor.type.dtype, data);
+  });
+}
+
+void StateStore::write(const Write& write) {
+  for (const StateTensor& tensor : tensors()) write(tensor, address(tensor));
+  derive();
+}
+
+void StateStore::derive() {
+  for (const StateTensor& tensor : derived()) {
+    if (tensor.source.empty()) continue;
+    const StateTensor& source = at(tensor.source);
+    const int64_t count = tensor.type.shape.elements();
+    CHECK(source.type.shape == tensor.type.shape, "{} is {}, of {} that is {}", tensor.name,
+          tensor.type.shape.to_string(), source.name, source.type.shape.to_string());
+    if (source.type.dtype == DType::kFloat64)
+      round_all<double>(source.data, address(tensor), count);
+    else
+      round_all<float>(source.data, address(tensor), count);
   }
 }
 

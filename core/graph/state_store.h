@@ -1,7 +1,8 @@
-// The tensors that live between steps: parameters, fixed tensors and optimizer state of one rank; and those that live
-// between the passes of one. In one allocation.
+// The tensors that live between steps: parameters, fixed tensors and optimizer state of one rank, and what is derived
+// of them; and those that live between the passes of one. In one allocation.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,9 +20,10 @@ struct StateTensor {
   ValueType type;  // this rank's block
   Leaf::Kind kind = Leaf::Kind::kParameter;
   Initializer initializer;
-  Block block;  // where it lies in the whole tensor
+  Block block;         // where it lies in the whole tensor
+  std::string source;  // of what is derived
   int64_t offset = 0;
-  std::byte* data = nullptr;
+  const std::byte* data = nullptr;
 };
 
 class StateStore {
@@ -31,21 +33,32 @@ class StateStore {
   // Of the graphs of one step; a leaf that several have is one tensor.
   explicit StateStore(std::span<const std::unique_ptr<Graph>> graphs);
 
-  // A run's state, in name order: without sums over a step's passes, which begin anew with each.
+  // A run's state, in name order: without what is derived of it, and without sums over a step's passes, which begin
+  // anew with each.
   std::span<const StateTensor> tensors() const { return {tensors_.data(), state_}; }
+  // What is derived of it, in name order.
+  std::span<const StateTensor> derived() const { return {tensors_.data() + state_, lasting_ - state_}; }
   // Throws Error if there is none of this name.
   const StateTensor& at(std::string_view name) const;
   const StateTensor* find(std::string_view name) const;
   // Writes every tensor's initial values (core/base/random.h): the same on any number of ranks.
   void initialize(uint64_t seed);
+  // The one way to write a run's state from outside of a step: `write` is called for each of tensors() with its memory,
+  // which it may leave as it is; then what is derived is made anew.
+  using Write = std::function<void(const StateTensor& tensor, std::byte* data)>;
+  void write(const Write& write);
+  // For programs, which keep what is derived as it must be (core/graph/program.h).
+  std::byte* address(const StateTensor& tensor) { return storage_.data() + tensor.offset; }
   int64_t bytes() const { return storage_.bytes(); }
 
  private:
   void add(const Graph& graph);
   void allocate();
+  void derive();
 
-  std::vector<StateTensor> tensors_;  // those of the run in name order, then sums in name order
+  std::vector<StateTensor> tensors_;  // of the run, then derived, then sums; each in name order
   size_t state_ = 0;                  // of the run
+  size_t lasting_ = 0;                // with what is derived
   Storage storage_;
 };
 

@@ -26,6 +26,7 @@ inline constexpr std::array kNamedOps = {
     OpEntry{"fixed", OpRole::kLeaf},
     OpEntry{"state", OpRole::kLeaf},
     OpEntry{"gathered", OpRole::kLeaf},
+    OpEntry{"derived", OpRole::kLeaf},
     OpEntry{"input", OpRole::kLeaf},
     OpEntry{"reshape", OpRole::kLeaf},
     OpEntry{"constant", OpRole::kCompute},

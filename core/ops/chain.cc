@@ -114,6 +114,11 @@ int Chain::last_read(int value) const {
   return -1;
 }
 
+DType Chain::dtype(std::span<const ValueType> inputs) const {
+  const ChainStep& first = steps_[0];
+  return inputs[static_cast<size_t>(first.operands[as<Assign>(*first.op) != nullptr ? 1 : 0])].dtype;
+}
+
 std::string Chain::attributes() const {
   std::string text;
   for (size_t s = 0; s < steps_.size(); ++s) {
@@ -141,13 +146,16 @@ std::vector<ValueType> Chain::value_types(std::span<const ValueType> inputs) con
 
 std::vector<ValueType> Chain::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, static_cast<size_t>(inputs_));
-  expect_one_floating_type(name(), inputs);
+  const DType calculated = dtype(inputs);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (last_read(static_cast<int>(i)) >= 0)
+      expect_type(name(), fmt::format("input {}", i), inputs[i], {calculated, inputs[i].shape});
   const std::vector<ValueType> types = value_types(inputs);
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Op& op = *steps_[s].op;
     const auto whole = static_cast<size_t>(is_chain_end(op) ? steps_[s].operands[as<Assign>(op) != nullptr ? 1 : 0]
                                                             : inputs_ + static_cast<int>(s));
-    expect_type(name(), op.name(), types[whole], {inputs[0].dtype, over_});
+    expect_type(name(), op.name(), types[whole], {calculated, over_});
   }
   std::vector<ValueType> outputs;
   for (const int result : results_) outputs.push_back(types[static_cast<size_t>(result)]);

@@ -35,8 +35,9 @@ std::optional<ChainOrder> chain_order(const Shape& over, std::span<const DimName
 bool is_chain_value(const Op& op);  // one that gives a value of each element
 bool is_chain_end(const Op& op);
 
-// The steps one after the other, the same to the bit. A result may lie in the memory of an input that no later step
-// reads. It is made of one rank's nodes after differentiation and partition, so it has no gradient and is not split.
+// The steps one after the other, in one type and the same to the bit; targets may be in bf16, to be rounded to. A
+// result may lie in the memory of an input that no later step reads. It is made of one rank's nodes after
+// differentiation and partition, so it has no gradient and is not split.
 class Chain : public Op {
  public:
   static constexpr size_t kMostValues = 128;  // inputs and steps
@@ -49,6 +50,8 @@ class Chain : public Op {
   const std::vector<ChainStep>& steps() const { return steps_; }
   const std::vector<int>& results() const { return results_; }
   ChainOrder order() const { return order_; }
+  // What the steps calculate in.
+  DType dtype(std::span<const ValueType> inputs) const;
   // The last step that reads the value, -1: none. The target of an Assign is not read by it; sums read after all steps.
   int last_read(int value) const;
 

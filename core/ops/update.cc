@@ -7,13 +7,18 @@ namespace synthesizer {
 
 // ---- AdamW
 
+AdamW::AdamW(AdamWOptions options, bool in_place, bool rounds)
+    : options_(options), in_place_(in_place), rounds_(rounds) {
+  CHECK(in_place || !rounds, "[adamw] a new parameter has no copy");
+}
+
 std::string AdamW::attributes() const {
-  return fmt::format("beta {} {}, epsilon {}, weight decay {}{}", options_.beta1, options_.beta2, options_.epsilon,
-                     options_.weight_decay, in_place_ ? "" : ", new parameter");
+  return fmt::format("beta {} {}, epsilon {}, weight decay {}{}{}", options_.beta1, options_.beta2, options_.epsilon,
+                     options_.weight_decay, in_place_ ? "" : ", new parameter", rounds_ ? ", and its bf16 copy" : "");
 }
 
 std::vector<ValueType> AdamW::infer(std::span<const ValueType> inputs) const {
-  expect_count(name(), inputs, 8);
+  expect_count(name(), inputs, rounds_ ? 9 : 8);
   const ValueType& parameter = inputs[0];
   expect_floating(name(), "parameter", parameter);
   expect_type(name(), "first moment", inputs[1], parameter);
@@ -23,7 +28,10 @@ std::vector<ValueType> AdamW::infer(std::span<const ValueType> inputs) const {
   expect_type(name(), "scale", inputs[5], {parameter.dtype, {}});
   expect_type(name(), "step", inputs[6], {DType::kInt64, {}});
   expect_type(name(), "apply", inputs[7], {parameter.dtype, {}});
-  return {parameter, parameter, parameter};
+  if (!rounds_) return {parameter, parameter, parameter};
+  const ValueType copy{DType::kBFloat16, parameter.shape};
+  expect_type(name(), "copy", inputs[8], copy);
+  return {parameter, parameter, parameter, copy};
 }
 
 std::vector<PartitionRule> AdamW::partition(std::span<const ValueType> inputs,
@@ -32,14 +40,17 @@ std::vector<PartitionRule> AdamW::partition(std::span<const ValueType> inputs,
 }
 
 // An element: the gradient times scale; 3 for m, 4 for v; 2 corrections, root, ε, divide; decay, add, times lr,
-// subtract.
+// subtract. What is in the copy is not read.
 Cost AdamW::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  return {17 * inputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
+  return {17 * inputs[0].shape.elements(), total_bytes(inputs.first(8)) + total_bytes(outputs)};
 }
 
 std::vector<Alias> AdamW::aliases() const {
   if (!in_place_) return {{1, 1, Alias::Kind::kUpdate}, {2, 2, Alias::Kind::kUpdate}};
-  return {{0, 0, Alias::Kind::kUpdate}, {1, 1, Alias::Kind::kUpdate}, {2, 2, Alias::Kind::kUpdate}};
+  std::vector<Alias> aliases;
+  for (const int state : {0, 1, 2}) aliases.push_back({state, state, Alias::Kind::kUpdate});
+  if (rounds_) aliases.push_back({3, 8, Alias::Kind::kUpdate});
+  return aliases;
 }
 
 // ---- Assign
@@ -47,14 +58,21 @@ std::vector<Alias> AdamW::aliases() const {
 std::vector<ValueType> Assign::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 3);
   expect_floating(name(), "target", inputs[0]);
-  expect_type(name(), "value", inputs[1], inputs[0]);
-  expect_type(name(), "apply", inputs[2], {inputs[0].dtype, {}});
+  expect_floating(name(), "value", inputs[1]);
+  const bool rounds = inputs[0].dtype == DType::kBFloat16;
+  expect_type(name(), "value", inputs[1], {rounds ? inputs[1].dtype : inputs[0].dtype, inputs[0].shape});
+  expect_type(name(), "apply", inputs[2], {inputs[1].dtype, {}});
   return {inputs[0]};
 }
 
 std::vector<PartitionRule> Assign::partition(std::span<const ValueType> inputs,
                                              std::span<const ValueType> outputs) const {
   return independent_rules(inputs, outputs);
+}
+
+// What the target was is not read.
+Cost Assign::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
+  return {0, total_bytes(inputs.subspan(1)) + total_bytes(outputs)};
 }
 
 // ---- Accumulate

@@ -14,11 +14,14 @@ struct AdamWOptions {
 //   g = scale·gradient; m = β1 m + (1−β1) g; v = β2 v + (1−β2) g²; t = step + 1
 //   p -= lr · (m/(1−β1ᵗ) / (sqrt(v/(1−β2ᵗ)) + ε) + weight_decay · p)
 // Outputs: parameter, first, second, in place; without `in_place` the first is the new parameter, which an Assign puts
-// where it belongs: a rank that has a part of the moments makes that part.
+// where it belongs: a rank that has a part of the moments makes that part. With `rounds`, in place, the last input is a
+// bf16 copy of the parameter (persistent), and the last output that copy of the new one, rounded as Cast rounds.
 class AdamW : public Op {
  public:
-  explicit AdamW(AdamWOptions options, bool in_place = true) : options_(options), in_place_(in_place) {}
+  explicit AdamW(AdamWOptions options, bool in_place = true, bool rounds = false);
   const AdamWOptions& options() const { return options_; }
+  bool in_place() const { return in_place_; }
+  bool rounds() const { return rounds_; }
 
   std::string_view name() const override { return "adamw"; }
   std::string attributes() const override;
@@ -30,16 +33,18 @@ class AdamW : public Op {
 
  private:
   AdamWOptions options_;
-  bool in_place_;
+  bool in_place_, rounds_;
 };
 
-// Inputs: target (persistent), value (like it), apply []. Output: target, overwritten by value if apply is not 0.
+// Inputs: target (persistent), value (like it, or of more precision than a bf16 target: it is then rounded as Cast
+// rounds), apply []. Output: target, overwritten by value if apply is not 0.
 class Assign : public Op {
  public:
   std::string_view name() const override { return "assign"; }
   bool pure() const override { return false; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   std::vector<PartitionRule> partition(std::span<const ValueType>, std::span<const ValueType>) const override;
+  Cost cost(std::span<const ValueType>, std::span<const ValueType>) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, Alias::Kind::kUpdate}}; }
 };
 

@@ -12,6 +12,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/passes/chain_pass.h"
 #include "core/ops/passes/fuse.h"
+#include "core/ops/passes/keep_casts.h"
 
 namespace synthesizer {
 namespace {
@@ -60,6 +61,14 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
 // The last passes, after recompute.
 std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
   return passes ? make_chains(*fuse_exactly(*graph)) : std::move(graph);
+}
+
+// A weight's bf16 copy is there all the time, a cast of it from forward to backward. Where activations are most of a
+// step's memory all casts are there at its peak, and copies take the same bytes (T5-small, 8 examples); where gradients
+// are, copies add up to 5%. With blocks made again a cast is there for a moment only, so that copies always add that
+// much, and memory is what is to be saved.
+bool keeps_casts(const StepGraphOptions& options) {
+  return options.passes && options.keep_casts && options.recompute != Recompute::kBlock;
 }
 
 // `loss`: the output or the node that the forward pass leads to.
@@ -138,6 +147,7 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
     graph->mark_output("finite", update.finite);
   }
   graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
+  if (keeps_casts(options)) graph = keep_casts(*graph);
   graph = with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
   return chained(std::move(graph), options.passes);
 }

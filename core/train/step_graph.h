@@ -32,6 +32,7 @@ struct StepGraphOptions {
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
   bool passes = true;               // optimize passes, and ops that do the work of several
   Recompute recompute = Recompute::kNone;  // of training
+  bool keep_casts = true;                  // core/ops/passes/keep_casts.h, if it is worth its memory (false: tests)
   bool update = true;                      // false: gradients only (tests)
   bool gradient_outputs = false;           // mark every gradient as output "gradient.NAME" (tests)
   bool logits = false;                     // mark the logits as output "logits" (tests)

@@ -65,8 +65,9 @@ StepProducts::StepProducts(const StepGraphOptions& options, const KernelTable& k
   store_.initialize(1);
 }
 
-std::byte* StepProducts::address(ValueRef ref) const {
-  if (const auto it = memory_.persistent.find(ref); it != memory_.persistent.end()) return store_.at(it->second).data;
+std::byte* StepProducts::address(ValueRef ref) {
+  if (const auto it = memory_.persistent.find(ref); it != memory_.persistent.end())
+    return store_.address(store_.at(it->second));
   return arena_.data() + memory_.offsets.at(ref);
 }
 

@@ -35,7 +35,7 @@ class StepProducts {
   int64_t bytes() const { return arena_.bytes() + store_.bytes(); }         // of the step's memory
 
  private:
-  std::byte* address(ValueRef ref) const;
+  std::byte* address(ValueRef ref);
   void add_einsum(const Node& node, const KernelTable& kernels);
   struct CrossEntropy;
   void add_cross_entropy(const CrossEntropy& op, GemmThreads threads);

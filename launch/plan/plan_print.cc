@@ -34,6 +34,7 @@ Json memory_and_work(const Planned& p) {
             {"fixed", p.step.fixed},
             {"optimizer", p.step.optimizer},
             {"sums", p.step.sums},
+            {"copies", p.step.copies},
             {"step", p.step.arena},
             {"evaluation", p.evaluation},
             {"buffers", p.buffers},
@@ -59,6 +60,7 @@ void print_memory(const Planned& p) {
   line("fixed matrices", p.step.fixed);
   line("optimizer", p.step.optimizer);
   line("sums over micro-batches", p.step.sums);
+  line("copies in bf16", p.step.copies);
   line("step", p.step.arena);
   fmt::print("    at its peak, in {} {}:\n", peak.op, peak.node);
   line("    gradients", peak.gradients);

@@ -73,6 +73,10 @@ void check_rank(const StepGraphOptions& options, Mesh2d shape, const StepPlan& p
   EXPECT_EQ(of_kind[Leaf::Kind::kParameter], plan.parameters);
   EXPECT_EQ(of_kind[Leaf::Kind::kFixed], plan.fixed);
   EXPECT_EQ(of_kind[Leaf::Kind::kState], plan.optimizer);
+  int64_t copies = 0;
+  for (const StateTensor& tensor : step->state().derived()) copies += align_up(tensor.type.bytes());
+  EXPECT_EQ(copies, plan.copies);
+  EXPECT_EQ(copies > 0, options.bfloat16 && options.recompute != Recompute::kBlock);
 
   step->state().initialize(options.seed);
   RankRun run{mesh, options, *step, {}};
@@ -120,6 +124,14 @@ TEST_P(AllocationOtherwise, WithBlocksMadeAgain) {
   StepGraphOptions options = layout_options(GetParam(), DType::kFloat32);
   options.recompute = Recompute::kBlock;
   for (const Mesh2d shape : {Mesh2d{1, 1}, Mesh2d{2, 2}, Mesh2d{1, 2, /*micro_batches=*/2}}) check(options, shape);
+}
+
+// Weights in bf16 beside those in float32.
+TEST_P(AllocationOtherwise, InBFloat16) {
+  StepGraphOptions options = layout_options(GetParam(), DType::kFloat32);
+  options.bfloat16 = true;
+  for (const Mesh2d shape : {Mesh2d{1, 1}, Mesh2d{2, 2, 1, /*zero=*/1}, Mesh2d{1, 2, /*micro_batches=*/2}})
+    check(options, shape);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, AllocationOtherwise,

@@ -30,6 +30,8 @@ std::vector<LayoutSetting> settings() {
   std::vector<LayoutSetting> all = each_attention();
   all.push_back({"mixtures", "R+V", "D+FR"});
   all.push_back({"adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1});
+  all.push_back({"bf16", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdafactor, 0.1, nullptr, true});
+  all.push_back({"bf16_adamw", "R+V", "D", Structure::kEncoderDecoder, OptimizerKind::kAdamW, 0.1, nullptr, true});
   all.push_back({"decoder", "V", "R+V", Structure::kDecoder});
   all.push_back({"classifier", "FR", "V", Structure::kEncoderClassifier});
   return all;

@@ -100,12 +100,12 @@ void load_parameters(StateStore& store, const Case& golden) {
   for (const auto& [name, array] : golden.tensors) parameters += name.starts_with("param.") ? 1 : 0;
   CHECK(parameters == store.tensors().size(), "{}: {} parameters in the case, {} in the model", golden.name, parameters,
         store.tensors().size());
-  for (const StateTensor& tensor : store.tensors()) {
+  store.write([&](const StateTensor& tensor, std::byte* data) {
     const Array& array = golden.at("param." + tensor.name);
     CHECK(is_merged(tensor.type.shape, array.shape), "{}: {} is {}, of {} in the case", golden.name, tensor.name,
           tensor.type.shape.to_string(), fmt::join(array.shape, " x "));
-    write(std::span(reinterpret_cast<T*>(tensor.data), array.values.size()), array.values, 0);
-  }
+    write(std::span(reinterpret_cast<T*>(data), array.values.size()), array.values, 0);
+  });
 }
 
 template <typename T>

@@ -122,7 +122,7 @@ TEST(PlanOfThreads, NeedsMoreOnlyForTheStepAndEvaluation) {
   EXPECT_EQ(one.at("threads"), 1);
   EXPECT_EQ(three.at("threads"), 3);
   EXPECT_GT(three.at("bytes").at("step"), one.at("bytes").at("step"));
-  for (const char* same : {"parameters", "fixed", "optimizer", "sums", "buffers"})
+  for (const char* same : {"parameters", "fixed", "optimizer", "sums", "copies", "buffers"})
     EXPECT_EQ(three.at("bytes").at(same), one.at("bytes").at(same)) << same;
   EXPECT_EQ(three.at("collectives"), one.at("collectives"));
   EXPECT_EQ(three.at("flops"), one.at("flops"));

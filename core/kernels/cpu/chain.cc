@@ -64,7 +64,7 @@ int64_t workspace_of(const KernelCase& c) {
 }
 
 int64_t chain_workspace(const KernelCase& c) {
-  return c.outputs[0].dtype == DType::kFloat64 ? workspace_of<double>(c) : workspace_of<float>(c);
+  return c.as<Chain>().dtype(c.inputs) == DType::kFloat64 ? workspace_of<double>(c) : workspace_of<float>(c);
 }
 
 template <typename T>
@@ -244,10 +244,14 @@ class ChainKernel : public Kernel {
   Loops<T> loops_;
 };
 
+std::unique_ptr<Kernel> make_chain(const KernelCase& c) {
+  return make_floating<ChainKernel>(c, c.as<Chain>().dtype(c.inputs));
+}
+
 }  // namespace
 
 std::span<const KernelEntry> chain_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Chain), make_floating<ChainKernel>, chain_workspace}};
+  static const KernelEntry kEntries[] = {{&typeid(Chain), make_chain, chain_workspace}};
   return kEntries;
 }
 

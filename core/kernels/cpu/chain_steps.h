@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/kernels/cpu/cast_elements.h"
 #include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/ops/chain.h"
@@ -19,7 +20,8 @@ class ChainSteps {
  public:
   // `longest`: elements of the longest piece.
   ChainSteps(const KernelCase& c, int64_t longest)
-      : loops_(c.context.loops.of<T>()),
+      : tables_(c.context.loops),
+        loops_(tables_.of<T>()),
         inputs_(c.inputs.size()),
         longest_(longest),
         short_(std::min(longest, kShort)) {
@@ -29,6 +31,13 @@ class ChainSteps {
     for (size_t r = 0; r < chain.results().size(); ++r)
       values_[static_cast<size_t>(chain.results()[r])].output = static_cast<int>(r);
     for (const ChainStep& step : chain.steps()) codes_.push_back(code_of(step));
+    for (size_t s = 0; s < codes_.size(); ++s) {
+      if (codes_[s].kind != Kind::kAssign) continue;
+      const auto target = static_cast<size_t>(chain.steps()[s].operands[0]);
+      if (c.inputs[target].dtype == kDTypeOf<T>) continue;
+      codes_[s].kind = Kind::kRound;
+      values_[target].rounded = true;
+    }
     for (const Code& code : codes_) computes_ = computes_ || code.kind != Kind::kReduce;
     find_homes(chain);
   }
@@ -56,7 +65,7 @@ class ChainSteps {
   }
 
  private:
-  enum class Kind { kUnary, kGradient, kBinary, kCopy, kReduce, kAssign };
+  enum class Kind { kUnary, kGradient, kBinary, kCopy, kReduce, kAssign, kRound };
   static constexpr int64_t kShort = 1024;      // elements of a part
   static constexpr int64_t kShortestRow = 64;  // shorter ones are copied side by side
 
@@ -70,6 +79,7 @@ class ChainSteps {
     int64_t first, column;
   };
   struct Value {
+    bool rounded = false;  // a target of less precision: its elements are not T
     bool spread = false;   // an input that is the same along some dims, which `rows` walks
     bool filled = false;   // whose readers want each element in a place of its own
     bool by_rows = false;  // read where it lies, row by row
@@ -195,6 +205,12 @@ class ChainSteps {
       for (const int input : code.loads) places[input] = load(inputs, input, registers, at, n);
       if (ahead > 0 && computes_) fetch(inputs, at + ahead, n, static_cast<int64_t>(s));
       if (code.kind == Kind::kReduce) continue;
+      if (code.kind == Kind::kRound) {
+        const auto to = static_cast<size_t>(values_[inputs_ + s].output);
+        if (*places[code.b].data != 0)
+          cast_elements(tables_, places[code.a].data, output<BFloat16>(outputs, to) + at, n);
+        continue;
+      }
       T* y = home(values_[inputs_ + s], inputs, outputs, registers, piece, at);
       places[inputs_ + s] = {y, 1, -1};
       const Place &a = places[code.a], &b = places[code.b];
@@ -212,6 +228,7 @@ class ChainSteps {
           copy(a.data, y, n);
           break;
         case Kind::kReduce:
+        case Kind::kRound:
           break;
         case Kind::kAssign:  // b: whether to
           if (*b.data != 0) copy(a.data, y, n);
@@ -227,7 +244,7 @@ class ChainSteps {
     const auto steps = static_cast<int64_t>(codes_.size());
     const int64_t end = n * (step + 1) / steps;
     for (size_t i = 0; i < inputs_; ++i) {
-      if (values_[i].spread) continue;
+      if (values_[i].spread || values_[i].rounded) continue;
       const auto begin = reinterpret_cast<uintptr_t>(inputs[i]) + static_cast<uintptr_t>(at) * sizeof(T);
       for (int64_t e = n * step / steps / kLine * kLine; e < end; e += kLine)
         __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<uintptr_t>(e) * sizeof(T)), 0, 2);
@@ -282,6 +299,7 @@ class ChainSteps {
     if (from != to) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
   }
 
+  LoopTables tables_;
   Loops<T> loops_;
   size_t inputs_;
   int64_t longest_, short_;

@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "core/kernels/cpu/cast_elements.h"
 #include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/ops/cast.h"
 #include "core/ops/functors.h"
-#include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
 namespace {
@@ -99,17 +99,6 @@ class BinaryKernel : public Kernel {
 };
 
 template <typename From, typename To>
-void cast_elements(const CpuContext& context, const From* x, To* y, int64_t n) {
-  if constexpr (std::is_same_v<From, float> && std::is_same_v<To, BFloat16>) {
-    context.loops.bf16.store(x, y, n);
-  } else if constexpr (std::is_same_v<From, BFloat16> && std::is_same_v<To, float>) {
-    context.loops.bf16.load(x, y, n);
-  } else {
-    for (int64_t i = 0; i < n; ++i) y[i] = rounded<To>(widened(x[i]));
-  }
-}
-
-template <typename From, typename To>
 class CastKernel : public Kernel {
  public:
   explicit CastKernel(const KernelCase& c) : context_(c.context), count_(c.out(0).elements()) {}
@@ -117,8 +106,9 @@ class CastKernel : public Kernel {
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
     const From* x = input<From>(inputs, 0);
     To* y = output<To>(outputs, 0);
-    parallel_ranges(context_.threads, count_, 1,
-                    [&](int64_t begin, int64_t end) { cast_elements(context_, x + begin, y + begin, end - begin); });
+    parallel_ranges(context_.threads, count_, 1, [&](int64_t begin, int64_t end) {
+      cast_elements(context_.loops, x + begin, y + begin, end - begin);
+    });
   }
 
  private:

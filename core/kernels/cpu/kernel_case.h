@@ -51,11 +51,14 @@ struct KernelEntry {
 
 // K<float> or K<double>, as the first output is: of what is never stored in bf16 (weights, what is made of them alone).
 template <template <typename> typename K>
-std::unique_ptr<Kernel> make_floating(const KernelCase& c) {
-  const DType dtype = c.outputs[0].dtype;
+std::unique_ptr<Kernel> make_floating(const KernelCase& c, DType dtype) {
   if (dtype == DType::kFloat32) return std::make_unique<K<float>>(c);
   if (dtype == DType::kFloat64) return std::make_unique<K<double>>(c);
   fail("[{}] no kernel for {}: expected f32 or f64", c.op.name(), to_string(dtype));
+}
+template <template <typename> typename K>
+std::unique_ptr<Kernel> make_floating(const KernelCase& c) {
+  return make_floating<K>(c, c.outputs[0].dtype);
 }
 
 // K<BFloat16> too. `dtype` is that of the activations; what K keeps beside them is of its compute_type().

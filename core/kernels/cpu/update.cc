@@ -6,6 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/kernels/cpu/cast_elements.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 
@@ -35,7 +36,8 @@ class AdamWKernel : public Kernel {
       : threads_(c.context.threads),
         count_(c.out(0).elements()),
         options_(c.as<AdamW>().options()),
-        loop_(c.context.loops.of<T>().adamw) {
+        rounds_(c.as<AdamW>().rounds()),
+        loops_(c.context.loops) {
     for (size_t i = 0; i < 4; ++i) scalars_[i] = c.inputs[4 + i].dtype;
   }
 
@@ -45,6 +47,8 @@ class AdamWKernel : public Kernel {
       state[i] = output<T>(outputs, i);
       if (state[i] != inputs[i]) std::memcpy(state[i], inputs[i], static_cast<size_t>(count_) * sizeof(T));
     }
+    BFloat16* copy = rounds_ ? output<BFloat16>(outputs, 3) : nullptr;
+    if (rounds_ && copy != inputs[8]) std::memcpy(copy, inputs[8], static_cast<size_t>(count_) * sizeof(BFloat16));
     if (scalar(scalars_[3], inputs[7]) == 0) return;
     const double steps = scalar(scalars_[2], inputs[6]) + 1;
     const AdamWStep step{options_.beta1,
@@ -56,17 +60,26 @@ class AdamWKernel : public Kernel {
                          1 / (1 - std::pow(options_.beta1, steps)),
                          1 / (1 - std::pow(options_.beta2, steps))};
     const T* gradient = input<T>(inputs, 3);
+    const auto& loop = loops_.of<T>().adamw;
     parallel_ranges(threads_, count_, 4, [&](int64_t begin, int64_t end) {
-      loop_(step, state[0] + begin, state[1] + begin, state[2] + begin, gradient + begin, end - begin);
+      // A piece at a time, so that it is rounded while it is in the cache.
+      const int64_t piece = rounds_ ? kPiece : end - begin;
+      for (int64_t at = begin; at < end; at += piece) {
+        const int64_t n = std::min(piece, end - at);
+        loop(step, state[0] + at, state[1] + at, state[2] + at, gradient + at, n);
+        if (rounds_) cast_elements(loops_, state[0] + at, copy + at, n);
+      }
     });
   }
 
  private:
+  static constexpr int64_t kPiece = 1024;
   int threads_;
   int64_t count_;
   AdamWOptions options_;
+  bool rounds_;
   DType scalars_[4];  // learning_rate, scale, step, apply
-  decltype(Loops<T>::adamw) loop_;
+  LoopTables loops_;
 };
 
 class AssignKernel : public Kernel {
@@ -88,6 +101,30 @@ class AssignKernel : public Kernel {
   int threads_;
   int64_t bytes_;
   DType apply_;
+};
+
+// Into a target of less precision.
+template <typename T>
+class RoundedAssignKernel : public Kernel {
+ public:
+  explicit RoundedAssignKernel(const KernelCase& c)
+      : threads_(c.context.threads), count_(c.out(0).elements()), loops_(c.context.loops) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    BFloat16* to = output<BFloat16>(outputs, 0);
+    if (*input<T>(inputs, 2) == 0) {
+      if (to != inputs[0]) std::memcpy(to, inputs[0], static_cast<size_t>(count_) * sizeof(BFloat16));
+      return;
+    }
+    const T* from = input<T>(inputs, 1);
+    parallel_ranges(threads_, count_, 1,
+                    [&](int64_t begin, int64_t end) { cast_elements(loops_, from + begin, to + begin, end - begin); });
+  }
+
+ private:
+  int threads_;
+  int64_t count_;
+  LoopTables loops_;
 };
 
 // Piece by piece, so that what is added up stays in the cache.
@@ -126,7 +163,11 @@ class AccumulateKernel : public Kernel {
   std::remove_all_extents_t<decltype(Loops<T>::binary)> add_;
 };
 
-std::unique_ptr<Kernel> make_assign(const KernelCase& c) { return std::make_unique<AssignKernel>(c); }
+std::unique_ptr<Kernel> make_assign(const KernelCase& c) {
+  const DType value = c.inputs[1].dtype;
+  if (c.outputs[0].dtype == value) return std::make_unique<AssignKernel>(c);
+  return make_floating<RoundedAssignKernel>(c, value);
+}
 
 }  // namespace
 

@@ -25,18 +25,20 @@ bool is_cheap(const Op& op) {
 }
 
 // Whether the node can be part of a chain. A chain calculates in the type that its values have in memory, so nothing in
-// bf16 is.
+// bf16 is, but for what an update writes.
 bool chains(const Graph& graph, const Node& node) {
   const auto stored = [](const ValueType& type) { return type.dtype == DType::kBFloat16; };
   const std::vector<ValueType> inputs = graph.input_types(node);
+  if (dynamic_cast<const Assign*>(node.op.get()) != nullptr) return !stored(inputs[1]);
   return (is_chain_value(*node.op) || is_chain_end(*node.op)) && std::none_of(inputs.begin(), inputs.end(), stored) &&
          std::none_of(node.outputs.begin(), node.outputs.end(), stored);
 }
 
 // The type of the index space that a node goes over.
 ValueType space_of(const Graph& graph, const Node& node) {
-  const bool reduces = dynamic_cast<const Reduce*>(node.op.get()) != nullptr;
-  return reduces ? graph.type(node.inputs[0]) : node.outputs[0];
+  if (dynamic_cast<const Reduce*>(node.op.get()) != nullptr) return graph.type(node.inputs[0]);
+  if (dynamic_cast<const Assign*>(node.op.get()) != nullptr) return graph.type(node.inputs[1]);
+  return node.outputs[0];
 }
 
 }  // namespace

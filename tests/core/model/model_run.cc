@@ -67,7 +67,7 @@ std::vector<std::string> ModelRun::outputs() const {
 
 std::span<double> ModelRun::parameter(const std::string& name) {
   const StateTensor& tensor = store_->at(name);
-  return {reinterpret_cast<double*>(tensor.data), static_cast<size_t>(tensor.type.shape.elements())};
+  return {reinterpret_cast<double*>(store_->address(tensor)), static_cast<size_t>(tensor.type.shape.elements())};
 }
 
 void ModelRun::feed_ids(const char* name, int64_t row_size, int64_t below, uint32_t salt) {

@@ -2,6 +2,7 @@
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"
+#include "core/tensor/bfloat16.h"
 #include "tests/core/ops/op_case.h"
 #include "tests/core/ops/op_runner.h"
 
@@ -18,6 +19,9 @@ ChainStep sum(ReduceFunction function, int x, const DimNames& over) {
 ChainStep put(int target, int value, int apply) { return {std::make_shared<Assign>(), {target, value, apply}}; }
 
 OpInput kept(const std::string& name, const Shape& shape) { return {name, shape, -1, 1, DType::kFloat64, {}, true}; }
+OpInput kept_copy(const std::string& name, const Shape& shape) {
+  return {name, shape, -1, 1, DType::kBFloat16, {}, true};
+}
 
 OpCase chain_row(const std::string& label, const Shape& over, const std::vector<OpInput>& inputs,
                  const std::vector<ChainStep>& steps, const std::vector<int>& results) {
@@ -113,6 +117,22 @@ std::vector<OpCase> sum_rows() {
   };
 }
 
+// What bf16 does not hold is no value of a copy.
+void round_copies(std::vector<Tensor>& inputs) {
+  for (double& value : inputs[3].data) value = to_float(to_bfloat16(static_cast<float>(value)));
+}
+
+// The copy alone and before the other results, of a value that is given and summed up too.
+OpCase copy_alone(const std::string& label, const OpInput& apply) {
+  const Shape over{kLength(131), kModel(67)};
+  OpCase c = chain_row("copy_alone" + label, over, {{"x", over}, {"row", {kLength(131)}}, apply, kept_copy("c", over)},
+                       {f(kMultiply, 0, 1), put(3, 4, 2), sum(kSquares, 4, {kModel})}, {5, 4, 6});
+  c.flops = 3 * over.elements();
+  c.bytes = (4 + 4 + 2) * over.elements() + 2 * 4 * 131 + 4;
+  c.adjust = round_copies;
+  return c;
+}
+
 std::vector<OpCase> update_rows() {
   const Shape odd{kLength(31), kModel(33)};
   const OpInput on{"apply", {}, 1, 1}, off{"apply", {}, 0, 0};
@@ -130,6 +150,14 @@ std::vector<OpCase> update_rows() {
     rows.push_back(costs(
         chain_row("input" + label, odd, {kept("s", odd), {"x", odd}, apply}, {put(0, 1, 2), f(kSquare, 1)}, {3, 4}),
         1023, 3 * 1023 + 1));
+    // p := p − x, and its copy in bf16, which is not read.
+    OpCase copy = chain_row("copy" + label, odd, {kept("p", odd), {"x", odd}, apply, kept_copy("c", odd)},
+                            {f(kSubtract, 0, 1), put(0, 4, 2), put(3, 4, 2)}, {5, 6});
+    copy.flops = 1023;
+    copy.bytes = (3 * 4 + 2) * 1023 + 4;
+    copy.adjust = round_copies;
+    rows.push_back(copy);
+    rows.push_back(copy_alone(label, apply));
     rows.push_back(
         chain_row("scalar" + label, {}, {kept("s", {}), {"x", {}}, apply}, {f(kAdd, 0, 1), put(0, 3, 2)}, {4}));
   }

@@ -9,24 +9,25 @@ namespace {
 
 const Shape kShape{kHeads(4), kModel(8), kBatch(12)};
 
-// Of a leaf named "leaf": its initial values, or 0 of an input that nobody has written or a sum that nobody has begun.
+// Of a leaf named "leaf": its initial values, or 0 of an input that nobody has written, a sum that nobody has begun or
+// what is derived of nothing.
 OpCase leaf_row(const std::string& op, Leaf::Kind kind) {
   OpCase c;
   c.op = op;
   c.label = "even";
   const Initializer initializer = Initializer::truncated_normal(0.5);
+  const bool drawn = kind != Leaf::Kind::kInput && kind != Leaf::Kind::kGathered && kind != Leaf::Kind::kDerived;
   c.build = [=](Graph& g, In, DType dtype) {
     return std::vector{g.add_leaf(std::make_shared<Leaf>(kind, dtype, kShape, initializer), "leaf")};
   };
   c.reference = [=](const auto&) {
     Tensor y(kShape);
     const std::vector<int64_t> sizes = {4, 8, 12}, begins = {0, 0, 0};
-    if (kind != Leaf::Kind::kInput && kind != Leaf::Kind::kGathered)
-      fill_initial(initializer, kStateSeed, "leaf", sizes, begins, sizes, y.data.data());
+    if (drawn) fill_initial(initializer, kStateSeed, "leaf", sizes, begins, sizes, y.data.data());
     return std::vector{y};
   };
   c.has_gradient = false;
-  c.bfloat16 = kind == Leaf::Kind::kInput || kind == Leaf::Kind::kGathered;  // of the others values are drawn
+  c.bfloat16 = !drawn;
   c.all_rules = true;
   return c;
 }
@@ -65,6 +66,7 @@ std::vector<OpCase> leaf_cases() {
       leaf_row("fixed", Leaf::Kind::kFixed),
       leaf_row("state", Leaf::Kind::kState),
       leaf_row("gathered", Leaf::Kind::kGathered),
+      leaf_row("derived", Leaf::Kind::kDerived),
       leaf_row("input", Leaf::Kind::kInput),
       constant_row("odd", {kLength(31), kModel(33)}, -0.375),
       constant_row("scalar", {}, 2),

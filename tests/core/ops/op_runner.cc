@@ -54,18 +54,22 @@ void OpRunner::set(const std::string& name, const Tensor& value) {
   const StateTensor* state = store_->find(name);
   const ValueType type = state ? state->type : program_->input_type(name);
   CHECK(type.shape == value.shape, "{}: got {}, expected {}", name, value.shape.to_string(), type.shape.to_string());
+  const auto set_as = [&]<typename T>(T) {
+    if (state == nullptr) return convert(value.data, program_->input<T>(name).data());
+    convert(value.data, reinterpret_cast<T*>(store_->address(*state)));
+    store_->write([](const StateTensor&, std::byte*) {});  // what is derived follows
+  };
   switch (type.dtype) {
     case DType::kFloat32:
-      return convert(value.data, state ? reinterpret_cast<float*>(state->data) : program_->input<float>(name).data());
+      return set_as(float());
     case DType::kFloat64:
-      return convert(value.data, state ? reinterpret_cast<double*>(state->data) : program_->input<double>(name).data());
+      return set_as(double());
     case DType::kBFloat16:
-      return convert(value.data,
-                     state ? reinterpret_cast<BFloat16*>(state->data) : program_->input<BFloat16>(name).data());
+      return set_as(BFloat16());
     case DType::kInt32:
-      return convert(value.data, program_->input<int32_t>(name).data());
+      return set_as(int32_t());
     case DType::kInt64:
-      return convert(value.data, program_->input<int64_t>(name).data());
+      return set_as(int64_t());
   }
 }
 
@@ -81,8 +85,11 @@ std::vector<Value> add_leaves(Graph& graph, const OpCase& row, DType dtype, std:
     const OpInput& in = row.inputs[i];
     const DType own = row.wide.contains(in.name) ? compute_type(dtype) : dtype;
     const DType type = in.dtype == DType::kFloat64 ? own : in.dtype;
-    values.push_back(in.persistent ? state(graph, in.name, type, shapes[i], {})
-                                   : input(graph, in.name, type, shapes[i]));
+    if (in.persistent && in.dtype == DType::kBFloat16)
+      values.push_back(gathered(graph, in.name, type, shapes[i]));  // of others initial values are drawn
+    else
+      values.push_back(in.persistent ? state(graph, in.name, type, shapes[i], {})
+                                     : input(graph, in.name, type, shapes[i]));
   }
   return values;
 }

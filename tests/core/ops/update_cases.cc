@@ -2,6 +2,7 @@
 #include <string>
 
 #include "core/ops/update.h"
+#include "core/tensor/bfloat16.h"
 #include "tests/core/ops/op_case.h"
 
 namespace synthesizer {
@@ -49,6 +50,34 @@ OpCase adamw_row(const std::string& label, const Shape& shape, const AdamWOption
   return c;
 }
 
+// What a bf16 tensor holds of them.
+void round_all(Tensor& tensor) {
+  for (double& value : tensor.data) value = to_float(to_bfloat16(static_cast<float>(value)));
+}
+
+OpInput kept_copy(const std::string& name, const Shape& shape) {
+  return {name, shape, -1, 1, DType::kBFloat16, {}, /*persistent=*/true};
+}
+
+// With the parameter's copy. Before it is rounded the new parameter is not that of the reference to the last bit, so
+// the copy may be its neighbour; to the bit tests/core/kernels/update_test.cc compares it.
+OpCase adamw_copy_row(const std::string& label, const Shape& shape, double apply, bool all_rules = false) {
+  const AdamWOptions options{0.9, 0.98, 1e-8, 0.01};
+  OpCase c = adamw_row(label, shape, options, 3, apply, all_rules);
+  c.inputs.push_back(kept_copy("copy", shape));
+  c.adjust = [](std::vector<Tensor>& in) { round_all(in[8]); };
+  c.build = [=](Graph& g, In in, DType) { return g.add(std::make_shared<AdamW>(options, true, true), in); };
+  c.reference = [plain = c.reference](const auto& in) {
+    std::vector<Tensor> out = plain(in);
+    out.push_back(in[7].data[0] == 0 ? in[8] : out[0]);
+    round_all(out[3]);
+    return out;
+  };
+  c.tolerance32 = c.tolerance64 = 1.0 / 256;
+  c.bytes = shape.elements() * (4 * 4 + 3 * 4 + 2) + 3 * 4 + 8;  // of the copy what is written
+  return c;
+}
+
 OpCase assign_row(const std::string& label, const Shape& shape, double apply, bool all_rules = false) {
   OpCase c;
   c.op = "assign";
@@ -58,7 +87,21 @@ OpCase assign_row(const std::string& label, const Shape& shape, double apply, bo
   c.build = [](Graph&, In in, DType) { return std::vector{assign(in[0], in[1], in[2])}; };
   c.reference = [](const auto& in) { return std::vector{in[2].data[0] == 0 ? in[0] : in[1]}; };
   c.has_gradient = false;
+  c.bytes = 2 * 4 * shape.elements() + 4;  // of the target what is written
   c.all_rules = all_rules;
+  return c;
+}
+
+OpCase rounded_assign_row(const std::string& label, const Shape& shape, double apply, bool all_rules = false) {
+  OpCase c = assign_row(label, shape, apply, all_rules);
+  c.inputs[0] = kept_copy("target", shape);
+  c.adjust = [](std::vector<Tensor>& in) { round_all(in[0]); };
+  c.reference = [](const auto& in) {
+    Tensor target = in[in[2].data[0] == 0 ? 0 : 1];
+    round_all(target);
+    return std::vector{target};
+  };
+  c.bytes = (4 + 2) * shape.elements() + 4;
   return c;
 }
 
@@ -101,9 +144,15 @@ std::vector<OpCase> update_cases() {
       adamw_row("not_applied", odd, {}, 3, 0),
       adamw_row("scalar", {}, {}, 3, 1),
       adamw_row("even", even, {0.9, 0.98, 1e-8, 0.01}, 3, 1, true),
+      adamw_copy_row("copy", {kLength(67), kModel(65)}, 1),
+      adamw_copy_row("copy_not_applied", odd, 0),
+      adamw_copy_row("copy_even", even, 1, true),
       assign_row("odd", odd, 1),
       assign_row("not_applied", odd, 0),
       assign_row("even", even, 1, true),
+      rounded_assign_row("rounded", odd, 1),
+      rounded_assign_row("rounded_not_applied", odd, 0),
+      rounded_assign_row("rounded_even", even, 1, true),
       accumulate_row("alone", odd, 0, false),
       accumulate_row("pair", odd, 1, false),
       accumulate_row("three", {kLength(511), kModel(33)}, 3, false),
