@@ -57,6 +57,7 @@ class CrossEntropyKernel : public Kernel {
         layout_(c.inputs[0], c.in(1), c.as<LinearCrossEntropy>().part()),
         options_(c.as<LinearCrossEntropy>().options()),
         first_run_(first_runs(layout_)),
+        sums_(layout_),
         logits_(layout_, c.context, false) {
     alone_.threads = 1;
   }
@@ -93,10 +94,9 @@ class CrossEntropyKernel : public Kernel {
   int64_t runs() const { return first_run_.back(); }
 
   void block_of_rows(const In& in, const Out& out, std::byte* workspace) const {
-    const Sums sizes(layout_);
-    const Known known{reinterpret_cast<C*>(workspace), reinterpret_cast<double*>(workspace + sizes.each),
-                      reinterpret_cast<double*>(workspace + 2 * sizes.each)};
-    workspace += sizes.bytes();
+    const Known known{reinterpret_cast<C*>(workspace), reinterpret_cast<double*>(workspace + sums_.each),
+                      reinterpret_cast<double*>(workspace + 2 * sums_.each)};
+    workspace += sums_.bytes();
     std::byte* const space = workspace + context_.threads * layout_.copy_bytes();
     std::fill_n(known.maximum, in.rows * runs(), -std::numeric_limits<C>::infinity());
     std::fill_n(known.sum, in.rows * runs(), 0);
@@ -189,6 +189,7 @@ class CrossEntropyKernel : public Kernel {
   LogitBlocks layout_;
   CrossEntropyOptions options_;
   std::vector<int64_t> first_run_;  // by block of words that is done at a time, and the end
+  Sums sums_;
   Rows logits_;
 };
 

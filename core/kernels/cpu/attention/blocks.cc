@@ -54,22 +54,22 @@ AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& o
 }
 
 Product scores_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return product(s.dtype, rows, columns, s.inner, by_rows(s.inner), transposed(s.inner), s.keys.size);
+  return product(s.dtype, rows, columns, s.inner, by_rows(s.inner), transposed(s.key_stride()), s.keys.size);
 }
 Product mix_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return adding(product(s.dtype, rows, s.head, columns, by_rows(s.keys.size), by_rows(s.head), s.head));
+  return adding(product(s.dtype, rows, s.head, columns, by_rows(s.weight_stride()), by_rows(s.value_stride()), s.head));
 }
 Product weights_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return product(s.dtype, rows, columns, s.head, by_rows(s.head), transposed(s.head), s.keys.size);
+  return product(s.dtype, rows, columns, s.head, by_rows(s.head), transposed(s.value_stride()), s.keys.size);
 }
 Product values_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return adding(product(s.dtype, columns, s.head, rows, transposed(s.keys.size), by_rows(s.head), s.head));
+  return adding(product(s.dtype, columns, s.head, rows, transposed(s.weight_stride()), by_rows(s.head), s.head));
 }
 Product keys_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return adding(product(s.dtype, columns, s.inner, rows, transposed(s.keys.size), by_rows(s.inner), s.inner));
+  return adding(product(s.dtype, columns, s.inner, rows, transposed(s.weight_stride()), by_rows(s.inner), s.inner));
 }
 Product queries_gradient_product(const AttentionShape& s, int64_t rows, int64_t columns) {
-  return adding(product(s.dtype, rows, s.inner, columns, by_rows(s.keys.size), by_rows(s.inner), s.inner));
+  return adding(product(s.dtype, rows, s.inner, columns, by_rows(s.weight_stride()), by_rows(s.key_stride()), s.inner));
 }
 
 BlockGemm::BlockGemm(const AttentionShape& s, BlockProduct product, const CpuContext& context)

@@ -40,6 +40,12 @@ struct AttentionShape {
   int64_t at(int64_t b, int64_t rows, int64_t i, int64_t h, int64_t width) const {
     return ((b * rows + i) * heads + h) * width;
   }
+  // Keys of one pair are read where they lie, as values are; of shared ones or of several pairs they are packed.
+  bool packs_keys() const { return pairs.size() != 1 || pairs[0].shared; }
+  // Elements from key to key, and from value to value, as products of them all have them.
+  int64_t key_stride() const { return packs_keys() ? inner : heads * inner; }
+  int64_t value_stride() const { return heads * head; }
+  int64_t weight_stride() const { return keys.size * size_of(compute_type(dtype)) / size_of(dtype); }
   // Of the addend's row, and how many there are a head: `length`, or one for all queries.
   int64_t addend_row(int64_t h, int64_t i) const { return (h * addend_rows + (addend_rows == 1 ? 0 : i)) * memory; }
 
@@ -49,8 +55,10 @@ struct AttentionShape {
   Blocks queries, keys;
 };
 
-// A product of one block, as a function of its rows (queries) and columns (keys). All operands are packed: queries
-// [rows, inner], keys [columns, inner], values [columns, head]; scores lie keys.size apart.
+// A product of one block, as a function of its rows (queries) and columns (keys). Operands lie packed, queries [rows,
+// inner] and gradients [rows, head], but for keys [columns, inner] and values [columns, head], which are key_stride()
+// and value_stride() apart; scores lie keys.size apart, weights and gradients that are made where they are
+// weight_stride().
 using BlockProduct = Product (*)(const AttentionShape& s, int64_t rows, int64_t columns);
 Product scores_product(const AttentionShape& s, int64_t rows, int64_t columns);            // S = Q·Kᵀ
 Product mix_product(const AttentionShape& s, int64_t rows, int64_t columns);               // Y += P·V
@@ -70,11 +78,11 @@ class BlockGemm {
 
   // Products of one key block with every query block: its keys or values are prepared once.
   static int64_t prepared_bytes(const AttentionShape& s, BlockProduct product);  // of all key blocks
-  // `rows`: of all keys, `width` a key.
+  // `rows`: of all keys, `stride` elements apart.
   template <typename E>
-  void prepare(int thread, const E* rows, int64_t width, std::byte* memory, const void** blocks) const {
+  void prepare(int thread, const E* rows, int64_t stride, std::byte* memory, const void** blocks) const {
     for (int64_t j = 0; j < keys_.count; ++j)
-      blocks[j] = at(thread, 0, j).prepare(rows + keys_.begin(j) * width, memory + j * block_bytes_);
+      blocks[j] = at(thread, 0, j).prepare(rows + keys_.begin(j) * stride, memory + j * block_bytes_);
   }
 
  private:

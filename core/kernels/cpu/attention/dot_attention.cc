@@ -20,11 +20,9 @@ struct ForwardScratch {
 
   ForwardScratch(const AttentionShape& s, std::byte* memory) {
     Carver carver(memory);
-    keys = carver.take<E>(s.memory * s.inner);
-    values = carver.take<E>(s.memory * s.head);
+    keys = carver.take<E>(s.packs_keys() ? s.memory * s.inner : 0);
     queries = carver.take<E>(s.queries.size * s.inner);
     scores = carver.take<T>(s.queries.size * s.keys.size);
-    weights = Rounded<E>::take(carver, s.queries.size * s.keys.size);
     mixed = carver.take<T>(s.queries.size * s.head);
     maximum = carver.take<T>(s.queries.size);
     sum = carver.take<double>(s.queries.size);
@@ -37,7 +35,7 @@ struct ForwardScratch {
     bytes = carver.used();
   }
 
-  E *keys, *values, *queries, *weights;
+  E *keys, *queries;
   T *scores, *mixed, *maximum;
   double* sum;
   int32_t* mask;
@@ -58,7 +56,7 @@ class DotAttentionKernel : public Kernel {
         s_(c, options_),
         scores_(s_, scores_product, c.context),
         mix_(s_, mix_product, c.context),
-        rounded_(c.context.loops.of<E>()),
+        stored_(c.context.loops.of<E>()),
         scratch_bytes_(ForwardScratch<E>(s_, nullptr).bytes) {}
 
   static int64_t workspace(const KernelCase& c) {
@@ -85,14 +83,13 @@ class DotAttentionKernel : public Kernel {
   // The query blocks [first, last) of one example's head.
   void attend(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, int64_t first,
               int64_t last, const ForwardScratch<E>& scratch) {
-    pack_keys<E>(s_, inputs, b, h, scratch.keys);
-    copy_rows(input<E>(inputs, options_.values()) + s_.at(b, s_.memory, 0, h, s_.head), s_.heads * s_.head, s_.memory,
-              s_.head, scratch.values, s_.head);
+    const E* const all_keys = pack_keys<E>(s_, inputs, b, h, scratch.keys);
+    const E* const values = input<E>(inputs, options_.values()) + s_.at(b, s_.memory, 0, h, s_.head);
     const T* addend = options_.addend ? input<T>(inputs, options_.values() + 1) : nullptr;
     VisibleKeys visible(s_, options_.causal, mask_of(options_, inputs), segments_of(options_, inputs), scratch.mask);
     const int thread = omp_get_thread_num();
-    scores_.prepare(thread, scratch.keys, s_.inner, scratch.prepared_keys, scratch.key_blocks);
-    mix_.prepare(thread, scratch.values, s_.head, scratch.prepared_values, scratch.value_blocks);
+    scores_.prepare(thread, all_keys, s_.key_stride(), scratch.prepared_keys, scratch.key_blocks);
+    mix_.prepare(thread, values, s_.value_stride(), scratch.prepared_values, scratch.value_blocks);
     for (int64_t block = first; block < last; ++block) {
       const int64_t rows = s_.queries.size_of(block);
       pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
@@ -105,8 +102,7 @@ class DotAttentionKernel : public Kernel {
             .run_prepared(scratch.queries, scratch.key_blocks[keys], scratch.scores, scratch.product);
         normalise(h, block, keys, addend, visible, scratch);
         mix_.at(thread, block, keys)
-            .run_prepared(rounded_.of(scratch.scores, scratch.weights), scratch.value_blocks[keys], scratch.mixed,
-                          scratch.product);
+            .run_prepared(as_weights<E>(scratch.scores), scratch.value_blocks[keys], scratch.mixed, scratch.product);
       }
       finish(outputs, b, h, block, visible, scratch);
     }
@@ -119,9 +115,10 @@ class DotAttentionKernel : public Kernel {
     for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
       const T* more =
           addend == nullptr ? nullptr : addend + s_.addend_row(h, s_.queries.begin(block) + row) + s_.keys.begin(keys);
-      const T scale = loops_.attention_row(scratch.scores + row * s_.keys.size, more, visible.mask(row), columns,
-                                           visible.seen(row), &scratch.maximum[row], &scratch.sum[row]);
-      rounded_.row(scratch.scores, row * s_.keys.size, columns, scratch.weights);
+      const int64_t at = row * s_.keys.size;
+      const T scale =
+          stored_.attention_row(scratch.scores + at, more, visible.mask(row), as_weights<E>(scratch.scores + at),
+                                columns, visible.seen(row), &scratch.maximum[row], &scratch.sum[row]);
       if (scale != T(1)) multiply(scratch.mixed + row * s_.head, scale);
     }
   }
@@ -136,7 +133,7 @@ class DotAttentionKernel : public Kernel {
       const bool none = sum == 0 && !visible.any(b, i);
       const T factor = none ? T(0) : static_cast<T>(1 / sum);  // logits that are all −∞ give NaN, as a softmax does
       multiply(scratch.mixed + row * s_.head, factor);
-      rounded_.loops.store(scratch.mixed + row * s_.head, y, s_.head);
+      stored_.store(scratch.mixed + row * s_.head, y, s_.head);
       *log_sum = none ? T(0) : static_cast<T>(static_cast<double>(scratch.maximum[row]) + std::log(sum));
     }
   }
@@ -150,7 +147,7 @@ class DotAttentionKernel : public Kernel {
   DotAttentionOptions options_;
   AttentionShape s_;
   BlockGemm scores_, mix_;
-  Rounded<E> rounded_;
+  Loops<E> stored_;
   int64_t scratch_bytes_;
 };
 

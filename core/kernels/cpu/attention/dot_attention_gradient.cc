@@ -21,17 +21,14 @@ struct GradientScratch {
 
   GradientScratch(const AttentionShape& s, std::byte* memory) {
     Carver carver(memory);
-    keys = carver.take<E>(s.memory * s.inner);
+    keys = carver.take<E>(s.packs_keys() ? s.memory * s.inner : 0);
     dkeys = carver.take<T>(s.memory * s.inner);
-    values = carver.take<E>(s.memory * s.head);
     dvalues = carver.take<T>(s.memory * s.head);
     queries = carver.take<E>(s.queries.size * s.inner);
     dqueries = carver.take<T>(s.queries.size * s.inner);
     dy = carver.take<E>(s.queries.size * s.head);
     scores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
     dscores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
-    weights = Rounded<E>::take(carver, s.queries.size * s.keys.size * s.keys.count);
-    dweights = Rounded<E>::take(carver, s.queries.size * s.keys.size * s.keys.count);
     mask = carver.take<int32_t>(s.memory);
     seen = carver.take<int32_t>(s.keys.count);
     for (size_t i = 0; i < kPrepared.size(); ++i) {
@@ -48,7 +45,7 @@ struct GradientScratch {
   static constexpr std::array<BlockProduct, 3> kPrepared = {scores_product, weights_gradient_product,
                                                             queries_gradient_product};
 
-  E *keys, *values, *queries, *dy, *weights, *dweights;
+  E *keys, *queries, *dy;
   T *dkeys, *dvalues, *dqueries, *scores, *dscores;  // scores of all keys
   int32_t *mask, *seen;                              // seen: key blocks of which the query block sees any key
   std::array<std::byte*, 3> prepared;
@@ -65,7 +62,7 @@ class DotAttentionGradientKernel : public Kernel {
   explicit DotAttentionGradientKernel(const KernelCase& c)
       : context_(c.context),
         loops_(c.context.loops.of<T>()),
-        rounded_(c.context.loops.of<E>()),
+        stored_(c.context.loops.of<E>()),
         op_(c.as<DotAttentionGradient>()),
         s_(c, op_.options()),
         scores_(s_, scores_product, c.context),
@@ -152,26 +149,26 @@ class DotAttentionGradientKernel : public Kernel {
                const GradientScratch<E>& scratch) {
     const DotAttentionOptions& options = op_.options();
     const int64_t values = s_.at(b, s_.memory, 0, h, s_.head), stride = s_.heads * s_.head;
-    pack_keys<E>(s_, inputs, b, h, scratch.keys);
-    copy_rows(input<E>(inputs, options.values()) + values, stride, s_.memory, s_.head, scratch.values, s_.head);
+    const E* const all_keys = pack_keys<E>(s_, inputs, b, h, scratch.keys);
+    const E* const all_values = input<E>(inputs, options.values()) + values;
     std::fill_n(scratch.dvalues, s_.memory * s_.head, T(0));
     for (const auto& pair : s_.pairs)
       if (!pair.shared)
         for (int64_t j = 0; j < s_.memory; ++j)
           std::fill_n(scratch.dkeys + j * s_.inner + pair.begin, pair.width, T(0));
     const int thread = omp_get_thread_num();
-    scores_.prepare(thread, scratch.keys, s_.inner, scratch.prepared[0], scratch.blocks[0]);
-    weights_.prepare(thread, scratch.values, s_.head, scratch.prepared[1], scratch.blocks[1]);
-    queries_.prepare(thread, scratch.keys, s_.inner, scratch.prepared[2], scratch.blocks[2]);
+    scores_.prepare(thread, all_keys, s_.key_stride(), scratch.prepared[0], scratch.blocks[0]);
+    weights_.prepare(thread, all_values, stride, scratch.prepared[1], scratch.blocks[1]);
+    queries_.prepare(thread, all_keys, s_.key_stride(), scratch.prepared[2], scratch.blocks[2]);
     VisibleKeys visible(s_, options.causal, mask_of(options, inputs), segments_of(options, inputs), scratch.mask);
     for (int64_t block = 0; block < s_.queries.count; ++block)
       query_block(inputs, outputs, b, h, block, visible, daddend, scratch);
-    store_rows(rounded_.loops, scratch.dvalues, s_.head, s_.memory, s_.head,
-               output<E>(outputs, options.values()) + values, stride);
+    store_rows(stored_, scratch.dvalues, s_.head, s_.memory, s_.head, output<E>(outputs, options.values()) + values,
+               stride);
     for (size_t p = 0; p < s_.pairs.size(); ++p) {
       const auto& pair = s_.pairs[p];
       if (!pair.shared)
-        store_rows(rounded_.loops, scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width,
+        store_rows(stored_, scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width,
                    output<E>(outputs, 2 * p + 1) + s_.at(b, s_.memory, 0, h, pair.width), s_.heads * pair.width);
     }
   }
@@ -196,8 +193,8 @@ class DotAttentionGradientKernel : public Kernel {
     const std::span<const int32_t> key_blocks(scratch.seen, static_cast<size_t>(seen));
     for (int64_t row = 0; row < rows; ++row) score_row(inputs, b, h, block, row, key_blocks, visible, daddend, scratch);
     for (const int32_t keys : key_blocks) {
-      const E* p = of_keys(rounded_.of(scratch.scores, scratch.weights), keys);
-      const E* ds = of_keys(rounded_.of(scratch.dscores, scratch.dweights), keys);
+      const E* p = as_weights<E>(of_keys(scratch.scores, keys));
+      const E* ds = as_weights<E>(of_keys(scratch.dscores, keys));
       const int64_t from = s_.keys.begin(keys);
       values_.at(thread, block, keys).run(p, scratch.dy, scratch.dvalues + from * s_.head, scratch.product);
       keys_.at(thread, block, keys).run(ds, scratch.queries, scratch.dkeys + from * s_.inner, scratch.product);
@@ -205,7 +202,7 @@ class DotAttentionGradientKernel : public Kernel {
     }
     for (size_t p = 0; p < s_.pairs.size(); ++p) {
       const auto& pair = s_.pairs[p];
-      store_rows(rounded_.loops, scratch.dqueries + pair.begin, s_.inner, rows, pair.width,
+      store_rows(stored_, scratch.dqueries + pair.begin, s_.inner, rows, pair.width,
                  output<E>(outputs, 2 * p) + s_.at(b, s_.length, s_.queries.begin(block), h, pair.width),
                  s_.heads * pair.width);
     }
@@ -236,12 +233,11 @@ class DotAttentionGradientKernel : public Kernel {
     }
     for (const int32_t keys : key_blocks) {
       visible.go_to(keys);
-      rounded_.loops.attention_gradient_row(
-          of_keys(scratch.scores, keys) + at, of_keys(scratch.dscores, keys) + at, static_cast<T>(mean),
-          s_.keys.size_of(keys), visible.seen(row),
-          daddend == nullptr ? nullptr : daddend + s_.addend_row(0, i) + s_.keys.begin(keys),
-          of_keys(rounded_.of(scratch.scores, scratch.weights), keys) + at,
-          of_keys(rounded_.of(scratch.dscores, scratch.dweights), keys) + at);
+      stored_.attention_gradient_row(of_keys(scratch.scores, keys) + at, of_keys(scratch.dscores, keys) + at,
+                                     static_cast<T>(mean), s_.keys.size_of(keys), visible.seen(row),
+                                     daddend == nullptr ? nullptr : daddend + s_.addend_row(0, i) + s_.keys.begin(keys),
+                                     as_weights<E>(of_keys(scratch.scores, keys) + at),
+                                     as_weights<E>(of_keys(scratch.dscores, keys) + at));
     }
   }
 
@@ -255,7 +251,7 @@ class DotAttentionGradientKernel : public Kernel {
 
   CpuContext context_;
   Loops<T> loops_;
-  Rounded<E> rounded_;
+  Loops<E> stored_;
   const DotAttentionGradient op_;
   AttentionShape s_;
   BlockGemm scores_, weights_, values_, keys_, queries_;

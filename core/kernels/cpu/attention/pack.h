@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <span>
-#include <type_traits>
 
 #include "core/kernels/cpu/attention/blocks.h"
 #include "core/tensor/bfloat16.h"
@@ -35,7 +34,7 @@ void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t colu
           to[j * to_stride + i] = rounded<To>(from[i * from_stride + j]);
 }
 
-// The queries of all pairs side by side, and their keys.
+// The queries of all pairs side by side; and their keys, in `to`, or where they lie if they need not be packed.
 template <typename E>
 void pack_queries(const AttentionShape& s, std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, E* to) {
   for (size_t p = 0; p < s.pairs.size(); ++p) {
@@ -45,7 +44,8 @@ void pack_queries(const AttentionShape& s, std::span<void* const> inputs, int64_
   }
 }
 template <typename E>
-void pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64_t b, int64_t h, E* to) {
+const E* pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64_t b, int64_t h, E* to) {
+  if (!s.packs_keys()) return input<E>(inputs, 1) + s.at(b, s.memory, 0, h, s.inner);
   for (size_t p = 0; p < s.pairs.size(); ++p) {
     const auto& pair = s.pairs[p];
     if (pair.shared)
@@ -55,28 +55,15 @@ void pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64_t b
       copy_rows(input<E>(inputs, 2 * p + 1) + s.at(b, s.memory, 0, h, pair.width), s.heads * pair.width, s.memory,
                 pair.width, to + pair.begin, s.inner);
   }
+  return to;
 }
 
-// Weights and gradients of scores as they enter products: rounded, where they are not of that type.
+// Weights, and the gradients of scores, as they enter products: made where the row of scores begins that they are made
+// of, though they may be of a smaller type, so that fewer of a core's cache lines are touched.
 template <typename E>
-struct Rounded {
-  explicit Rounded(const Loops<E>& loops_of_type) : loops(loops_of_type) {}
-
-  static constexpr bool kCopies = !std::is_same_v<E, Compute<E>>;
-  static E* take(Carver& carver, int64_t count) { return kCopies ? carver.take<E>(count) : nullptr; }
-  // Puts a row at the same place of the copy; and gives what has the rows that were put there.
-  void row(const Compute<E>* scores, int64_t at, int64_t columns, E* copy) const {
-    if constexpr (kCopies) loops.store(scores + at, copy + at, columns);
-  }
-  E* of(Compute<E>* scores, E* copy) const {
-    if constexpr (kCopies)
-      return copy;
-    else
-      return scores;
-  }
-
-  Loops<E> loops;
-};
+E* as_weights(Compute<E>* scores) {
+  return reinterpret_cast<E*>(scores);
+}
 
 inline const int32_t* mask_of(const DotAttentionOptions& options, std::span<void* const> inputs) {
   return options.key_mask ? input<int32_t>(inputs, options.mask()) : nullptr;

@@ -5,23 +5,25 @@
 namespace synthesizer::SYNTHESIZER_ISA {
 namespace {
 
-template <bool kAddend, bool kMask, typename T>
-T block_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t seen, T* maximum, double* sum) {
-  ScoreRow<kAddend, kMask, T> row(x, addend, mask, seen);
-  const T m = row.maximum(*maximum);
-  const T base = m == -kInfinity<T> ? T(0) : m;  // of no keys so far: their exponentials are 0, unless one is NaN
-  const double total = row.exponentials(base, x);
-  row.put_rest(T(1), x, n);
-  const T scale = m == *maximum ? T(1) : Math::exp(*maximum - base);
+template <bool kAddend, bool kMask, typename T, typename C>
+C block_row(const C* x, const C* addend, const int32_t* mask, T* weights, int64_t n, int64_t seen, C* maximum,
+            double* sum) {
+  ScoreRow<kAddend, kMask, C> row(x, addend, mask, seen);
+  const C m = row.maximum(*maximum);
+  const C base = m == -kInfinity<C> ? C(0) : m;  // of no keys so far: their exponentials are 0, unless one is NaN
+  const double total = row.exponentials(base, weights);
+  row.put_rest(C(1), weights, n);
+  const C scale = m == *maximum ? C(1) : Math::exp(*maximum - base);
   *sum = *sum * static_cast<double>(scale) + total;
   *maximum = m;
   return scale;
 }
 
 template <typename T>
-T attention_row(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t seen, T* maximum, double* sum) {
+Compute<T> attention_row(const Compute<T>* x, const Compute<T>* addend, const int32_t* mask, T* weights, int64_t n,
+                         int64_t seen, Compute<T>* maximum, double* sum) {
   return by_addend_and_mask(addend != nullptr, mask != nullptr, [&]<bool kAddend, bool kMask>() {
-    return block_row<kAddend, kMask>(x, addend, mask, n, seen, maximum, sum);
+    return block_row<kAddend, kMask>(x, addend, mask, weights, n, seen, maximum, sum);
   });
 }
 
@@ -68,14 +70,21 @@ double attention_weights_row(T* x, const T* addend, const int32_t* mask, T log_s
 template <bool kAddend, typename T>
 void gradient_row(const Compute<T>* from, const Compute<T>* dx, Compute<T> mean, int64_t n, int64_t seen,
                   Compute<T>* addend, T* weights, T* dscores) {
-#pragma omp simd
-  for (int64_t i = 0; i < seen; ++i) {
-    const Compute<T> p = from[i], d = p * (dx[i] - mean);
-    if constexpr (kAddend) addend[i] += d;
-    store(weights[i], p);
-    store(dscores[i], d);
+  using L = Lanes<Compute<T>>;
+  int64_t i = 0;
+  for (; i + L::kCount <= seen; i += L::kCount) {
+    const typename L::Vector p = L::load(from + i), d = p * (L::load(dx + i) - mean);
+    if constexpr (kAddend) L::store(L::load(addend + i) + d, addend + i);
+    L::store(p, weights + i);
+    L::store(d, dscores + i);
   }
-  for (int64_t i = seen; i < n; ++i) store(weights[i], Compute<T>(0)), store(dscores[i], Compute<T>(0));
+  if (const int64_t left = seen - i; left > 0) {
+    const typename L::Vector p = L::load(from + i, left), d = p * (L::load(dx + i, left) - mean);
+    if constexpr (kAddend) L::store(L::load(addend + i, left) + d, addend + i, left);
+    L::store(p, weights + i, left);
+    L::store(d, dscores + i, left);
+  }
+  for (i = seen; i < n; ++i) store(weights[i], Compute<T>(0)), store(dscores[i], Compute<T>(0));
 }
 
 template <typename T>
@@ -92,9 +101,9 @@ void attention_gradient_row(const Compute<T>* from, const Compute<T>* dx, Comput
 template <typename T>
 void add_attention(Loops<T>& loops) {
   if constexpr (sizeof(T) >= 4) {  // scores are never stored in less
-    loops.attention_row = attention_row<T>;
     loops.attention_weights_row = attention_weights_row<T>;
   }
+  loops.attention_row = attention_row<T>;
   loops.attention_gradient_row = attention_gradient_row<T>;
 }
 template void add_attention(Loops<float>&);

@@ -67,21 +67,7 @@ struct IntegerOf<8> {
   using type = int64_t;
 };
 
-// Sums of few vectors in their own type, of these in double.
-struct LaneSums {
-  void add(Floats v) { lanes += __builtin_convertvector(v, WideFloats); }
-  void add(Doubles v) {
-    WideFloats all{};
-    __builtin_memcpy(&all, &v, sizeof(v));
-    lanes += all;
-  }
-  double total() const {
-    double sum = 0;
-    for (int64_t i = 0; i < kVectorBytes / 4; ++i) sum += lanes[i];
-    return sum;
-  }
-  WideFloats lanes{};
-};
+double sum_of_doubles(const WideFloats& v);
 
 template <typename C>
 struct Lanes {
@@ -118,31 +104,50 @@ struct Lanes {
     for (int64_t i = 0; i < kCount; ++i) lane[i] = static_cast<Integer>(i);
     return lane < static_cast<Integer>(n) ? v : Vector{};
   }
-  // v where the mask is not 0, and exactly 0 elsewhere.
-  static inline Vector masked(const int32_t* mask, Vector v) {
+  // v where the mask is not 0, and exactly `other`, or 0, elsewhere.
+  static inline Vector masked(const int32_t* mask, Vector v, Vector other) {
     if constexpr (sizeof(C) == 4) {
       FloatIntegers m;
       __builtin_memcpy(&m, mask, sizeof(m));
-      return m != 0 ? v : Vector{};
+      return m != 0 ? v : other;
     } else {
       HalfIntegers m;
       __builtin_memcpy(&m, mask, sizeof(m));
-      return __builtin_convertvector(m, DoubleIntegers) != 0 ? v : Vector{};
+      return __builtin_convertvector(m, DoubleIntegers) != 0 ? v : other;
     }
   }
 
+  static inline Vector masked(const int32_t* mask, Vector v) { return masked(mask, v, Vector{}); }
+
   static inline double sum(Vector v) {
-    double sum = 0;
-    for (int64_t i = 0; i < kCount; ++i) sum += static_cast<double>(v[i]);
-    return sum;
+    if constexpr (sizeof(C) == 4)
+      return sum_of_doubles(__builtin_convertvector(v, WideFloats));
+    else
+      return fold<kCount / 2>(
+          v, [](Vector a, Vector b) { return a + b; }, kAll)[0];
+  }
+  // But of NaN.
+  static inline C maximum(Vector v) {
+    return fold<kCount / 2>(
+        v, [](Vector a, Vector b) { return a > b ? a : b; }, kAll)[0];
   }
   // Lane i of the result is the sum of the lanes of vectors[i], which are overwritten.
   static inline Vector sums_of_each(Vector (&vectors)[kCount]) {
-    halve<kCount / 2>(vectors, std::make_integer_sequence<Integer, kCount>());
+    halve<kCount / 2>(vectors, kAll);
     return vectors[0];
   }
 
  private:
+  static constexpr std::make_integer_sequence<Integer, kCount> kAll{};
+
+  // Every lane of the result is f over all lanes.
+  template <int64_t kHalf, typename F, Integer... kLane>
+  static inline Vector fold(Vector v, const F& f, std::integer_sequence<Integer, kLane...> lanes) {
+    if constexpr (kHalf == 0)
+      return v;
+    else
+      return fold<kHalf / 2>(f(v, __builtin_shufflevector(v, v, (kLane ^ static_cast<Integer>(kHalf))...)), f, lanes);
+  }
   // Vectors i and i + kHalf become one: the lanes without bit kHalf are the first one's, half of whose lanes are added
   // to the other half, those with it the second one's.
   template <int64_t kHalf, Integer... kLane>
@@ -156,6 +161,25 @@ struct Lanes {
       halve<kHalf / 2>(v, lanes);
     }
   }
+};
+
+inline double sum_of_doubles(const WideFloats& v) {
+  Doubles halves[2];
+  __builtin_memcpy(halves, &v, sizeof(v));
+  return Lanes<double>::sum(halves[0] + halves[1]);
+}
+
+// Sums of few vectors in their own type, of these in double.
+struct LaneSums {
+  void add(Floats v) { lanes += __builtin_convertvector(v, WideFloats); }
+  void add(Doubles v) {
+    WideFloats all{};
+    __builtin_memcpy(&all, &v, sizeof(v));
+    lanes += all;
+  }
+  double total() const { return sum_of_doubles(lanes); }
+
+  WideFloats lanes{};
 };
 
 }  // namespace

@@ -78,16 +78,17 @@ struct Loops {
   void (*softmax_gradient_rows)(const T* y, const T* dy, T* dx, int64_t rows, int64_t n);
 
   // A row of attention that comes a block of n keys at a time. x + addend over the keys j < seen with mask[j] != 0
-  // becomes exp(x + addend − maximum), 0 elsewhere; maximum (−∞ at first) and sum (0) are of all blocks so far. Gives
-  // the factor of what was summed by earlier blocks, exp(old maximum − new).
-  T (*attention_row)(T* x, const T* addend, const int32_t* mask, int64_t n, int64_t seen, T* maximum, double* sum);
+  // becomes exp(x + addend − maximum), 0 elsewhere, as it enters products; maximum (−∞ at first) and sum (0) are of all
+  // blocks so far. Gives the factor of what was summed by earlier blocks, exp(old maximum − new). weights may be x.
+  C(*attention_row)
+  (const C* x, const C* addend, const int32_t* mask, T* weights, int64_t n, int64_t seen, C* maximum, double* sum);
   // The same scores become weights, exp(x + addend − log_sum), 0 elsewhere in [0, n); gives Σ weight · dx, of which the
   // gradients of the scores are weight · (dx − that sum over the whole row).
   double (*attention_weights_row)(T* x, const T* addend, const int32_t* mask, T log_sum, const T* dx, int64_t n,
                                   int64_t seen);
   // What follows from weights: dscore = weight · (dx − mean) of the keys seen, 0 elsewhere; it is added to `addend`,
-  // unless that is null. Both are given as they enter products, where these are of another type: weights may be `from`,
-  // dscores dx.
+  // unless that is null. Both are given as they enter products. They may begin where `from` and dx do, though they are
+  // of a smaller type.
   void (*attention_gradient_row)(const C* from, const C* dx, C mean, int64_t n, int64_t seen, C* addend, T* weights,
                                  T* dscores);
 
