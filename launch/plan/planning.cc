@@ -78,13 +78,15 @@ int64_t largest_batch(const config::Run& run, const Planned& planned) {
     look(1, one);
   if (now > 1) look(now, planned.bytes());
   while (over == 0 && fits < most) look(std::min(most, fits * 2), bytes(std::min(most, fits * 2)));
-  for (int guesses = 0; over != 0 && over - fits > 1; ++guesses) {
+  int guesses = 0;
+  while (over != 0 && over - fits > 1) {
     const double share = static_cast<double>(available - bytes_fit) / static_cast<double>(bytes_over - bytes_fit);
     const auto step = static_cast<int64_t>(share * static_cast<double>(over - fits));
     // Every third guess is the middle: a line that misleads costs little.
     const int64_t guess = fits + std::clamp<int64_t>(guesses % 3 == 2 ? (over - fits) / 2 : step, 1, over - fits - 1);
     look(guess, bytes(guess));
     if (guess == fits && over - fits > 1 && guesses % 3 != 2) look(fits + 1, bytes(fits + 1));
+    ++guesses;
   }
   return fits * unit;
 }

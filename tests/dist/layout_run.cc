@@ -41,9 +41,10 @@ void feed_rows(Program& program, int64_t first_row, int64_t batch) {
   for (const auto& [segments, positions, length, first] :
        {std::tuple{"input_segments", "input_positions", kSource, kSource / 2},
         {"target_segments", "target_positions", kTarget, kTarget / 2}}) {
-    each(segments, [=](int64_t i) { return i % length < first ? 1 : 2; });
-    each(positions,
-         [=](int64_t i) { return static_cast<int32_t>(i % length < first ? i % length : i % length - first); });
+    each(segments, [length = length, first = first](int64_t i) { return i % length < first ? 1 : 2; });
+    each(positions, [length = length, first = first](int64_t i) {
+      return static_cast<int32_t>(i % length < first ? i % length : i % length - first);
+    });
   }
   each("decoder_inputs", draw(2, kVocabulary));
   each("targets", draw(3, classes ? kClassCount : kVocabulary));

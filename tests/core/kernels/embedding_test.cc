@@ -52,8 +52,8 @@ TEST(Embedding, GathersRowsAndAddsThemUp) {
 
 TEST(RelativeBias, IsTheTableAtTheBucket) {
   for (const bool bidirectional : {false, true}) {
-    for (const auto& [length, memory] :
-         std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {33, 31}, {31, 300}, {300, 31}}) {
+    for (const auto& sizes : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {33, 31}, {31, 300}, {300, 31}}) {
+      const int64_t length = sizes.first, memory = sizes.second;
       const RelativeBiasOptions options{length, memory, bidirectional, 128};
       const Shape y{kHeads(3), kLength(length), kMemoryLength(memory)};
       const auto bucket = [&](int64_t i, int64_t j) { return relative_bucket(j - i, 32, 128, bidirectional); };

@@ -117,10 +117,10 @@ TEST(RmsNorm, ForwardAndGradient) {
 
 // The squares of a row may be more than float32 holds: a run that diverges is to find its NaN where it comes from.
 TEST(RmsNorm, LargeValues) {
-  const int64_t n = 31;
+  constexpr int64_t n = 31;
   const Tensor x = random_tensor(Shape{kBatch(3), kModel(n)}, 34, -1e25, 1e25),
                scale = random_tensor(Shape{kModel(n)}, 35);
-  const auto reference = [n](const Tensors& in, Tensors& out) { rms_norm_reference(n, in, out); };
+  const auto reference = [](const Tensors& in, Tensors& out) { rms_norm_reference(n, in, out); };
   check_kernel(RmsNorm("model", kEpsilon), {x, scale}, reference, {1e-6, 1e-14});
 }
 
