@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/parallel.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer {
@@ -63,6 +65,19 @@ const E* pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64
 template <typename E>
 E* as_weights(Compute<E>* scores) {
   return reinterpret_cast<E*>(scores);
+}
+
+// Weights as products take them: in `copy` where they are of another type.
+template <typename T>
+const T* rounded_weights(const CpuContext& context, const Compute<T>* weights, int64_t count, T* copy) {
+  if constexpr (std::is_same_v<T, Compute<T>>) {
+    return weights;
+  } else {
+    const auto store = context.loops.of<T>().store;
+    parallel_ranges(context.threads, count, 1,
+                    [&](int64_t begin, int64_t end) { store(weights + begin, copy + begin, end - begin); });
+    return copy;
+  }
 }
 
 inline const int32_t* mask_of(const DotAttentionOptions& options, std::span<void* const> inputs) {

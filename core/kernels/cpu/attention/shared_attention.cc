@@ -4,8 +4,8 @@
 #include "core/ops/shared_attention.h"
 
 #include <algorithm>
-#include <type_traits>
 
+#include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/attention/shared_rows.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
@@ -62,19 +62,6 @@ int64_t gradient_workspace(const KernelCase& c) {
                   gemm_workspace(values_product(s, causal), c.context.gemm_threads()));
 }
 
-// The weights as products take them, in `copy` where those are of another type.
-template <typename T>
-const T* rounded(const SharedSizes& s, const CpuContext& context, const Compute<T>* weights, T* copy) {
-  if constexpr (std::is_same_v<T, Compute<T>>) {
-    return weights;
-  } else {
-    const auto store = context.loops.of<T>().store;
-    parallel_ranges(context.threads, s.heads * s.length * s.memory, 1,
-                    [&](int64_t begin, int64_t end) { store(weights + begin, copy + begin, end - begin); });
-    return copy;
-  }
-}
-
 // 1 as T.
 template <typename T>
 T one(const CpuContext& context) {
@@ -129,7 +116,7 @@ class SharedAttentionKernel : public Kernel {
     std::byte* buffers = space += s_.sums_bytes(s_.length);
     space += rows_workspace(s_, context_.threads);
     pack_values(s_, context_, v, mask, packed);
-    product_->run(rounded(s_, context_, weights, copy), packed, mixed, space);
+    product_->run(rounded_weights(context_, weights, s_.weights(), copy), packed, mixed, space);
     const auto store = context_.loops.of<T>().store;
     parallel_ranges(context_.threads, s_.heads * s_.length, s_.columns, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
@@ -197,7 +184,7 @@ class SharedAttentionGradientKernel : public Kernel {
         std::fill_n(at + seen, s_.memory - seen, C(0));  // not asked for of the product
       }
     });
-    values_product_->run(rounded(s_, context_, weights, copy), scaled, sums, space);
+    values_product_->run(rounded_weights(context_, weights, s_.weights(), copy), scaled, sums, space);
     unpack_values(sums, mask, dv);
     rows_.add_gradients(logits, v, mask, y, d, dy, dlogits, dv, buffers);
   }

@@ -71,19 +71,6 @@ Product values_product(const Sizes& s, bool causal) {
   return p;
 }
 
-// The weights as products take them, in `copy` where those are of another type.
-template <typename T>
-const T* rounded_weights(const Sizes& s, const CpuContext& context, const Compute<T>* weights, T* copy) {
-  if constexpr (std::is_same_v<T, Compute<T>>) {
-    return weights;
-  } else {
-    const auto store = context.loops.of<T>().store;
-    parallel_ranges(context.threads, s.weights(), 1,
-                    [&](int64_t begin, int64_t end) { store(weights + begin, copy + begin, end - begin); });
-    return copy;
-  }
-}
-
 template <typename T>
 T* take_weights(Carver& carver, const Sizes& s) {
   return std::is_same_v<T, Compute<T>> ? nullptr : carver.take<T>(s.weights());
@@ -109,7 +96,7 @@ class SharedProductKernel : public Kernel {
     auto* const space = static_cast<std::byte*>(workspace);
     Carver carver(space);
     T* const copy = take_weights<T>(carver, s_);
-    product_->run(rounded_weights(s_, context_, input<Compute<T>>(inputs, 0), copy), input<T>(inputs, 1),
+    product_->run(rounded_weights(context_, input<Compute<T>>(inputs, 0), s_.weights(), copy), input<T>(inputs, 1),
                   output<T>(outputs, 0), space + carver.used());
   }
 
@@ -146,7 +133,7 @@ class SharedProductGradientKernel : public Kernel {
     pack(input<T>(inputs, 2), s_.length, scratch.dy);
     weights_product_->run(scratch.dy, scratch.values, dweights, space + scratch.bytes);
     if (causal_) clear_above(dweights);
-    values_product_->run(rounded_weights(s_, context_, input<C>(inputs, 0), scratch.weights), scratch.dy,
+    values_product_->run(rounded_weights(context_, input<C>(inputs, 0), s_.weights(), scratch.weights), scratch.dy,
                          scratch.values, space + scratch.bytes);
     unpack(scratch.values, output<T>(outputs, 1));
   }

@@ -28,8 +28,9 @@ struct SharedSizes {
   // Of V, packed, or what is multiplied with it: for products, and of their sums.
   int64_t packed_bytes(int64_t rows) const { return align_up(heads * rows * columns * size_of(dtype)); }
   int64_t sums_bytes(int64_t rows) const { return align_up(heads * rows * columns * size_of(wide)); }
+  int64_t weights() const { return heads * length * memory; }
   // Of the weights rounded for products; they are of the wide type.
-  int64_t weights_bytes() const { return dtype == wide ? 0 : align_up(heads * length * memory * size_of(dtype)); }
+  int64_t weights_bytes() const { return dtype == wide ? 0 : align_up(weights() * size_of(dtype)); }
   // Of a thread: one row's weights and one head's sums.
   int64_t thread_bytes() const { return align_up((memory + head) * size_of(wide)); }
   int64_t value(int64_t b, int64_t j, int64_t h) const { return ((b * memory + j) * heads + h) * head; }
