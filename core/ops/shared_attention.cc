@@ -2,39 +2,27 @@
 
 #include "core/base/error.h"
 #include "core/ops/contract.h"
+#include "core/ops/shared_dims.h"
 
 namespace synthesizer {
 namespace {
 
 enum Input { kLogits, kWeights, kValues, kMask, kY, kDivisor, kDy };
 
-struct Dims {
-  Dim batch, query, key, heads, head;
-};
-
 // Checks S, A, V and the mask, and names their dims.
-Dims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
-  const ValueType &logits = inputs[kLogits], &values = inputs[kValues], &mask = inputs[kMask];
-  expect_floating(op, "values", values);
-  expect_type(op, "logits", logits, {compute_type(values.dtype), logits.shape});
-  if (logits.shape.rank() != 3)
-    fail("[{}] logits: got {}, expected [heads, length, memory_length]", op, describe(logits));
-  expect_type(op, "weights", inputs[kWeights], logits);
-  const Dim &heads = logits.shape.dims()[0], &query = logits.shape.dims()[1], &key = logits.shape.dims()[2];
-  const std::vector<Dim>& dims = values.shape.dims();
-  if (dims.size() != 4 || dims[1] != key || dims[2] != heads)
-    fail("[{}] values: got {}, expected [batch, {} {}, {} {}, head]", op, describe(values), key.name, key.size,
-         heads.name, heads.size);
-  expect_type(op, "key mask", mask, {DType::kInt32, Shape{dims[0], key}});
-  return {dims[0], query, key, heads, dims[3]};
+SharedDims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
+  const SharedDims d(op, "logits", inputs[kLogits], inputs[kValues]);
+  expect_type(op, "weights", inputs[kWeights], inputs[kLogits]);
+  expect_type(op, "key mask", inputs[kMask], {DType::kInt32, Shape{d.batch, d.key}});
+  return d;
 }
 
-std::vector<ValueType> output_types(const Dims& d, DType dtype) {
-  return {{dtype, Shape{d.batch, d.query, d.heads, d.head}}, {compute_type(dtype), Shape{d.batch, d.query, d.heads}}};
+std::vector<ValueType> output_types(const SharedDims& d, DType dtype) {
+  return {{dtype, d.result()}, {compute_type(dtype), Shape{d.batch, d.query, d.heads}}};
 }
 
 // Of one product of the weights with the values of all examples, and the column of each that the divisor comes from.
-int64_t product_flops(const Dims& d) {
+int64_t product_flops(const SharedDims& d) {
   return 2 * d.heads.size * d.query.size * d.key.size * d.batch.size * (d.head.size + 1);
 }
 
@@ -63,7 +51,7 @@ std::vector<Value> SharedAttention::gradient(const GradientContext& context) con
 
 std::vector<PartitionRule> SharedAttention::partition(std::span<const ValueType> inputs,
                                                       std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = infer_dims(name(), inputs);
   std::vector<PartitionRule> rules = {whole_rule(4, 2), split_rule(d.batch.name, inputs, outputs),
                                       split_rule(d.heads.name, inputs, outputs)};
   rules.push_back(partial_rule(Placement::partial_sum(), 4, {kValues}, 2, {0}));
@@ -72,7 +60,7 @@ std::vector<PartitionRule> SharedAttention::partition(std::span<const ValueType>
 
 // The product, and the division.
 Cost SharedAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = infer_dims(name(), inputs);
   return {product_flops(d) + outputs[0].shape.elements(), total_bytes(inputs) + total_bytes(outputs)};
 }
 
@@ -89,7 +77,7 @@ std::vector<ValueType> SharedAttentionGradient::infer(std::span<const ValueType>
 
 std::vector<PartitionRule> SharedAttentionGradient::partition(std::span<const ValueType> inputs,
                                                               std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = infer_dims(name(), inputs);
   PartitionRule batch = split_rule(d.batch.name, inputs, outputs);
   batch.outputs[0] = Placement::partial_sum();  // dS sums over the examples
   std::vector<PartitionRule> rules = {whole_rule(7, 2), batch, split_rule(d.heads.name, inputs, outputs)};
@@ -99,7 +87,7 @@ std::vector<PartitionRule> SharedAttentionGradient::partition(std::span<const Va
 
 // Two products: dY·Vᵀ, and Aᵀ·dY; an element of dY: Σ dY·Y and the division; of S: times A.
 Cost SharedAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = infer_dims(name(), inputs);
   return {2 * product_flops(d) + 3 * inputs[kY].shape.elements() + inputs[kLogits].shape.elements(),
           total_bytes(inputs) + total_bytes(outputs)};
 }

@@ -1,34 +1,17 @@
 #include "core/ops/shared_product.h"
 
-#include "core/base/error.h"
 #include "core/ops/contract.h"
+#include "core/ops/shared_dims.h"
 
 namespace synthesizer {
 namespace {
 
-struct Dims {
-  Dim batch, query, key, heads, head;
-};
-
-// Checks A and V, and names their dims.
-Dims infer_dims(std::string_view op, std::span<const ValueType> inputs) {
-  const ValueType &weights = inputs[0], &values = inputs[1];
-  expect_floating(op, "values", values);
-  expect_type(op, "weights", weights, {compute_type(values.dtype), weights.shape});
-  if (weights.shape.rank() != 3)
-    fail("[{}] weights: got {}, expected [heads, length, memory_length]", op, describe(weights));
-  const Dim &heads = weights.shape.dims()[0], &query = weights.shape.dims()[1], &key = weights.shape.dims()[2];
-  const std::vector<Dim>& dims = values.shape.dims();
-  if (dims.size() != 4 || dims[1] != key || dims[2] != heads)
-    fail("[{}] values: got {}, expected [batch, {} {}, {} {}, head]", op, describe(values), key.name, key.size,
-         heads.name, heads.size);
-  return {dims[0], query, key, heads, dims[3]};
+SharedDims dims_of(std::string_view op, std::span<const ValueType> inputs) {
+  return {op, "weights", inputs[0], inputs[1]};
 }
 
-ValueType output_type(const Dims& d, DType dtype) { return {dtype, Shape{d.batch, d.query, d.heads, d.head}}; }
-
 // As elsewhere, that of the whole product where half of it is left out.
-int64_t product_flops(const Dims& d) {
+int64_t product_flops(const SharedDims& d) {
   return 2 * d.heads.size * d.query.size * d.key.size * d.batch.size * d.head.size;
 }
 
@@ -38,7 +21,7 @@ int64_t product_flops(const Dims& d) {
 
 std::vector<ValueType> SharedProduct::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 2);
-  return {output_type(infer_dims(name(), inputs), inputs[1].dtype)};
+  return {{inputs[1].dtype, dims_of(name(), inputs).result()}};
 }
 
 std::vector<Value> SharedProduct::gradient(const GradientContext& context) const {
@@ -51,7 +34,7 @@ std::vector<Value> SharedProduct::gradient(const GradientContext& context) const
 
 std::vector<PartitionRule> SharedProduct::partition(std::span<const ValueType> inputs,
                                                     std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = dims_of(name(), inputs);
   std::vector<PartitionRule> rules = {whole_rule(2, 1), split_rule(d.batch.name, inputs, outputs),
                                       split_rule(d.heads.name, inputs, outputs),
                                       split_rule(d.head.name, inputs, outputs)};
@@ -65,20 +48,20 @@ std::vector<PartitionRule> SharedProduct::partition(std::span<const ValueType> i
 }
 
 Cost SharedProduct::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  return {product_flops(infer_dims(name(), inputs)), total_bytes(inputs) + total_bytes(outputs)};
+  return {product_flops(dims_of(name(), inputs)), total_bytes(inputs) + total_bytes(outputs)};
 }
 
 // ---- SharedProductGradient
 
 std::vector<ValueType> SharedProductGradient::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, 3);
-  expect_type(name(), "dY", inputs[2], output_type(infer_dims(name(), inputs), inputs[1].dtype));
+  expect_type(name(), "dY", inputs[2], {inputs[1].dtype, dims_of(name(), inputs).result()});
   return {inputs[0], inputs[1]};
 }
 
 std::vector<PartitionRule> SharedProductGradient::partition(std::span<const ValueType> inputs,
                                                             std::span<const ValueType> outputs) const {
-  const Dims d = infer_dims(name(), inputs);
+  const SharedDims d = dims_of(name(), inputs);
   std::vector<PartitionRule> rules = {whole_rule(3, 2), split_rule(d.heads.name, inputs, outputs),
                                       partial_rule(Placement::partial_sum(), 3, {2}, 2, {0, 1})};
   const auto split = [&](const Dim& dim, size_t summed) {
@@ -95,7 +78,7 @@ std::vector<PartitionRule> SharedProductGradient::partition(std::span<const Valu
 }
 
 Cost SharedProductGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
-  return {2 * product_flops(infer_dims(name(), inputs)), total_bytes(inputs) + total_bytes(outputs)};
+  return {2 * product_flops(dims_of(name(), inputs)), total_bytes(inputs) + total_bytes(outputs)};
 }
 
 Value shared_product(Value weights, Value values, bool causal) {

@@ -27,8 +27,8 @@ std::vector<int64_t> first_runs(const LogitBlocks& layout) {
   return first;
 }
 
-// Bytes of what is known of a row's runs, before which come the copies of the table's words: maximum (as Compute<T>),
-// sum by it and, for the mean, sum of the logits (double).
+// Bytes of what is known of a row's runs, the first of the workspace: maximum (as Compute<T>), sum by it and, for the
+// mean, sum of the logits (double).
 struct Sums {
   explicit Sums(const LogitBlocks& layout) : each(align_up(std::min(kRows, layout.rows) * most_runs(layout) * 8)) {}
   int64_t bytes() const { return 3 * each; }
@@ -44,8 +44,7 @@ struct Sums {
 int64_t forward_workspace(const KernelCase& c) {
   const LogitBlocks layout(c.inputs[0], c.in(1), c.as<LinearCrossEntropy>().part());
   const int threads = c.context.threads;
-  // T decides nothing but the type of pointers here.
-  return Sums(layout).bytes() + threads * layout.copy_bytes() + LogitRows<float>::workspace(layout, threads, false);
+  return Sums(layout).bytes() + threads * layout.copy_bytes() + threads * LogitRowsSpace(layout, false).bytes;
 }
 
 template <typename T>

@@ -10,8 +10,7 @@ int64_t workspace(const KernelCase& c) {
   const auto& op = c.as<LinearCrossEntropyGradient>();
   const LogitBlocks layout(c.inputs[0], c.in(1), op.part());
   const int64_t products = products_workspace(layout, c.context.gemm_threads());
-  const int64_t logits =
-      op.options().kept ? 0 : LogitRows<float>::workspace(layout, c.context.threads, !layout.narrow());
+  const int64_t logits = op.options().kept ? 0 : c.context.threads * LogitRowsSpace(layout, !layout.narrow()).bytes;
   return layout.gradient_bytes() + layout.copy_bytes() + layout.gradient_copy_bytes() + layout.dx_bytes() +
          std::max(products, logits);
 }

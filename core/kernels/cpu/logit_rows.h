@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <vector>
 
@@ -11,16 +10,36 @@
 
 namespace synthesizer {
 
+// What a thread needs for that, in bytes.
+struct LogitRowsSpace {
+  // A multiple of the rows of a product's tile. Results have the same bits wherever the rows are cut by it.
+  static constexpr int64_t kTogether = 96;
+  static_assert(kRows % kTogether == 0);
+
+  // In place: logits are made in another's memory.
+  LogitRowsSpace(const LogitBlocks& layout, bool in_place) {
+    const Product p = product(layout, std::min(kTogether, layout.rows), layout.most_columns());
+    prepared = gemm_prepared_bytes(p);
+    logits = in_place ? 0 : align_up(p.m * p.n * size_of(p.c_type()));
+    bytes = prepared + logits + align_up(gemm_workspace_up_to(p, {1, false}));
+  }
+  // Of rows of one block of words, which share the prepared words.
+  static Product product(const LogitBlocks& layout, int64_t m, int64_t n) {
+    Product p = layout.logits(m, n);
+    p.most_m = std::min(kTogether, layout.rows);
+    return p;
+  }
+
+  int64_t prepared, logits, bytes;
+};
+
 template <typename T>
 class LogitRows {
  public:
   using C = Compute<T>;
 
-  // A multiple of the rows of a product's tile. Results have the same bits wherever the rows are cut by it.
-  static constexpr int64_t kTogether = 96;
-  static_assert(kRows % kTogether == 0);
+  static constexpr int64_t kTogether = LogitRowsSpace::kTogether;
 
-  // In place: of another's memory. Then workspace is less.
   LogitRows(const LogitBlocks& layout, const CpuContext& context, bool in_place)
       : layout_(layout), space_(layout, in_place) {
     if (layout.vocab == 0) return;
@@ -29,12 +48,9 @@ class LogitRows {
     for (int thread = 0; thread < context.threads; ++thread)
       for (const int64_t m : heights)
         for (const int64_t n : widths)
-          gemms_.push_back(m > 0 && n > 0 ? make_gemm(product(layout, m, n), {1, false}, context.counters) : nullptr);
-  }
-
-  // Of all threads.
-  static int64_t workspace(const LogitBlocks& layout, int threads, bool in_place) {
-    return threads * Space(layout, in_place).bytes;
+          gemms_.push_back(m > 0 && n > 0
+                               ? make_gemm(LogitRowsSpace::product(layout, m, n), {1, false}, context.counters)
+                               : nullptr);
   }
 
   // Calls body(i, the logits of row i) for rows [begin, end) of x, all of them with the n words at `words`. `begin` is
@@ -56,22 +72,6 @@ class LogitRows {
   }
 
  private:
-  // Of a thread: in bytes.
-  struct Space {
-    Space(const LogitBlocks& layout, bool in_place) {
-      const Product p = product(layout, std::min(kTogether, layout.rows), layout.most_columns());
-      prepared = gemm_prepared_bytes(p);
-      logits = in_place ? 0 : align_up(p.m * p.n * size_of(p.c_type()));
-      bytes = prepared + logits + align_up(gemm_workspace_up_to(p, {1, false}));
-    }
-    int64_t prepared, logits, bytes;
-  };
-
-  static Product product(const LogitBlocks& layout, int64_t m, int64_t n) {
-    Product p = layout.logits(m, n);
-    p.most_m = std::min(kTogether, layout.rows);
-    return p;
-  }
   const Gemm& gemm(int thread, int64_t m, int64_t n) const {
     const bool last_rows = m != std::min(kTogether, layout_.rows),
                last_words = n != std::min(layout_.columns, layout_.vocab);
@@ -79,7 +79,7 @@ class LogitRows {
   }
 
   LogitBlocks layout_;
-  Space space_;
+  LogitRowsSpace space_;
   std::vector<std::unique_ptr<Gemm>> gemms_;  // by thread, whole or last rows, whole or last words
 };
 

@@ -28,9 +28,8 @@ Offsets offsets(const std::vector<EinsumDim>& dims, int64_t index) {
 }
 
 Product with_epilogue(Product product, Epilogue epilogue) {
-  static constexpr ProductEpilogue kEpilogues[] = {ProductEpilogue::kNone, ProductEpilogue::kRelu,
-                                                   ProductEpilogue::kGate};
-  product.epilogue = kEpilogues[static_cast<size_t>(epilogue)];
+  if (epilogue == Epilogue::kRelu) product.epilogue = ProductEpilogue::kRelu;
+  if (epilogue == Epilogue::kReluGradient) product.epilogue = ProductEpilogue::kGate;
   return product;
 }
 

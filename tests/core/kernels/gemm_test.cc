@@ -235,7 +235,9 @@ void expect_epilogues(DType dtype) {
     for (const bool accumulate : {false, true})
       for (const ProductEpilogue epilogue : {ProductEpilogue::kRelu, ProductEpilogue::kGate}) {
         Product p = product_of(dtype, s, Transposed::kNone, accumulate);
-        if (!takes_epilogue(p)) continue;  // a machine without the instructions
+        // A machine without the instructions has no product with an epilogue.
+        ASSERT_EQ(takes_epilogue(p), panel_functions(dtype) != nullptr);
+        if (!takes_epilogue(p)) continue;
         const auto a = random<T>(s.batch * s.m * s.k, 1), b = random<T>(s.batch * s.k * s.n, 2);
         const auto gate = random<T>(s.batch * s.m * s.n, 3);
         std::vector<T> expected = multiply(p, a, b, 1);
