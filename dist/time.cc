@@ -68,7 +68,7 @@ ProductSize product_size(const Op& op, std::span<const ValueType> inputs, std::s
 }
 
 OpTime op_time(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
-               const Device& device) {
+               const DeviceRates& device) {
   const Cost cost = op.cost(inputs, outputs);
   const auto flops = static_cast<double>(cost.flops);
   const ProductSize size = product_size(op, inputs, outputs);
@@ -80,7 +80,7 @@ OpTime op_time(const Op& op, std::span<const ValueType> inputs, std::span<const 
   return time;
 }
 
-const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const Device& device) {
+const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const DeviceRates& device) {
   int64_t extent = 1;  // neighbours on the axis and on those that vary faster, as ranks are counted
   for (size_t i = mesh.axes.size(); i-- > 0;) {
     extent *= mesh.axes[i].second;
@@ -125,7 +125,7 @@ Bound StepTime::bound() const {
   return memory > compute ? Bound::kMemory : Bound::kCompute;
 }
 
-StepTime time_step(const Graph& graph, const MeshShape& mesh, const Device& device) {
+StepTime time_step(const Graph& graph, const MeshShape& mesh, const DeviceRates& device) {
   StepTime time;
   std::vector<LaneSlot> slots;
   const Schedule order = schedule(graph);
@@ -154,7 +154,7 @@ StepTime time_step(const Graph& graph, const MeshShape& mesh, const Device& devi
   return time;
 }
 
-StepTime time_step(const StepGraphs& graphs, const MeshShape& mesh, const Device& device) {
+StepTime time_step(const StepGraphs& graphs, const MeshShape& mesh, const DeviceRates& device) {
   StepTime all;
   for (const auto& graph : graphs.graphs) {
     const StepTime one = time_step(*graph, mesh, device);

@@ -10,7 +10,7 @@
 
 #include "core/graph/graph.h"
 #include "core/graph/layout.h"
-#include "dist/device.h"
+#include "dist/device_rates.h"
 #include "dist/plan.h"
 
 namespace synthesizer {
@@ -32,10 +32,10 @@ struct OpTime {
   double seconds() const { return busy() + overhead; }
 };
 OpTime op_time(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
-               const Device& device);
+               const DeviceRates& device);
 
 // The link that carries a collective along `axis`: inside a host if all of the axis's ranks share one.
-const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const Device& device);
+const LinkRate& link_of(const MeshShape& mesh, std::string_view axis, const DeviceRates& device);
 // Of one call among `ranks`, whose bytes are those that travel. All-reduce is a reduce-scatter and an all-gather.
 double collective_seconds(Collective kind, int64_t block_bytes, int ranks, const LinkRate& link, CollectiveSteps steps,
                           Wire wire = Wire::kFull);
@@ -56,8 +56,8 @@ struct StepTime {
 };
 
 // `graph` is one rank's, partitioned for a mesh of this shape.
-StepTime time_step(const Graph& graph, const MeshShape& mesh, const Device& device);
+StepTime time_step(const Graph& graph, const MeshShape& mesh, const DeviceRates& device);
 // Of all its micro-batches, one after the other.
-StepTime time_step(const StepGraphs& graphs, const MeshShape& mesh, const Device& device);
+StepTime time_step(const StepGraphs& graphs, const MeshShape& mesh, const DeviceRates& device);
 
 }  // namespace synthesizer

@@ -81,7 +81,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   const BatchRows rows = batch_rows(run, mesh);
   const Vocabulary& vocabulary = data->objective().vocabulary();
   std::unique_ptr<Graph> graph = evaluation_graph(graphs, partition_of(run, mesh));
-  StateStore state(*graph);
+  StateStore state(*graph, kernels.device());
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
   Evaluation evaluation(std::move(graph), kernels, axis_communicators(mesh), state,
                         data->validation(rows, run.eval().batches()), row_ranks(run, mesh),

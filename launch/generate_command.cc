@@ -70,7 +70,8 @@ int generate(const GenerateCommand& options) {
   if (options.max_length > 0) graphs.shape.target_length = options.max_length;
   graphs.input_mask = true;
   const std::unique_ptr<Graph> graph = decoding_graph(graphs);
-  StateStore state(*graph);
+  const CpuKernelTable kernels(threads_of_process());
+  StateStore state(*graph, kernels.device());
   read_state(reader, state, CheckpointPart::kModel);
 
   const bool fills = graphs.model.structure == Structure::kEncoderDecoder;
@@ -80,7 +81,6 @@ int generate(const GenerateCommand& options) {
     rows.push_back(encode_marked(line, tokenizer, vocabulary));
     if (fills) rows.back().push_back(vocabulary.eos);
   }
-  const CpuKernelTable kernels(threads_of_process());
   GreedyDecoder decoder(graphs, kernels, state);
   std::vector<std::string> outputs;
   for (const std::vector<int32_t>& tokens : decoder.decode(rows, vocabulary.eos, vocabulary.size()))

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor/device.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
@@ -33,8 +34,9 @@ struct TensorBox {
 // What a rank gives to a checkpoint. Every rank names every tensor, with an empty box where it holds nothing.
 struct TensorSlice {
   TensorBox box;
-  const void* data = nullptr;  // host memory, dense in box.buffer_shape
+  const void* data = nullptr;  // dense in box.buffer_shape
   bool owner = true;           // false: another rank writes the same elements (replicas)
+  Device* device = nullptr;    // whose memory it is; null: the host's
 };
 
 // Calls visit(offset in the whole, offset in the buffer, count), in elements, for each longest run of elements that are

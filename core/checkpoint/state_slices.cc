@@ -18,8 +18,8 @@ TensorBox box_of(const StateTensor& tensor) {
   return box;
 }
 
-TensorSlice share(const StateTensor& tensor) {
-  TensorSlice slice{box_of(tensor), tensor.data, true};
+TensorSlice share(const StateTensor& tensor, Device* device) {
+  TensorSlice slice{box_of(tensor), tensor.data, true, device};
   const int64_t replica = tensor.block.replica, replicas = tensor.block.replicas;
   if (slice.box.whole_shape.empty()) {
     slice.owner = replica == 0;
@@ -41,7 +41,7 @@ CheckpointPart part_of(const StateTensor& tensor) {
 std::vector<TensorSlice> slices_to_write(const StateStore& store, CheckpointPart part) {
   std::vector<TensorSlice> slices;
   for (const StateTensor& tensor : store.tensors())
-    if (part_of(tensor) == part) slices.push_back(share(tensor));
+    if (part_of(tensor) == part) slices.push_back(share(tensor, store.device()));
   return slices;
 }
 

@@ -8,20 +8,22 @@
 #include <thread>
 #include <vector>
 
+#include "core/tensor/device.h"
+
 namespace synthesizer {
 
 // Submitting and waiting allocate nothing. Jobs run in the order they were submitted, which is the same on every rank.
-class CommunicationLane {
+class CommunicationLane : public Lane {
  public:
   // `jobs` are submitted in any order by their index, each at most once between two calls of finish().
   explicit CommunicationLane(std::vector<std::function<void()>> jobs);
-  ~CommunicationLane();
+  ~CommunicationLane() override;
 
-  void submit(size_t job);
+  void submit(size_t job) override;
   // Returns when the job has ended; throws what it, or one before it, threw.
-  void wait(size_t job);
+  void wait(size_t job) override;
   // Waits for everything submitted and makes the lane ready for another round.
-  void finish();
+  void finish() override;
 
  private:
   void work();

@@ -10,6 +10,7 @@
 
 #include "core/graph/communicator.h"
 #include "core/graph/op.h"
+#include "core/tensor/device.h"
 
 namespace synthesizer {
 
@@ -45,6 +46,8 @@ class KernelTable {
   virtual std::unique_ptr<Kernel> make(const Op& op, std::span<const ValueType> inputs,
                                        std::span<const ValueType> outputs,
                                        const AxisCommunicators& communicators) const = 0;
+  // Where the kernels run and the memory lies that they are given; null: the host. Outlives the kernels.
+  virtual Device* device() const { return nullptr; }
 };
 
 }  // namespace synthesizer

@@ -1,10 +1,12 @@
 #include "core/graph/program.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/graph/communication_lane.h"
+#include "core/graph/staging.h"
 
 namespace synthesizer {
 
@@ -25,8 +27,10 @@ Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicato
       store_(store),
       schedule_(schedule(graph)),
       memory_(plan_memory(graph, schedule_, kernels)),
-      own_arena_(arena == nullptr ? memory_.arena_bytes : 0),
-      arena_(arena == nullptr ? &own_arena_ : arena) {
+      own_arena_(arena == nullptr ? memory_.arena_bytes : 0, kernels.device()),
+      arena_(arena == nullptr ? &own_arena_ : arena),
+      device_(kernels.device()) {
+  CHECK(arena_->device() == device_ && store_.device() == device_, "kernels and memory of two devices");
   CHECK(arena_->bytes() >= memory_.arena_bytes, "an arena of {} bytes for a program of {}", arena_->bytes(),
         memory_.arena_bytes);
   for (const Node& node : graph_.nodes())
@@ -35,6 +39,7 @@ Program::Program(Graph& graph, const KernelTable& kernels, const AxisCommunicato
   for (const auto& [name, ref] : graph_.outputs()) outputs_[name] = ref;
   check_derived();
   prepare(kernels, communicators);
+  if (device_ != nullptr) make_staging();
 }
 
 Program::~Program() = default;
@@ -52,6 +57,18 @@ std::byte* Program::address(ValueRef ref) const {
   }
   return arena_->data() + memory_.offsets.at(ref);
 }
+
+void Program::make_staging() {
+  std::map<ValueRef, Staging::Place> in, out;
+  for (const auto& [name, ref] : inputs_) in[ref] = {address(ref), graph_.type(ref).bytes()};
+  for (const auto& [name, ref] : outputs_) out[ref] = {address(ref), graph_.type(ref).bytes()};
+  staging_ = std::make_unique<Staging>(*device_, in, out);
+  replay_ = device_->replay();
+}
+
+std::byte* Program::input_memory(ValueRef ref) { return staging_ ? staging_->input(ref) : address(ref); }
+
+const std::byte* Program::output_memory(ValueRef ref) { return staging_ ? staging_->output(ref) : address(ref); }
 
 void Program::check_derived() const {
   std::set<std::string_view> updated;
@@ -100,7 +117,7 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
   }
   if (jobs.empty()) return;
   last_wait_ = add_slot(TimelineSlot::Kind::kWait, nullptr);
-  lane_ = std::make_unique<CommunicationLane>(std::move(jobs));
+  lane_ = device_ == nullptr ? std::make_unique<CommunicationLane>(std::move(jobs)) : device_->lane(std::move(jobs));
 }
 
 size_t Program::add_slot(TimelineSlot::Kind kind, const Node* node) {
@@ -119,11 +136,20 @@ void Program::timed(size_t slot, const Action& action) {
   if (spans_ == nullptr) return action();
   spans_[slot].begin = steady_nanoseconds();
   action();
+  if (device_ != nullptr) device_->finish();
   spans_[slot].end = steady_nanoseconds();
 }
 
 void Program::run() {
   spans_ = timeline_ == nullptr ? nullptr : timeline_->begin_run();
+  if (staging_) staging_->upload();
+  if (replay_ && spans_ == nullptr)
+    replay_->run([this] { run_steps(); });
+  else
+    run_steps();
+}
+
+void Program::run_steps() {
   for (const Step& step : steps_) {
     for (size_t i = 0; i < step.wait_for.size(); ++i) timed(step.wait_slots[i], [&] { lane_->wait(step.wait_for[i]); });
     if (!step.kernel) continue;
@@ -137,11 +163,25 @@ void Program::run() {
 
 void Program::run_visited(const Visitor& visit) {
   spans_ = nullptr;
+  if (staging_) staging_->upload();
+  std::vector<std::vector<std::byte>> copies;  // of what lies on a device
+  const auto visit_outputs = [&](const Node& node, std::span<void* const> outputs) {
+    if (device_ == nullptr) return visit(node, outputs);
+    copies.resize(std::max(copies.size(), outputs.size()));
+    std::vector<void*> on_host;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const int64_t bytes = node.outputs[i].bytes();
+      copies[i].resize(static_cast<size_t>(bytes));
+      device_->download(copies[i].data(), outputs[i], bytes);
+      on_host.push_back(copies[i].data());
+    }
+    visit(node, on_host);
+  };
   for (const Node& node : graph_.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
     if (leaf == nullptr || leaf->kind() == Leaf::Kind::kGathered) continue;
     void* const data = address({node.id, 0});
-    visit(node, {&data, 1});
+    visit_outputs(node, {&data, 1});
   }
   for (const Step& step : steps_) {
     if (!step.kernel) continue;
@@ -151,7 +191,7 @@ void Program::run_visited(const Visitor& visit) {
     } else {
       step.kernel->run(step.inputs, step.outputs, step.workspace);
     }
-    visit(*step.node, step.outputs);
+    visit_outputs(*step.node, step.outputs);
   }
   if (lane_) lane_->finish();
 }

@@ -19,7 +19,9 @@
 
 namespace synthesizer {
 
-class CommunicationLane;
+class Lane;
+class Replay;
+class Staging;
 
 // The graph must outlive the program. run() allocates no memory.
 class Program {
@@ -37,25 +39,29 @@ class Program {
   void run();
   // The same, node after node, collectives too, so slower: `visit` sees every leaf as the step finds it (but sums that
   // are still of the step before), then every
-  // node right after it ran, with the addresses of its outputs. Views are left out. `visit` must not be collective.
+  // node right after it ran, with its outputs: where they lie, or of a device's copies on the host. Views are left out.
+  // `visit` must not be collective.
   using Visitor = std::function<void(const Node& node, std::span<void* const> outputs)>;
   void run_visited(const Visitor& visit);
 
   // What a run does, in the order in which the program's thread comes to it.
   const std::vector<TimelineSlot>& slots() const { return slots_; }
   // From the next run() on, its times are added to `timeline`, which was made of slots() and outlives those runs; null:
-  // no more. Between runs only.
+  // no more. Between runs only. On a device each kernel is then waited for.
   void record(Timeline* timeline);
 
-  // Memory of an input to write, or of an output (named by mark_output) to read. Throws Error for an unknown name, or
-  // if T is not its type.
+  // Memory of an input to write, or of an output (named by mark_output) to read, on the host. Of a program on a device
+  // an input is asked for before each run that it is written for, and an output waits for the run. Throws Error for an
+  // unknown name, or if T is not its type.
   template <typename T>
   std::span<T> input(std::string_view name) {
-    return typed<T>(input_ref(name));
+    const ValueRef ref = input_ref(name);
+    return typed<T>(ref, input_memory(ref));
   }
   template <typename T>
   std::span<const T> output(std::string_view name) {
-    return typed<T>(output_ref(name));
+    const ValueRef ref = output_ref(name);
+    return typed<const T>(ref, output_memory(ref));
   }
   bool has_input(std::string_view name) const { return inputs_.contains(name); }
   const ValueType& input_type(std::string_view name) const { return graph_.type(input_ref(name)); }
@@ -72,18 +78,22 @@ class Program {
   ValueRef input_ref(std::string_view name) const;
   ValueRef output_ref(std::string_view name) const;
   std::byte* address(ValueRef ref) const;
+  std::byte* input_memory(ValueRef ref);
+  const std::byte* output_memory(ValueRef ref);
   void check_derived() const;
   void prepare(const KernelTable& kernels, const AxisCommunicators& communicators);
+  void make_staging();
+  void run_steps();
   size_t add_slot(TimelineSlot::Kind kind, const Node* node);
   // Does it; with its times where they are recorded.
   template <typename Action>
   void timed(size_t slot, const Action& action);
 
-  template <typename T>
-  std::span<T> typed(ValueRef ref) {
+  template <typename T, typename Byte>
+  std::span<T> typed(ValueRef ref, Byte* memory) {
     const ValueType& type = graph_.type(ref);
     check_type(type.dtype, kDTypeOf<std::remove_const_t<T>>);
-    return {reinterpret_cast<T*>(address(ref)), static_cast<size_t>(type.shape.elements())};
+    return {reinterpret_cast<T*>(memory), static_cast<size_t>(type.shape.elements())};
   }
   static void check_type(DType is, DType wanted);
 
@@ -99,7 +109,11 @@ class Program {
   size_t last_wait_ = 0;  // slot of
   Timeline* timeline_ = nullptr;
   TimeSpan* spans_ = nullptr;  // of the run that is under way, if it is recorded
-  std::unique_ptr<CommunicationLane> lane_;
+  std::unique_ptr<Lane> lane_;
+  // Of a program on a device.
+  Device* device_;
+  std::unique_ptr<Staging> staging_;
+  std::unique_ptr<Replay> replay_;
 };
 
 }  // namespace synthesizer

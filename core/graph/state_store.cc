@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/tensor/bfloat16.h"
+#include "core/tensor/device.h"
 #include "core/tensor/fill.h"
 
 namespace synthesizer {
@@ -19,14 +20,14 @@ void round_all(const std::byte* from, std::byte* to, int64_t count) {
 
 }  // namespace
 
-StateStore::StateStore(const Graph& graph) {
+StateStore::StateStore(const Graph& graph, Device* device) {
   add(graph);
-  allocate();
+  allocate(device);
 }
 
-StateStore::StateStore(std::span<const std::unique_ptr<Graph>> graphs) {
+StateStore::StateStore(std::span<const std::unique_ptr<Graph>> graphs, Device* device) {
   for (const auto& graph : graphs) add(*graph);
-  allocate();
+  allocate(device);
 }
 
 void StateStore::add(const Graph& graph) {
@@ -48,7 +49,7 @@ void StateStore::add(const Graph& graph) {
   }
 }
 
-void StateStore::allocate() {
+void StateStore::allocate(Device* device) {
   const auto group = [](const StateTensor& tensor) {
     return tensor.kind == Leaf::Kind::kGathered ? 2 : tensor.kind == Leaf::Kind::kDerived ? 1 : 0;
   };
@@ -65,7 +66,7 @@ void StateStore::allocate() {
     tensor.offset = bytes;
     bytes += align_up(tensor.type.bytes());
   }
-  storage_ = Storage(bytes);
+  storage_ = Storage(bytes, device);
   for (StateTensor& tensor : tensors_) tensor.data = storage_.data() + tensor.offset;
 }
 
@@ -94,22 +95,43 @@ void StateStore::initialize(uint64_t seed) {
   });
 }
 
+const std::byte* StateStore::on_host(const StateTensor& tensor, std::vector<std::byte>& space) const {
+  if (device() == nullptr) return tensor.data;
+  space.resize(static_cast<size_t>(tensor.type.bytes()));
+  device()->download(space.data(), tensor.data, tensor.type.bytes());
+  return space.data();
+}
+
 void StateStore::write(const Write& write) {
-  for (const StateTensor& tensor : tensors()) write(tensor, address(tensor));
+  std::vector<std::byte> space;
+  for (const StateTensor& tensor : tensors()) {
+    if (device() == nullptr) {
+      write(tensor, address(tensor));
+      continue;
+    }
+    on_host(tensor, space);
+    write(tensor, space.data());
+    device()->upload(address(tensor), space.data(), tensor.type.bytes());
+  }
   derive();
 }
 
 void StateStore::derive() {
+  std::vector<std::byte> space;
   for (const StateTensor& tensor : derived()) {
     if (tensor.source.empty()) continue;
     const StateTensor& source = at(tensor.source);
     const int64_t count = tensor.type.shape.elements();
     CHECK(source.type.shape == tensor.type.shape, "{} is {}, of {} that is {}", tensor.name,
           tensor.type.shape.to_string(), source.name, source.type.shape.to_string());
+    const std::byte* from = on_host(source, space);
+    std::vector<std::byte> copy(device() == nullptr ? 0 : static_cast<size_t>(tensor.type.bytes()));
+    std::byte* to = copy.empty() ? address(tensor) : copy.data();
     if (source.type.dtype == DType::kFloat64)
-      round_all<double>(source.data, address(tensor), count);
+      round_all<double>(from, to, count);
     else
-      round_all<float>(source.data, address(tensor), count);
+      round_all<float>(from, to, count);
+    if (!copy.empty()) device()->upload(address(tensor), copy.data(), tensor.type.bytes());
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/tensor/device.h"
 
 namespace synthesizer {
 
@@ -16,8 +17,12 @@ constexpr int64_t kHugePage = 2 << 20;
 
 }  // namespace
 
-Storage::Storage(int64_t bytes) : bytes_(bytes) {
+Storage::Storage(int64_t bytes, Device* device) : bytes_(bytes), device_(device) {
   if (bytes == 0) return;
+  if (device != nullptr) {
+    data_ = device->allocate(align_up(bytes));
+    return;
+  }
   const bool huge = bytes >= 2 * kHugePage;
   void* memory = nullptr;  // aligned_alloc takes whole multiples of the alignment alone
   if (posix_memalign(&memory, static_cast<size_t>(huge ? kHugePage : kAlignment),
@@ -30,14 +35,33 @@ Storage::Storage(int64_t bytes) : bytes_(bytes) {
   std::memset(data_, 0, static_cast<size_t>(bytes));
 }
 
-Storage::~Storage() { std::free(data_); }
+Storage Storage::pinned(int64_t bytes, Device& device) {
+  Storage storage;
+  if (bytes == 0) return storage;
+  storage.data_ = device.allocate_pinned(align_up(bytes));
+  storage.bytes_ = bytes;
+  storage.device_ = &device;
+  storage.pinned_ = true;
+  return storage;
+}
 
-Storage::Storage(Storage&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+Storage::~Storage() {
+  if (data_ == nullptr) return;
+  if (pinned_)
+    device_->release_pinned(data_);
+  else if (device_ != nullptr)
+    device_->release(data_);
+  else
+    std::free(data_);
+}
+
+Storage::Storage(Storage&& other) noexcept { *this = std::move(other); }
 
 Storage& Storage::operator=(Storage&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
+  std::swap(device_, other.device_);
+  std::swap(pinned_, other.pinned_);
   return *this;
 }
 

@@ -78,7 +78,7 @@ AlignmentSurvey::AlignmentSurvey(const StepGraphOptions& options, const std::vec
                                  const KernelTable& kernels)
     : batch_(options.shape.batch),
       graph_(alignment_graph(options, layers)),
-      state_(*graph_),
+      state_(*graph_, kernels.device()),
       program_(*graph_, kernels, {}, state_) {
   for (const char* stack : {"encoder", "decoder"})
     for (const int64_t layer : layers)

@@ -80,13 +80,15 @@ std::optional<NonFinite> find_nonfinite(Program& program, Communicator& world) {
 
 std::optional<NonFinite> find_nonfinite(const StateStore& store, Communicator& world) {
   std::optional<NonFinite> found;
+  std::vector<std::byte> space;
   for (size_t i = 0; i < store.tensors().size() && !found; ++i) {
     const StateTensor& tensor = store.tensors()[i];
-    const int64_t at = first_nonfinite(tensor.type.dtype, tensor.data, tensor.type.shape.elements());
+    const std::byte* data = store.on_host(tensor, space);
+    const int64_t at = first_nonfinite(tensor.type.dtype, data, tensor.type.shape.elements());
     if (at >= 0)
       found = NonFinite{static_cast<int>(i), world.rank(), true,
                         fmt::format("{} {} has {}", tensor.name, tensor.type.shape.to_string(),
-                                    element_text(tensor.type.dtype, tensor.data, at))};
+                                    element_text(tensor.type.dtype, data, at))};
   }
   return first_of_all(found, world);
 }

@@ -85,8 +85,8 @@ TrainStep::TrainStep(StepGraphs graphs, const OptimizerConfig& optimizer, const 
                      const AxisCommunicators& communicators)
     : graphs_(std::move(graphs)),
       optimizer_(optimizer),
-      store_(graphs_.graphs),
-      arena_(largest_arena(graphs_, kernels)) {
+      store_(graphs_.graphs, kernels.device()),
+      arena_(largest_arena(graphs_, kernels), kernels.device()) {
   for (const auto& graph : graphs_.graphs)
     programs_.push_back(std::make_unique<Program>(*graph, kernels, communicators, store_, &arena_));
 }

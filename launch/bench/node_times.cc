@@ -15,7 +15,7 @@ namespace {
 // By node id.
 std::vector<double> fastest_runs(Graph& graph, const StepGraphOptions& options, const KernelTable& kernels,
                                  int64_t rounds, Communicator& world) {
-  StateStore store(graph);
+  StateStore store(graph, kernels.device());
   store.initialize(1);
   Program program(graph, kernels, {}, store);
   const RandomBatch batch(options.shape, options.model.vocab, 0, 1);

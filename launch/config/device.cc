@@ -111,14 +111,14 @@ config::Device load_device(const std::string& name) {
   return parse_device(read_input_file(name), name);
 }
 
-Device device_for(const config::Device& from, config::Run::Precision precision) {
+DeviceRates device_for(const config::Device& from, config::Run::Precision precision) {
   const config::Products* products = nullptr;
   const std::string& wanted = config::Run::Precision_Name(precision);
   for (const config::Products& some : from.products())
     if (config::Products::Precision_Name(some.precision()) == wanted) products = &some;
   if (products == nullptr)
     fail_usage("[plan] device {} has no products of precision {}, which the run asks for", from.name(), wanted);
-  Device device;
+  DeviceRates device;
   device.name = from.name();
   device.memory_bytes = from.memory_bytes();
   device.reserved_bytes = from.reserved_bytes();

@@ -8,7 +8,7 @@
 
 #include "configs/schema/device.pb.h"
 #include "configs/schema/run.pb.h"
-#include "dist/device.h"
+#include "dist/device_rates.h"
 
 namespace synthesizer {
 
@@ -25,7 +25,7 @@ config::Device load_device(const std::string& name);
 config::Device parse_device(std::string_view text, const std::string& name);
 
 // The figures for a run of this precision. UsageError if the device has none for its products.
-Device device_for(const config::Device& device, config::Run::Precision precision);
+DeviceRates device_for(const config::Device& device, config::Run::Precision precision);
 
 // As a file, which parse_device reads back to the same. `comment`: the lines at the top.
 std::string device_text(const config::Device& device, std::string_view comment);

@@ -87,7 +87,7 @@ int run_search(const PlanCommand& options) {
   const std::vector<int64_t> all_ranks = parse_ranks(options.ranks);
   config::Run run = load_run(options.config, options.set);
   check_names(run);
-  const Device device = device_for(load_device(options.device.empty() ? "h100" : options.device), run.precision());
+  const DeviceRates device = device_for(load_device(options.device.empty() ? "h100" : options.device), run.precision());
   if (!options.svg.empty()) require_writable("--svg", std::filesystem::path(options.svg).parent_path());
   std::vector<Search> searches;
   for (const int64_t ranks : all_ranks) {
@@ -126,7 +126,7 @@ int run_mesh(const PlanCommand& options) {
   const config::Run run = load_run(options.config, assignments);
   check_names(run);
   check_values(run, static_cast<int>(ranks));
-  std::optional<Device> device;
+  std::optional<DeviceRates> device;
   if (!options.device.empty()) device = device_for(load_device(options.device), run.precision());
   const Planned planned = plan_run(run, shape, device, options.threads);
   const int64_t largest = device ? largest_batch(run, planned) : 0;

@@ -87,7 +87,7 @@ std::string choices_text(const Candidate& candidate) {
 
 }  // namespace
 
-Search search_plans(const config::Run& run, int64_t ranks, const Device& device, int threads, size_t limit) {
+Search search_plans(const config::Run& run, int64_t ranks, const DeviceRates& device, int threads, size_t limit) {
   Search search;
   search.ranks = ranks;
   std::string refusal;
@@ -121,7 +121,7 @@ Search search_plans(const config::Run& run, int64_t ranks, const Device& device,
   return search;
 }
 
-Json search_json(const Search& search, const Device& device) {
+Json search_json(const Search& search, const DeviceRates& device) {
   Json found = Json::array();
   for (const Candidate& candidate : search.fastest) {
     const Planned& p = candidate.planned;
@@ -154,7 +154,7 @@ Json search_json(const Search& search, const Device& device) {
           {"fastest", found}};
 }
 
-void print_search(const Search& search, const Device& device) {
+void print_search(const Search& search, const DeviceRates& device) {
   fmt::print("{} ranks of {}: {} allowed, the fastest that fit in {} bytes\n", search.ranks, device.name, search.tried,
              device.memory_bytes - device.reserved_bytes);
   if (search.fastest.empty()) {

@@ -25,10 +25,10 @@ struct Search {
 };
 
 // With so many threads a rank. UsageError where no mesh of `ranks` is allowed, with what is wrong with the last.
-Search search_plans(const config::Run& run, int64_t ranks, const Device& device, int threads, size_t limit);
+Search search_plans(const config::Run& run, int64_t ranks, const DeviceRates& device, int threads, size_t limit);
 
-nlohmann::ordered_json search_json(const Search& search, const Device& device);
-void print_search(const Search& search, const Device& device);
+nlohmann::ordered_json search_json(const Search& search, const DeviceRates& device);
+void print_search(const Search& search, const DeviceRates& device);
 
 // Tokens a second of the fastest against ranks, both in decades, and the line along which each rank would do as much as
 // with the fewest. Searches that found nothing are left out; UsageError if all did.

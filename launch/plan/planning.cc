@@ -22,7 +22,8 @@ int64_t bytes_at(config::Run run, const MeshShape& shape, int64_t batch, int thr
 
 }  // namespace
 
-Planned plan_run(const config::Run& run, const MeshShape& shape, const std::optional<Device>& device, int threads) {
+Planned plan_run(const config::Run& run, const MeshShape& shape, const std::optional<DeviceRates>& device,
+                 int threads) {
   const Mesh mesh = Mesh::fake(shape, 0);
   const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
   const Partition partition = partition_of(run, mesh);

@@ -6,7 +6,7 @@
 
 #include "configs/schema/run.pb.h"
 #include "core/graph/layout.h"
-#include "dist/device.h"
+#include "dist/device_rates.h"
 #include "dist/plan.h"
 #include "dist/time.h"
 
@@ -27,7 +27,7 @@ struct Planned {
   int64_t product_flops = 0;
   int64_t recomputed_flops = 0;
 
-  std::optional<Device> device;  // what follows is there only with one
+  std::optional<DeviceRates> device;  // what follows is there only with one
   StepTime time;
 
   int64_t bytes() const { return step.state() + step.arena + evaluation + buffers; }
@@ -41,7 +41,7 @@ struct Planned {
 };
 
 // `run` is checked, for as many ranks as the mesh has.
-Planned plan_run(const config::Run& run, const MeshShape& mesh, const std::optional<Device>& device, int threads);
+Planned plan_run(const config::Run& run, const MeshShape& mesh, const std::optional<DeviceRates>& device, int threads);
 
 // The largest data.batch with which the run fits on its device, of those that the mesh can share out; 0: none. Found by
 // planning it and the next one.

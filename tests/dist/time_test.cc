@@ -16,8 +16,8 @@
 namespace synthesizer {
 namespace {
 
-Device device() {
-  Device d;
+DeviceRates device() {
+  DeviceRates d;
   d.name = "by hand";
   d.memory_bytes = 1 << 30;
   d.memory_bandwidth = 1e9;
@@ -30,7 +30,7 @@ Device device() {
   return d;
 }
 
-OpTime time_of(const Value& value, const Device& d) {
+OpTime time_of(const Value& value, const DeviceRates& d) {
   std::vector<ValueType> inputs;
   for (const ValueRef& ref : value.node().inputs) inputs.push_back(value.graph().type(ref));
   return op_time(*value.node().op, inputs, value.node().outputs, d);
@@ -40,7 +40,7 @@ TEST(TimeOfAnOp, ProductsAreTakenByTheirThreeSizes) {
   Graph graph;
   const Value a = input(graph, "a", DType::kFloat32, {{"batch", 4}, {"length", 8}, {"model", 64}});
   const Value b = input(graph, "b", DType::kFloat32, {{"model", 64}, {"ff", 32}});
-  Device d = device();
+  DeviceRates d = device();
   d.memory_bandwidth = 1e15;
   const OpTime time = time_of(einsum(a, b, {"model"}), d);
   // m 32, n 32, k 64: 2·32·32·64 operations at half of 1e12, and 1/4, 1/2 and 1/2 more
@@ -61,7 +61,7 @@ TEST(TimeOfAnOp, TheLongerOfOperationsAndBytesCounts) {
   Graph graph;
   const Value a = input(graph, "a", DType::kFloat32, {{"model", 1000}});
   const Value sum = a + a;
-  Device d = device();
+  DeviceRates d = device();
   OpTime time = time_of(sum, d);  // 1,000 operations: 1 µs; 12,000 bytes: 12 µs
   EXPECT_TRUE(time.memory_bound());
   EXPECT_NEAR(time.seconds(), 12e-6 + 1e-6, 1e-15);
@@ -118,7 +118,7 @@ TEST(TimeOfACollective, IsMessagesTimesAlphaAndBytesOverBeta) {
 }
 
 TEST(TimeOfACollective, TensorRanksShareAHostFirst) {
-  const Device d = device();  // four ranks a host
+  const DeviceRates d = device();  // four ranks a host
   const auto inside = [&](int data, int tensor, std::string_view axis) {
     return &link_of({{{"data", data}, {"tensor", tensor}}}, axis, d) == &d.inside;
   };
@@ -136,7 +136,7 @@ struct Sizes {
 };
 
 // A step of a small model on one rank and on four data ranks.
-Sizes step_times(const Device& d) {
+Sizes step_times(const DeviceRates& d) {
   const StepGraphOptions options = layout_options({"", "R+V", "D"}, DType::kFloat32);
   const MeshShape one{{{"data", 1}, {"tensor", 1}}}, four{{{"data", 4}, {"tensor", 1}}};
   const auto time = [&](const MeshShape& shape) {
@@ -162,7 +162,7 @@ TEST(TimeOfAStep, AddsUp) {
 }
 
 TEST(TimeOfAStep, TheBoundIsWhateverIsSlow) {
-  Device d = device();
+  DeviceRates d = device();
   d.vector_flops = 1e15;
   d.products.peak = 1e8;
   EXPECT_EQ(step_times(d).shared.bound(), Bound::kCompute);

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/kernels/cpu/cast_elements.h"
-#include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/geometry.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"

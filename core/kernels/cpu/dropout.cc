@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/base/philox.h"
-#include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/geometry.h"
 
 namespace synthesizer {
 namespace {

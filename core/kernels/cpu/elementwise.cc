@@ -5,9 +5,9 @@
 #include <type_traits>
 
 #include "core/kernels/cpu/cast_elements.h"
-#include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/geometry.h"
 #include "core/ops/cast.h"
 #include "core/ops/functors.h"
 

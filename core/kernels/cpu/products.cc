@@ -1,9 +1,9 @@
 // Einsum: matrix products through core/kernels/gemm.h, or loops where they are too small for a library.
 #include <type_traits>
 
-#include "core/kernels/cpu/einsum_plan.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/einsum_plan.h"
 #include "core/ops/einsum.h"
 #include "core/ops/functors.h"
 #include "core/tensor/storage.h"

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <limits>
 
-#include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/kernels/cpu/reduce_plan.h"
+#include "core/kernels/geometry.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/geometry.h"
 #include "core/ops/reduce.h"
 
 namespace synthesizer {

@@ -5,9 +5,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "core/kernels/cpu/geometry.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/geometry.h"
 
 namespace synthesizer {
 namespace {

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <utility>
 
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "tests/core/kernels/kernel_check.h"
 
 namespace synthesizer {
@@ -112,17 +111,17 @@ TEST(LinearCrossEntropy, KeptWeightsAndThoseMadeAgainGiveTheSameBits) {
       Tensors more = as_type({random_tensor(table, 62, -2, 2), random_tensor(by_block, 63), random_tensor(rows, 64),
                               random_tensor(rows, 65)},
                              wide);
-      const CpuKernelTable kernels(2);
+      const std::unique_ptr<KernelTable> kernels = make_test_kernels(2);
       const CrossEntropyOptions kept{true, true}, not_kept{true, false};
       const Tensors forward{x, more[0], targets};
-      const Tensors one = run_kernel(kernels, LinearCrossEntropy(s.part(), kept), forward);
-      const Tensors other = run_kernel(kernels, LinearCrossEntropy(s.part(), not_kept), forward);
+      const Tensors one = run_kernel(*kernels, LinearCrossEntropy(s.part(), kept), forward);
+      const Tensors other = run_kernel(*kernels, LinearCrossEntropy(s.part(), not_kept), forward);
       for (size_t i = 0; i < other.size(); ++i) EXPECT_EQ(one[i].values, other[i].values) << i;
       ASSERT_EQ(one.size(), 5u);
       Tensors backward{x, more[0], targets, one[4], more[1], more[2], more[3]};
-      const Tensors from_kept = run_kernel(kernels, LinearCrossEntropyGradient(s.part(), kept), backward);
+      const Tensors from_kept = run_kernel(*kernels, LinearCrossEntropyGradient(s.part(), kept), backward);
       backward[3] = one[0];
-      const Tensors from_logits = run_kernel(kernels, LinearCrossEntropyGradient(s.part(), not_kept), backward);
+      const Tensors from_logits = run_kernel(*kernels, LinearCrossEntropyGradient(s.part(), not_kept), backward);
       for (size_t i = 0; i < 2; ++i) EXPECT_EQ(from_kept[i].values, from_logits[i].values) << to_string(dtype) << i;
     }
 }
@@ -131,7 +130,7 @@ TEST(LinearCrossEntropy, KeptWeightsAndThoseMadeAgainGiveTheSameBits) {
 TEST(LinearCrossEntropy, WorkspaceIsTheSameOnEveryRank) {
   for (const bool model_first : {false, true})
     for (const bool same_bits : {false, true}) {
-      const CpuKernelTable kernels(2, nullptr, best_isa(), same_bits);
+      const std::unique_ptr<KernelTable> kernels = make_test_kernels(2, nullptr, same_bits);
       const Shape rows{kLength(31)};
       const Shape table = model_first ? Shape{kModel(300), kVocab(40)} : Shape{kVocab(40), kModel(300)};
       const ValueType row{DType::kFloat32, rows}, block{DType::kFloat32, Shape{kLength(31), kVocab(1)}};
@@ -143,8 +142,8 @@ TEST(LinearCrossEntropy, WorkspaceIsTheSameOnEveryRank) {
         const VocabularyPart part{43, first_word, 1};
         const LinearCrossEntropy op(part, {});
         const LinearCrossEntropyGradient gradient(part, {});
-        return std::pair(kernels.workspace(op, forward, op.infer(forward)),
-                         kernels.workspace(gradient, backward, gradient.infer(backward)));
+        return std::pair(kernels->workspace(op, forward, op.infer(forward)),
+                         kernels->workspace(gradient, backward, gradient.infer(backward)));
       };
       EXPECT_EQ(bytes(40), bytes(0));
       EXPECT_EQ(bytes(80), bytes(0));

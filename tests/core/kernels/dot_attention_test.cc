@@ -214,9 +214,9 @@ TEST(DotAttention, ARowThatSeesNothingIsZeroAndHasNoGradients) {
   const Case c{.s = {3, 2, 5, 9, 4, 3}, .addend = 3, .key_mask = true};
   Tensors in = inputs_of(c);
   const DotAttentionOptions o = c.options();
-  const CpuKernelTable table(2);
-  const Tensors y = run_kernel(table, DotAttention(o), in);
-  const Tensors d = run_kernel(table, DotAttentionGradient(o, true), with_forward(c, in));
+  const std::unique_ptr<KernelTable> table = make_test_kernels(2);
+  const Tensors y = run_kernel(*table, DotAttention(o), in);
+  const Tensors d = run_kernel(*table, DotAttentionGradient(o, true), with_forward(c, in));
   const auto third = [](const Tensor& t, int64_t i) { return t[2 * t.size() / 3 + i]; };  // of example 2
   for (int64_t i = 0; i < 5 * 2 * 4; ++i) EXPECT_EQ(third(y[0], i), 0);
   for (int64_t i = 0; i < 5 * 2; ++i) EXPECT_EQ(third(y[1], i), 0);
@@ -230,7 +230,7 @@ TEST(DotAttention, AQueryThatSeesOneKeyHasNoGradient) {
   const Case c{.s = {2, 3, 40, 40, 16, 24}, .addend = 3, .causal = true};
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
     Tensors in = with_forward(c, inputs_of(c));
-    const CpuKernelTable table(2);
+    const std::unique_ptr<KernelTable> table = make_test_kernels(2);
     const size_t log_sum = c.options().inputs();
     const Tensors given(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(log_sum));
     const auto wide = [&](Tensors tensors, size_t at) {
@@ -240,10 +240,10 @@ TEST(DotAttention, AQueryThatSeesOneKeyHasNoGradient) {
       return tensors;
     };
     const size_t addend = c.options().values() + 1;
-    in[log_sum] = run_kernel(table, DotAttention(c.options()), wide(given, addend))[1];
+    in[log_sum] = run_kernel(*table, DotAttention(c.options()), wide(given, addend))[1];
     Tensors all = wide(in, addend);
     all[log_sum] = in[log_sum];
-    const Tensors d = run_kernel(table, DotAttentionGradient(c.options(), true), all);
+    const Tensors d = run_kernel(*table, DotAttentionGradient(c.options(), true), all);
     for (int64_t h = 0; h < c.s.heads; ++h) EXPECT_EQ(d[addend][h * c.s.length * c.s.keys], 0) << to_string(dtype);
     for (int64_t a = 0; a < c.s.heads * c.s.inner; ++a) EXPECT_EQ(d[0][a], 0);  // of the first query
   }
@@ -270,7 +270,7 @@ TEST(DotAttention, LargeScoresAndThoseThatAreNotFinite) {
   check_kernel(DotAttention(options), row_inputs({1000, 999, -1000}, {1, 1, 1}),
                [&](const Tensors& i, Tensors& o) { forward_reference(one_row(3), i, o); }, {1e-5, 1e-12});
   const auto y = [&](std::vector<double> keys) {
-    return run_kernel(CpuKernelTable(1), DotAttention(options), row_inputs(std::move(keys), {1, 1, 1}))[0][0];
+    return run_kernel(*make_test_kernels(1), DotAttention(options), row_inputs(std::move(keys), {1, 1, 1}))[0][0];
   };
   EXPECT_TRUE(std::isnan(y({1, std::nan(""), 2})));
   EXPECT_TRUE(std::isnan(y({1, kInfinity, 2})));
@@ -282,7 +282,7 @@ TEST(DotAttention, LargeScoresAndThoseThatAreNotFinite) {
 TEST(DotAttention, CountsWhatIsRun) {
   const auto flops = [](const Case& c) {
     KernelCounters counters;
-    run_kernel(CpuKernelTable(2, &counters), DotAttention(c.options()), inputs_of(c));
+    run_kernel(*make_test_kernels(2, &counters), DotAttention(c.options()), inputs_of(c));
     EXPECT_EQ(counters.softmax_runs, 1);
     EXPECT_EQ(counters.softmax_rows, c.s.batch * c.s.heads * c.s.length);
     return counters.product_flops.load();

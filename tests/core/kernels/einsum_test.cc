@@ -97,9 +97,9 @@ TEST(Einsum, LargeProductsThatAddUp) {
 
 TEST(Einsum, CountsItsOperations) {
   KernelCounters counters;
-  const CpuKernelTable table(1, &counters);
+  const std::unique_ptr<KernelTable> table = make_test_kernels(1, &counters);
   const auto run = [&](const std::string& a, const std::string& b, const std::string& c) {
-    run_kernel(table, Einsum(shape_of(c, 1).names()),
+    run_kernel(*table, Einsum(shape_of(c, 1).names()),
                as_type({random_tensor(shape_of(a, 1), 1), random_tensor(shape_of(b, 1), 2)}, DType::kFloat32));
   };
   run("blha", "bmha", "bhlm");

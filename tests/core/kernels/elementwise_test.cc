@@ -176,19 +176,19 @@ TEST(Cast, KeepsTheNumbers) {
     for (int64_t i = 0; i < n; ++i) x.values.push_back(static_cast<double>(i % 7 - 3));
     for (const DType to : {DType::kFloat32, DType::kFloat64})
       for (const int threads : {1, 2, 3}) {
-        const Tensors y = run_kernel(CpuKernelTable(threads), Cast(to), {x});
+        const Tensors y = run_kernel(*make_test_kernels(threads), Cast(to), {x});
         EXPECT_EQ(y[0].type.dtype, to);
         EXPECT_EQ(y[0].values, x.values);
       }
   }
-  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kInt32), {integers(Shape{}, {1})}), Error);
-  EXPECT_THROW(run_kernel(CpuKernelTable(1), Cast(DType::kFloat32), {scalar(1, DType::kInt64)}), Error);
+  EXPECT_THROW(run_kernel(*make_test_kernels(1), Cast(DType::kInt32), {integers(Shape{}, {1})}), Error);
+  EXPECT_THROW(run_kernel(*make_test_kernels(1), Cast(DType::kFloat32), {scalar(1, DType::kInt64)}), Error);
 }
 
 TEST(Elementwise, ExponentialIsWithinTwoUnits) {
   Tensor x = random_tensor(Shape{kModel(200001)}, 7, -87, 88);
   const Tensors given = as_type({x}, DType::kFloat32);
-  const Tensors y = run_kernel(CpuKernelTable(1), Unary(UnaryFunction::kExp), given);
+  const Tensors y = run_kernel(*make_test_kernels(1), Unary(UnaryFunction::kExp), given);
   double worst = 0;
   for (int64_t i = 0; i < x.size(); ++i) {
     const double expected = std::exp(given[0][i]);

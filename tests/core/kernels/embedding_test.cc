@@ -101,14 +101,14 @@ TEST(Shape, SlicePadSliceAt) {
       check_kernel(SliceAt(dim), {random_tensor(x, 48), scalar(static_cast<double>(begin), DType::kInt64)}, at, {0, 0});
     }
   }
-  EXPECT_THROW(
-      run_kernel(CpuKernelTable(1), SliceAt("model"), {random_tensor(Shape{kModel(3)}, 1), scalar(3, DType::kInt64)}),
-      Error);
+  EXPECT_THROW(run_kernel(*make_test_kernels(1), SliceAt("model"),
+                          {random_tensor(Shape{kModel(3)}, 1), scalar(3, DType::kInt64)}),
+               Error);
 }
 
 TEST(Constant, FillsEveryType) {
   for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64}) {
-    const Tensors y = run_kernel(CpuKernelTable(2), Constant(dtype, Shape{kModel(20011)}, 3), {});
+    const Tensors y = run_kernel(*make_test_kernels(2), Constant(dtype, Shape{kModel(20011)}, 3), {});
     for (const double v : y[0].values) ASSERT_EQ(v, 3);
   }
 }

@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "core/base/philox.h"
 #include "core/tensor/bfloat16.h"
+#include "core/tensor/device.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
@@ -125,17 +127,26 @@ Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs
                    const AxisCommunicators& communicators) {
   const std::vector<ValueType> input_types = types(inputs), output_types = op.infer(input_types);
   const int64_t workspace_bytes = table.workspace(op, input_types, output_types);
+  Device* const device = table.device();
   std::vector<Storage> memory;
   std::vector<void*> in, out;
+  std::vector<std::byte> host;
   for (const Tensor& tensor : inputs) {
-    memory.emplace_back(tensor.type.bytes() + kAlignment);
-    store(tensor, memory.back().data());
+    memory.emplace_back(tensor.type.bytes(), device);
+    host.resize(static_cast<size_t>(tensor.type.bytes()));
+    store(tensor, host.data());
+    upload(device, memory.back().data(), host.data(), tensor.type.bytes());
     in.push_back(memory.back().data());
   }
+  const std::vector<std::byte> garbage(static_cast<size_t>(kGuard), std::byte{0xff});
+  const auto fill = [&](const Storage& storage) {
+    for (int64_t at = 0; at < storage.bytes(); at += kGuard)
+      upload(device, storage.data() + at, garbage.data(), std::min(kGuard, storage.bytes() - at));
+  };
   Tensors outputs;
   for (const ValueType& type : output_types) {
-    memory.emplace_back(type.bytes() + kGuard);
-    std::memset(memory.back().data(), 0xff, static_cast<size_t>(type.bytes() + kGuard));
+    memory.emplace_back(type.bytes(), device);
+    fill(memory.back());
     out.push_back(memory.back().data());
     outputs.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
   }
@@ -143,12 +154,17 @@ Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs
     const Alias alias = op.aliases()[static_cast<size_t>(in_place)];
     out[static_cast<size_t>(alias.output)] = in[static_cast<size_t>(alias.input)];
   }
-  Storage workspace(workspace_bytes + kGuard);
-  std::memset(workspace.data(), 0xff, static_cast<size_t>(workspace_bytes + kGuard));
+  const Storage workspace(workspace_bytes + kGuard, device);
+  fill(workspace);
   table.make(op, input_types, output_types, communicators)->run(in, out, workspace.data());
-  for (int64_t i = 0; i < kGuard; ++i)
-    EXPECT_EQ(std::byte{0xff}, workspace.data()[workspace_bytes + i]) << "behind the workspace of " << op.name();
-  for (size_t i = 0; i < outputs.size(); ++i) load(static_cast<std::byte*>(out[i]), outputs[i]);
+  host.resize(static_cast<size_t>(kGuard));
+  download(device, host.data(), workspace.data() + workspace_bytes, kGuard);
+  EXPECT_EQ(host, garbage) << "behind the workspace of " << op.name();
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    host.resize(static_cast<size_t>(outputs[i].type.bytes()));
+    download(device, host.data(), out[i], outputs[i].type.bytes());
+    load(host.data(), outputs[i]);
+  }
   return outputs;
 }
 
@@ -163,23 +179,20 @@ void check_kernel(const Op& op, const Tensors& inputs, const Reference& referenc
     for (const ValueType& type : op.infer(types(given)))
       expected.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
     reference(given, expected);
-    for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-      Tensors first;
-      for (const int threads : {1, 2, 3}) {
-        const std::string what = std::string(op.name()) + " " + std::string(to_string(dtype)) + " isa " +
-                                 std::to_string(isa) + " threads " + std::to_string(threads);
-        const CpuKernelTable table(threads, nullptr, static_cast<Isa>(isa));
-        const Tensors outputs = run_kernel(table, op, given);
-        expect_close(outputs, expected, allowed, what);
-        if (threads == 1) first = outputs;
-        if (dtype != DType::kFloat32 || tolerance.float32_threads_equal)
-          expect_same_bits(outputs, first, what + " against one thread");
-        for (int alias = 0; alias < static_cast<int>(op.aliases().size()); ++alias) {
-          const Alias a = op.aliases()[static_cast<size_t>(alias)];
-          if (a.kind == Alias::Kind::kView) continue;
-          if (given[static_cast<size_t>(a.input)].type != outputs[static_cast<size_t>(a.output)].type) continue;
-          expect_same_bits(run_kernel(table, op, given, alias), outputs, what + " in place");
-        }
+    std::map<std::string, Tensors> first;  // by what variants have in common
+    for (const KernelVariant& variant : kernel_variants()) {
+      const std::string what = std::string(op.name()) + " " + std::string(to_string(dtype)) + " " + variant.name;
+      const std::unique_ptr<KernelTable> table = variant.make();
+      const Tensors outputs = run_kernel(*table, op, given);
+      expect_close(outputs, expected, allowed, what);
+      const auto [found, is_first] = first.try_emplace(variant.same, outputs);
+      if (!is_first && (dtype != DType::kFloat32 || tolerance.float32_threads_equal))
+        expect_same_bits(outputs, found->second, what + " against the first of " + variant.same);
+      for (int alias = 0; alias < static_cast<int>(op.aliases().size()); ++alias) {
+        const Alias a = op.aliases()[static_cast<size_t>(alias)];
+        if (a.kind == Alias::Kind::kView) continue;
+        if (given[static_cast<size_t>(a.input)].type != outputs[static_cast<size_t>(a.output)].type) continue;
+        expect_same_bits(run_kernel(*table, op, given, alias), outputs, what + " in place");
       }
     }
   }

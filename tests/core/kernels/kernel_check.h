@@ -1,6 +1,7 @@
-// Runs one op's kernel in every way it may be run and compares it with a reference in double: both floating-point
-// types, every instruction set of the machine, 1, 2 and 3 threads (equal to the bit where promised), each output in
-// place of an input as the op's aliases allow (equal to the bit), workspace full of garbage with a guard behind it.
+// Runs one op's kernel in every way it may be run and compares it with a reference in double: all floating-point types,
+// every variant (instruction sets, numbers of threads: tests/support/test_kernels.h; equal to the bit where promised),
+// each output in place of an input as the op's aliases allow (equal to the bit), workspace full of garbage with a guard
+// behind it.
 #pragma once
 
 #include <functional>
@@ -8,7 +9,7 @@
 #include <vector>
 
 #include "core/graph/kernel.h"
-#include "core/kernels/cpu/cpu_kernels.h"
+#include "tests/support/test_kernels.h"
 
 namespace synthesizer {
 
@@ -39,7 +40,7 @@ using Reference = std::function<void(const Tensors& inputs, Tensors& outputs)>;
 
 struct Tolerance {
   double f32 = 2e-6, f64 = 1e-13;  // of the largest expected value of each output
-  // float32: the same bits for any number of threads (float64 always). oneDNN's products do not promise it.
+  // float32: the same bits for variants that say so (float64 always). oneDNN's products do not promise it.
   bool float32_threads_equal = true;
   double bf16 = 0;  // 0: no run in it. Every floating-point input is of it, every sum of the reference is not rounded.
 };

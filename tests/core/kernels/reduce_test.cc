@@ -53,9 +53,9 @@ TEST(Reduce, KeepsNaN) {
     Tensor x = random_tensor(Shape{kLength(10), kModel(10)}, 1);
     x[at] = std::nan("");
     for (const ReduceFunction function : {ReduceFunction::kSum, ReduceFunction::kMax, ReduceFunction::kSumSquares}) {
-      EXPECT_TRUE(std::isnan(run_kernel(CpuKernelTable(2), Reduce(function, {"length", "model"}), {x})[0][0]));
-      EXPECT_TRUE(std::isnan(run_kernel(CpuKernelTable(2), Reduce(function, {"length"}), {x})[0][at % 10]));
-      EXPECT_TRUE(std::isnan(run_kernel(CpuKernelTable(2), Reduce(function, {"model"}), {x})[0][at / 10]));
+      EXPECT_TRUE(std::isnan(run_kernel(*make_test_kernels(2), Reduce(function, {"length", "model"}), {x})[0][0]));
+      EXPECT_TRUE(std::isnan(run_kernel(*make_test_kernels(2), Reduce(function, {"length"}), {x})[0][at % 10]));
+      EXPECT_TRUE(std::isnan(run_kernel(*make_test_kernels(2), Reduce(function, {"model"}), {x})[0][at / 10]));
     }
   }
 }
@@ -94,7 +94,7 @@ TEST(RmsNorm, ForwardAndGradient) {
       const auto reference = [n](const Tensors& in, Tensors& out) { rms_norm_reference(n, in, out); };
       check_kernel(RmsNorm("model", kEpsilon), {x, scale}, reference, {1e-6, 1e-14});
 
-      const Tensors y = run_kernel(CpuKernelTable(1), RmsNorm("model", kEpsilon), {x, scale});
+      const Tensors y = run_kernel(*make_test_kernels(1), RmsNorm("model", kEpsilon), {x, scale});
       const Reference gradient = [n](const Tensors& in, Tensors& out) {  // x, scale, r, dy
         for (int64_t row = 0; row < in[2].size(); ++row) {
           const double r = in[2][row];

@@ -119,7 +119,7 @@ TEST(SharedAttention, GradientIsThatOfEachExamplesOwnSoftmax) {
     for (const bool causal : {false, true})
       for (const bool underflow : {false, true}) {
         Tensors inputs = case_of(s, causal, underflow);
-        Tensors outputs = run_kernel(CpuKernelTable(1), SharedAttention(causal), inputs);
+        Tensors outputs = run_kernel(*make_test_kernels(1), SharedAttention(causal), inputs);
         inputs.push_back(outputs[0]);
         inputs.push_back(outputs[1]);
         inputs.push_back(random_tensor(outputs[0].type.shape, 23));
@@ -130,10 +130,10 @@ TEST(SharedAttention, GradientIsThatOfEachExamplesOwnSoftmax) {
 TEST(SharedAttention, MaskedValuesMayHoldAnything) {
   const Sizes s{2, 3, 4, 1, 2};
   Tensors inputs = case_of(s, false, false);
-  const Tensors before = run_kernel(CpuKernelTable(1), SharedAttention(false), inputs);
+  const Tensors before = run_kernel(*make_test_kernels(1), SharedAttention(false), inputs);
   for (int64_t j = 0; j < s.memory; ++j)
     if (inputs[3][s.memory + j] == 0) inputs[2][(s.memory + j) * s.head] = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(run_kernel(CpuKernelTable(1), SharedAttention(false), inputs)[0].values, before[0].values);
+  EXPECT_EQ(run_kernel(*make_test_kernels(1), SharedAttention(false), inputs)[0].values, before[0].values);
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ TEST(Softmax, MaskedKeysMayHoldAnything) {
   const Tensors inputs{integers(Shape{kBatch(1), kMemoryLength(4)}, {1, std::nan(""), inf, 2}, DType::kFloat64),
                        integers(Shape{kBatch(1), kMemoryLength(4)}, {1, 0, 0, 1})};
   check_softmax(options, inputs);
-  const Tensors y = run_kernel(CpuKernelTable(1), Softmax(options), inputs);
+  const Tensors y = run_kernel(*make_test_kernels(1), Softmax(options), inputs);
   EXPECT_EQ(y[0][1], 0);
   EXPECT_EQ(y[0][2], 0);
 }
@@ -105,7 +105,7 @@ TEST(Softmax, LargeLogitsAndNaN) {
   SoftmaxOptions options;
   options.over = kMemoryLength.name;
   check_softmax(options, {integers(Shape{kMemoryLength(3)}, {1000, 999, -1000}, DType::kFloat64)});
-  const Tensors y = run_kernel(CpuKernelTable(1), Softmax(options),
+  const Tensors y = run_kernel(*make_test_kernels(1), Softmax(options),
                                {integers(Shape{kMemoryLength(3)}, {1, std::nan(""), 2}, DType::kFloat64)});
   EXPECT_TRUE(std::isnan(y[0][0]));
 }
@@ -159,7 +159,7 @@ TEST(Softmax, ARowOfNaNSpoilsNoOther) {
   options.over = kParts.name;
   const double inf = std::numeric_limits<double>::infinity();
   const Tensors y = run_kernel(
-      CpuKernelTable(1), Softmax(options),
+      *make_test_kernels(1), Softmax(options),
       {integers(Shape{kLength(4), kParts(2)}, {1, 1, std::nan(""), 1, -inf, -inf, -inf, 2}, DType::kFloat64)});
   for (const int64_t i : {0, 1}) EXPECT_EQ(y[0][i], 0.5);
   for (const int64_t i : {2, 3, 4, 5}) EXPECT_TRUE(std::isnan(y[0][i])) << i;
@@ -171,9 +171,9 @@ TEST(Softmax, CountsRunsAndRows) {
   KernelCounters counters;
   SoftmaxOptions options;
   options.over = kMemoryLength.name;
-  const CpuKernelTable table(2, &counters);
-  run_kernel(table, Softmax(options), {random_tensor(Shape{kHeads(4), kLength(33), kMemoryLength(9)}, 1)});
-  run_kernel(table, Softmax(options), {random_tensor(Shape{kMemoryLength(9)}, 1)});
+  const std::unique_ptr<KernelTable> table = make_test_kernels(2, &counters);
+  run_kernel(*table, Softmax(options), {random_tensor(Shape{kHeads(4), kLength(33), kMemoryLength(9)}, 1)});
+  run_kernel(*table, Softmax(options), {random_tensor(Shape{kMemoryLength(9)}, 1)});
   EXPECT_EQ(counters.softmax_runs, 2);
   EXPECT_EQ(counters.softmax_rows, 4 * 33 + 1);
 }

@@ -12,8 +12,8 @@
 
 #include "core/graph/leaf.h"
 #include "core/graph/program.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "core/ops/cast.h"
+#include "tests/support/test_kernels.h"
 
 namespace synthesizer {
 namespace {
@@ -35,7 +35,7 @@ const float kSpecial[] = {0.0f,
 // A graph's state after some runs, as bytes, with every float32 tensor set to numbers drawn by its name before.
 class StateAfter {
  public:
-  StateAfter(Graph& graph, Isa isa, int threads) : kernels_(threads, nullptr, isa), store_(graph) {
+  StateAfter(Graph& graph, const KernelVariant& variant) : kernels_(variant.make()), store_(graph, kernels_->device()) {
     store_.write([](const StateTensor& tensor, std::byte* data) {
       if (tensor.type.dtype != kF32) return;
       auto* values = reinterpret_cast<float*>(data);
@@ -45,37 +45,32 @@ class StateAfter {
       if (tensor.name == "w")
         for (int64_t i = 0; i < count; i += 7) values[i] = kSpecial[static_cast<size_t>(i / 7) % std::size(kSpecial)];
     });
-    Program program(graph, kernels_, {}, store_);
+    Program program(graph, *kernels_, {}, store_);
     for (int i = 0; i < 2; ++i) program.run();
   }
   std::string bytes(const std::string& name) const {
     const StateTensor& tensor = store_.at(name);
-    return {reinterpret_cast<const char*>(tensor.data), static_cast<size_t>(tensor.type.bytes())};
+    std::vector<std::byte> space;
+    return {reinterpret_cast<const char*>(store_.on_host(tensor, space)), static_cast<size_t>(tensor.type.bytes())};
   }
   // What cast makes of a tensor of the state.
   std::string rounded(const std::string& name) const {
     const StateTensor& from = store_.at(name);
     Graph graph;
     graph.mark_output("y", cast(input(graph, "x", kF32, from.type.shape), DType::kBFloat16));
-    StateStore none(graph);
-    Program program(graph, kernels_, {}, none);
-    std::memcpy(program.input<float>("x").data(), from.data, static_cast<size_t>(from.type.bytes()));
+    StateStore none(graph, kernels_->device());
+    Program program(graph, *kernels_, {}, none);
+    std::vector<std::byte> space;
+    std::memcpy(program.input<float>("x").data(), store_.on_host(from, space), static_cast<size_t>(from.type.bytes()));
     program.run();
     const auto y = program.output<BFloat16>("y");
     return {reinterpret_cast<const char*>(y.data()), y.size_bytes()};
   }
 
  private:
-  CpuKernelTable kernels_;
+  std::unique_ptr<KernelTable> kernels_;
   StateStore store_;
 };
-
-std::vector<Isa> each_isa() {
-  std::vector<Isa> all = {Isa::kBaseline};
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512})
-    if (best_isa() >= isa) all.push_back(isa);
-  return all;
-}
 
 void add_adamw(Graph& graph, int64_t elements, bool rounds, double apply) {
   const Shape shape{kModel(elements)};
@@ -89,36 +84,32 @@ void add_adamw(Graph& graph, int64_t elements, bool rounds, double apply) {
 }
 
 TEST(AdamWWithACopy, IsAdamWAndACast) {
-  for (const Isa isa : each_isa())
-    for (const int threads : {1, 3})
-      for (const int64_t elements : {1, 31, 1023, 1024, 1025, 40001})
-        for (const double apply : {1.0, 0.0}) {
-          SCOPED_TRACE(
-              fmt::format("isa {}, {} threads, {}, apply {}", static_cast<int>(isa), threads, elements, apply));
-          Graph plain, with_copy;
-          add_adamw(plain, elements, false, apply);
-          add_adamw(with_copy, elements, true, apply);
-          const StateAfter expected(plain, isa, threads), got(with_copy, isa, threads);
-          for (const char* name : {"w", "first", "second"})
-            EXPECT_TRUE(got.bytes(name) == expected.bytes(name)) << name;
-          EXPECT_TRUE(got.bytes("w.bf16") == expected.rounded("w"));
-        }
+  for (const KernelVariant& variant : kernel_variants())
+    for (const int64_t elements : {1, 31, 1023, 1024, 1025, 40001})
+      for (const double apply : {1.0, 0.0}) {
+        SCOPED_TRACE(fmt::format("{}, {}, apply {}", variant.name, elements, apply));
+        Graph plain, with_copy;
+        add_adamw(plain, elements, false, apply);
+        add_adamw(with_copy, elements, true, apply);
+        const StateAfter expected(plain, variant), got(with_copy, variant);
+        for (const char* name : {"w", "first", "second"}) EXPECT_TRUE(got.bytes(name) == expected.bytes(name)) << name;
+        EXPECT_TRUE(got.bytes("w.bf16") == expected.rounded("w"));
+      }
 }
 
 TEST(AssignToACopy, IsACast) {
-  for (const Isa isa : each_isa())
-    for (const int threads : {1, 3})
-      for (const double apply : {1.0, 0.0}) {
-        Graph graph;
-        const Shape shape{kModel(40001)};
-        const Value w = parameter(graph, "w", kF32, shape, {}), copy = derived(w);
-        const Value value = state(graph, "value", kF32, shape, {}), on = constant(graph, kF32, {}, apply);
-        assign(w, value, on);
-        assign(copy, value, on);
-        const StateAfter run(graph, isa, threads);
-        EXPECT_EQ(run.bytes("w") == run.bytes("value"), apply != 0);
-        EXPECT_TRUE(run.bytes("w.bf16") == run.rounded("w"));
-      }
+  for (const KernelVariant& variant : kernel_variants())
+    for (const double apply : {1.0, 0.0}) {
+      Graph graph;
+      const Shape shape{kModel(40001)};
+      const Value w = parameter(graph, "w", kF32, shape, {}), copy = derived(w);
+      const Value value = state(graph, "value", kF32, shape, {}), on = constant(graph, kF32, {}, apply);
+      assign(w, value, on);
+      assign(copy, value, on);
+      const StateAfter run(graph, variant);
+      EXPECT_EQ(run.bytes("w") == run.bytes("value"), apply != 0);
+      EXPECT_TRUE(run.bytes("w.bf16") == run.rounded("w"));
+    }
 }
 
 }  // namespace

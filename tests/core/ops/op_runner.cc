@@ -45,9 +45,9 @@ Tensor read(const ValueType& type, Read read_as) {
 }  // namespace
 
 OpRunner::OpRunner(Graph& graph, const AxisCommunicators& communicators, KernelCounters* counters, int threads)
-    : kernels_(threads, counters), store_(std::make_unique<StateStore>(graph)) {
+    : kernels_(make_test_kernels(threads, counters)), store_(std::make_unique<StateStore>(graph, kernels_->device())) {
   store_->initialize(kStateSeed);
-  program_ = std::make_unique<Program>(graph, kernels_, communicators, *store_);
+  program_ = std::make_unique<Program>(graph, *kernels_, communicators, *store_);
 }
 
 void OpRunner::set(const std::string& name, const Tensor& value) {
@@ -56,7 +56,9 @@ void OpRunner::set(const std::string& name, const Tensor& value) {
   CHECK(type.shape == value.shape, "{}: got {}, expected {}", name, value.shape.to_string(), type.shape.to_string());
   const auto set_as = [&]<typename T>(T) {
     if (state == nullptr) return convert(value.data, program_->input<T>(name).data());
-    convert(value.data, reinterpret_cast<T*>(store_->address(*state)));
+    std::vector<T> converted(value.data.size());
+    convert(value.data, converted.data());
+    upload(store_->device(), store_->address(*state), converted.data(), type.bytes());
     store_->write([](const StateTensor&, std::byte*) {});  // what is derived follows
   };
   switch (type.dtype) {
@@ -74,8 +76,11 @@ void OpRunner::set(const std::string& name, const Tensor& value) {
 }
 
 Tensor OpRunner::get(const std::string& name) {
-  if (const StateTensor* state = store_->find(name))
-    return read(state->type, [&](auto as) { return reinterpret_cast<const decltype(as)*>(state->data); });
+  if (const StateTensor* state = store_->find(name)) {
+    std::vector<std::byte> space;
+    const std::byte* data = store_->on_host(*state, space);
+    return read(state->type, [&](auto as) { return reinterpret_cast<const decltype(as)*>(data); });
+  }
   return read(program_->output_type(name), [&](auto as) { return program_->output<decltype(as)>(name).data(); });
 }
 

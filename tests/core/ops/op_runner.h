@@ -1,4 +1,4 @@
-// Runs a graph once through Program and the CPU kernels, with tensors of doubles in and out.
+// Runs a graph once through Program and the kernels under test, with tensors of doubles in and out.
 #pragma once
 
 #include <map>
@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/graph/program.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "tests/core/ops/op_case.h"
+#include "tests/support/test_kernels.h"
 
 namespace synthesizer {
 
@@ -29,7 +29,7 @@ class OpRunner {
   Tensor get(const std::string& name);
 
  private:
-  CpuKernelTable kernels_;
+  std::unique_ptr<KernelTable> kernels_;
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<Program> program_;
 };

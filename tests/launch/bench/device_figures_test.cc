@@ -56,7 +56,7 @@ TEST(DeviceFigures, AreThoseOfTheMachineThatWasMeasured) {
   const ProductRate rate{.peak = 1e11, .reached = 0.8, .half_rows = 12, .half_columns = 20, .half_depth = 30};
   config::Device device = load_device("cpu");
   set_kernel_figures(nodes_of(rate, 2e10, 1e-7), 1e11, device);
-  const Device found = device_for(device, config::Run::FP32);
+  const DeviceRates found = device_for(device, config::Run::FP32);
   EXPECT_NEAR(found.op_seconds, 1e-7, 1e-12);
   EXPECT_NEAR(found.memory_bandwidth, 2e10, 2e4);
   EXPECT_NEAR(found.products.peak, 1e11, 1);
@@ -76,7 +76,7 @@ TEST(DeviceFigures, OtherPrecisionsHaveProductsOfTheirOwn) {
   config::Device device = load_device("cpu");
   set_kernel_figures(nodes_of(wide, 2e10, 1e-7), 1e11, device);
   set_product_figures(nodes_of(narrow, 2e10, 1e-7), 2e11, config::Products::BF16, device);
-  const Device found = device_for(device, config::Run::BF16);
+  const DeviceRates found = device_for(device, config::Run::BF16);
   EXPECT_NEAR(found.products.peak, 2e11, 1);
   EXPECT_NEAR(found.products.reached, 0.7, 1e-3);
   EXPECT_NEAR(found.products.half_rows, 24, 0.1);

@@ -1,9 +1,9 @@
-#include "core/kernels/cpu/einsum_plan.h"
+#include "core/kernels/einsum_plan.h"
 
 #include <algorithm>
 #include <array>
 
-#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/geometry.h"
 
 namespace synthesizer {
 namespace {

@@ -32,7 +32,7 @@ enum class CollectiveSteps {
   kTree,    // log₂ n
 };
 
-struct Device {
+struct DeviceRates {
   std::string name;
   int64_t memory_bytes = 0;
   int64_t reserved_bytes = 0;  // of them, what libraries take for themselves

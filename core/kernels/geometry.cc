@@ -1,4 +1,4 @@
-#include "core/kernels/cpu/geometry.h"
+#include "core/kernels/geometry.h"
 
 #include "core/base/error.h"
 

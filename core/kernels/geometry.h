@@ -31,7 +31,7 @@ struct Walk {
   int64_t take_last(int64_t (&strides)[kTensors]);
 
   // Offsets of the tensors at flat index `index`.
-  void offsets(int64_t index, int64_t (&at)[kTensors]) const {
+  constexpr void offsets(int64_t index, int64_t (&at)[kTensors]) const {
     for (int t = 0; t < kTensors; ++t) at[t] = 0;
     for (int d = rank; d-- > 0;) {
       const int64_t i = index % size[d];
@@ -39,7 +39,7 @@ struct Walk {
       for (int t = 0; t < kTensors; ++t) at[t] += i * stride[t][d];
     }
   }
-  int64_t offset(int64_t index, int tensor) const {
+  constexpr int64_t offset(int64_t index, int tensor) const {
     int64_t at = 0;
     for (int d = rank; d-- > 0;) {
       at += index % size[d] * stride[tensor][d];
