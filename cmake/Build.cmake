@@ -12,13 +12,14 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 # CHECKs stay in release builds: no NDEBUG.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
-add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers)
+# nvcc takes none of these, and what it makes of a source for the host compiler is not ours to warn of.
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Werror;-Wno-missing-field-initializers>")
 if(SYNTHESIZER_SANITIZE)
   # A report ends the program: what only prints would pass.
-  add_compile_options(-fsanitize=${SYNTHESIZER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${SYNTHESIZER_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer>")
   add_link_options(-fsanitize=${SYNTHESIZER_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    add_compile_options(-Wno-maybe-uninitialized)  # what the sanitizers add misleads it, in the standard library too
+    add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Wno-maybe-uninitialized>")  # what the sanitizers add misleads it, in the standard library too
   else()
     add_compile_options(-Wno-pass-failed)  # and keeps clang from vectorising
   endif()
@@ -45,7 +46,7 @@ endif()
 
 # What a target is made of: every .cc of its folder but EXCEPT, and ALSO what is elsewhere or generated; or ONLY these.
 macro(synthesizer_sources)
-  cmake_parse_arguments(ARG "RUNS_PROGRAM" "" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "RUNS_PROGRAM" "PREFIX" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
   if(ARG_ONLY)
     set(ARG_SOURCES ${ARG_ONLY})
   else()
@@ -65,8 +66,8 @@ function(synthesizer_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
-# synthesizer_test(NAME [RUNS_PROGRAM] [sources as above] LINKS target…): one GoogleTest program a folder, each of its tests a
-# ctest test. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
+# synthesizer_test(NAME [RUNS_PROGRAM] [PREFIX text] [sources as above] LINKS target…): one GoogleTest program a folder, each
+# of its tests a ctest test, PREFIX before its name. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
 function(synthesizer_test name)
   synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -85,7 +86,7 @@ function(synthesizer_test name)
     # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
     list(APPEND properties ENVIRONMENT_MODIFICATION OMP_NUM_THREADS=set:1)
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
+  gtest_discover_tests(${name} TEST_PREFIX "${ARG_PREFIX}" DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
 endfunction()
 
 # synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,

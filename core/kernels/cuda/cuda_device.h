@@ -1,0 +1,48 @@
+// One GPU as a Device: memory, streams, copies, CUDA Graphs.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <string>
+
+#include "core/tensor/device.h"
+
+namespace synthesizer::cuda {
+
+// What there is; 0 without a driver or a device. `why` (optional) gets CUDA's own words then.
+int device_count(std::string* why = nullptr);
+
+class CudaDevice : public Device {
+ public:
+  // Of device_count(); the calling thread uses this device from now on. Throws Error if there is no such device or it
+  // is older than sm_80.
+  explicit CudaDevice(int index);
+  ~CudaDevice() override;
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
+  std::string name() const override { return name_; }
+  std::byte* allocate(int64_t bytes) override;
+  void release(std::byte* memory) noexcept override;
+  std::byte* allocate_pinned(int64_t bytes) override;
+  void release_pinned(std::byte* memory) noexcept override;
+  void upload(void* to, const void* from, int64_t bytes) override;
+  void upload_later(void* to, const void* from, int64_t bytes) override;
+  void download(void* to, const void* from, int64_t bytes) override;
+  void finish() override;
+  std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) override;
+  std::unique_ptr<Replay> replay() override;
+  std::unique_ptr<Mark> mark() override;
+
+  cudaStream_t stream() const { return stream_; }
+  cudaStream_t communication_stream() const { return communication_stream_; }
+  int index() const { return index_; }
+
+ private:
+  int index_;
+  std::string name_;
+  cudaStream_t stream_ = nullptr, communication_stream_ = nullptr;
+};
+
+}  // namespace synthesizer::cuda

@@ -1,0 +1,35 @@
+// Matrix products on the device: the one header behind which their library is (cuBLASLt).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/kernels/gemm.h"
+
+namespace synthesizer::cuda {
+
+// A prepared product (core/kernels/gemm.h says which); run() gives it to a stream. Triangles may be multiplied whole.
+class DeviceGemm {
+ public:
+  virtual ~DeviceGemm() = default;
+  // `gate` of ProductEpilogue::kGate alone.
+  virtual void run(cudaStream_t stream, const void* a, const void* b, const void* gate, void* c,
+                   void* workspace) const = 0;
+};
+
+class ProductLibrary {
+ public:
+  // Of every product's workspace, which is one size so that it is a pure function.
+  static constexpr int64_t kWorkspaceBytes = 32 << 20;
+
+  virtual ~ProductLibrary() = default;
+  // Whether make() makes this product with its epilogue.
+  virtual bool takes_epilogue(const Product& product) const = 0;
+  virtual std::unique_ptr<DeviceGemm> make(const Product& product) const = 0;
+  // "cuBLASLt 13.0.2 (/usr/lib/…)": for messages and --version.
+  virtual std::string name() const = 0;
+};
+
+}  // namespace synthesizer::cuda

@@ -1,0 +1,53 @@
+#include "tests/core/kernels/cuda/cpu_products.h"
+
+#include "core/base/error.h"
+#include "core/kernels/cuda/launch.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer::cuda {
+namespace {
+
+constexpr GemmThreads kOneThread{1, true};
+
+class CpuGemm : public DeviceGemm {
+ public:
+  CpuGemm(const Product& product, KernelCounters* counters)
+      : gated_(product.epilogue == ProductEpilogue::kGate),
+        gemm_(make_gemm(product, kOneThread, counters)),
+        workspace_(gemm_workspace(product, kOneThread)) {}
+
+  void run(cudaStream_t stream, const void* a, const void* b, const void* gate, void* c, void*) const override {
+    auto* call = new Call{this, a, b, gate, c};
+    calls_.emplace_back(call);
+    check(cudaLaunchHostFunc(stream, &CpuGemm::multiply, call), "a product");
+  }
+
+ private:
+  struct Call {
+    const CpuGemm* gemm;
+    const void *a, *b, *gate;
+    void* c;
+  };
+
+  static void multiply(void* data) {
+    const Call& call = *static_cast<const Call*>(data);
+    void* const space = call.gemm->workspace_.data();
+    if (call.gemm->gated_)
+      call.gemm->gemm_->run_gated(call.a, call.b, call.gate, call.c, space);
+    else
+      call.gemm->gemm_->run(call.a, call.b, call.c, space);
+  }
+
+  bool gated_;
+  std::unique_ptr<Gemm> gemm_;
+  Storage workspace_;
+  mutable std::vector<std::unique_ptr<Call>> calls_;  // a captured one is made again and again
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceGemm> CpuProducts::make(const Product& product) const {
+  return std::make_unique<CpuGemm>(product, counters_);
+}
+
+}  // namespace synthesizer::cuda
