@@ -35,8 +35,8 @@ documents() {
   local file
   for file in $text; do  # a pattern
     case $file in
-      *.json.gz) gzip -dc "$file" | jq -r '.text | gsub("\\s+"; " ")' ;;
-      *.jsonl) jq -r '.text | gsub("\\s+"; " ")' "$file" ;;
+      *.json.gz) gzip -dc "$file" | jq -r '.text | split("\n") | join(" ")' ;;
+      *.jsonl) jq -r '.text | split("\n") | join(" ")' "$file" ;;
       *.txt) cat "$file" ;;
       *) echo "data_race: $file: expected .json.gz, .jsonl or .txt" >&2; exit 2 ;;
     esac
@@ -44,7 +44,9 @@ documents() {
 }
 if [ ! -f "$output/text.txt" ]; then
   echo "data_race: $copies copies of $text" >&2
-  for ((copy = 0; copy < copies; ++copy)); do documents; done >"$output/text.part"
+  documents >"$output/once.txt"
+  for ((copy = 0; copy < copies; ++copy)); do cat "$output/once.txt"; done >"$output/text.part"
+  rm "$output/once.txt"
   mv "$output/text.part" "$output/text.txt"
 fi
 if [ -z "$tokenizer" ]; then
