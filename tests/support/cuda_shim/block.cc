@@ -18,9 +18,7 @@ constexpr int64_t kMostFruitless = 100'000;
   throw std::logic_error(fmt::format("{}: called on the host, expected in a kernel", what));
 }
 
-bool same(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
-}
+bool same(const Where& a, const Where& b) { return a.line == b.line && std::strcmp(a.file, b.file) == 0; }
 
 }  // namespace
 
@@ -158,7 +156,7 @@ void Block::end(Context& from) {
   switch_context(from, host_);
 }
 
-void Block::barrier(const std::source_location& where) {
+void Block::barrier(const Where& where) {
   if (!running()) not_in_kernel("__syncthreads");
   Thread& thread = threads_[current_];
   thread.state = State::kAtBarrier;
@@ -189,7 +187,7 @@ void Block::meet(WarpCall& call) {
   const unsigned own = 1u << lane();
   if ((call.mask & own) == 0)
     throw std::runtime_error(fmt::format("{} at {}:{}: mask {:#x} does not name lane {}, which calls", call.name,
-                                         call.where.file_name(), call.where.line(), call.mask, lane()));
+                                         call.where.file, call.where.line, call.mask, lane()));
   Thread& thread = threads_[current_];
   thread.state = State::kInWarp;
   thread.call = &call;
@@ -214,7 +212,7 @@ void Block::meet(WarpCall& call) {
   wait();
 }
 
-void Block::give_way(const std::source_location& where) {
+void Block::give_way(const Where& where) {
   if (!running()) not_in_kernel("__nanosleep");
   threads_[current_].state = State::kGivesWay;
   threads_[current_].where = where;

@@ -9,13 +9,13 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <source_location>
 #include <string>
 #include <vector>
 
 #include "tests/support/cuda_shim/fiber.h"
 #include "tests/support/cuda_shim/include/cuda_shim/vector_types.h"
 #include "tests/support/cuda_shim/include/cuda_shim/warp.h"
+#include "tests/support/cuda_shim/include/cuda_shim/where.h"
 #include "tests/support/cuda_shim/order.h"
 
 namespace cuda_shim {
@@ -40,9 +40,9 @@ class Block {
   void run(uint3 index, const std::function<void()>& thread, Orders& orders);
 
   // What the running thread calls.
-  void barrier(const std::source_location& where);
+  void barrier(const Where& where);
   void meet(WarpCall& call);
-  void give_way(const std::source_location& where);
+  void give_way(const Where& where);
   unsigned active_lanes() const;
   bool running() const { return current_ >= 0; }
   int lane() const { return current_ % 32; }
@@ -54,7 +54,7 @@ class Block {
     State state;
     uint3 index;
     Fiber* fiber;  // where it stopped
-    std::source_location where;
+    Where where;
     WarpCall* call;
     PendingCopies pending;
   };

@@ -21,9 +21,7 @@ std::string describe_numbers(const std::vector<int>& numbers) {
 }
 
 std::string Block::describe(const Thread& thread, int number) const {
-  const auto place = [](const std::source_location& where) {
-    return fmt::format("{}:{}", where.file_name(), where.line());
-  };
+  const auto place = [](const Where& where) { return fmt::format("{}:{}", where.file, where.line); };
   switch (thread.state) {
     case State::kNew:
     case State::kRunnable:

@@ -10,11 +10,9 @@
 
 namespace cuda_shim {
 
-void barrier(const std::source_location& where) { block().barrier(where); }
-void give_way(const std::source_location& where) { block().give_way(where); }
-void trap(const std::source_location& where) {
-  throw std::runtime_error(fmt::format("__trap at {}:{}", where.file_name(), where.line()));
-}
+void barrier(const Where& where) { block().barrier(where); }
+void give_way(const Where& where) { block().give_way(where); }
+void trap(const Where& where) { throw std::runtime_error(fmt::format("__trap at {}:{}", where.file, where.line)); }
 
 void meet(WarpCall& call) { block().meet(call); }
 unsigned active_lanes() { return block().active_lanes(); }
@@ -31,8 +29,7 @@ void work_shuffle(WarpCall* const lanes[32]) {
     WarpCall& call = *lanes[lane];
     if (call.source < 0 || call.source >= 32 || lanes[call.source] == nullptr)
       throw std::runtime_error(fmt::format("{} at {}:{}: lane {} takes from lane {}, which mask {:#x} does not name",
-                                           call.name, call.where.file_name(), call.where.line(), lane, call.source,
-                                           call.mask));
+                                           call.name, call.where.file, call.where.line, lane, call.source, call.mask));
     call.value = values[call.source];
   }
 }

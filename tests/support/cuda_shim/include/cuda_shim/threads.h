@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <source_location>
 
 #include "cuda_shim/vector_types.h"
+#include "cuda_shim/where.h"
 
 namespace cuda_shim {
 
@@ -18,13 +18,13 @@ void* dynamic_shared();
 
 // All threads of the block that have not returned meet here. Threads that meet at different source lines are an error,
 // as CUDA leaves it undefined.
-void barrier(const std::source_location& where);
+void barrier(const Where& where);
 
 // Lets the other threads of the block run first. For loops that wait for another thread of the block.
-void give_way(const std::source_location& where);
+void give_way(const Where& where);
 
 // Ends the launch with a std::runtime_error.
-[[noreturn]] void trap(const std::source_location& where);
+[[noreturn]] void trap(const Where& where);
 
 }  // namespace cuda_shim
 
@@ -34,15 +34,11 @@ inline const dim3& blockDim = cuda_shim::g_block_dim;
 inline const dim3& gridDim = cuda_shim::g_grid_dim;
 inline constexpr int warpSize = 32;
 
-inline void __syncthreads(const std::source_location& where = std::source_location::current()) {
-  cuda_shim::barrier(where);
-}
-inline void __nanosleep(unsigned, const std::source_location& where = std::source_location::current()) {
+inline void __syncthreads(const cuda_shim::Where& where = cuda_shim::Where::here()) { cuda_shim::barrier(where); }
+inline void __nanosleep(unsigned, const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::give_way(where);
 }
-[[noreturn]] inline void __trap(const std::source_location& where = std::source_location::current()) {
-  cuda_shim::trap(where);
-}
+[[noreturn]] inline void __trap(const cuda_shim::Where& where = cuda_shim::Where::here()) { cuda_shim::trap(where); }
 
 // One thread runs at a time: memory is always in order.
 inline void __threadfence() {}

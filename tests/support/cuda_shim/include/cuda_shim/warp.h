@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <cstring>
-#include <source_location>
 #include <type_traits>
+
+#include "cuda_shim/where.h"
 
 namespace cuda_shim {
 
@@ -17,7 +18,7 @@ struct WarpCall {
   unsigned mask;
   WarpWork work;
   const char* name;
-  std::source_location where;
+  Where where;
   uint64_t value = 0;    // brought, and then the result
   int source = 0;        // the lane whose value this one gets
   void* data = nullptr;  // what other works need
@@ -36,7 +37,7 @@ void work_shuffle(WarpCall* const lanes[32]);  // value = the value of lane `sou
 void work_ballot(WarpCall* const lanes[32]);   // value = bit l tells whether lane l's value is not 0
 
 template <typename T>
-inline T shuffle(unsigned mask, T value, int source, const char* name, const std::source_location& where) {
+inline T shuffle(unsigned mask, T value, int source, const char* name, const Where& where) {
   static_assert(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8), "shuffles take 32 or 64 bits");
   WarpCall call{mask, work_shuffle, name, where};
   std::memcpy(&call.value, &value, sizeof value);
@@ -46,7 +47,7 @@ inline T shuffle(unsigned mask, T value, int source, const char* name, const std
   return value;
 }
 
-inline unsigned ballot(unsigned mask, int predicate, const char* name, const std::source_location& where) {
+inline unsigned ballot(unsigned mask, int predicate, const char* name, const Where& where) {
   WarpCall call{mask, work_ballot, name, where};
   call.value = predicate != 0;
   meet(call);
@@ -55,7 +56,7 @@ inline unsigned ballot(unsigned mask, int predicate, const char* name, const std
 
 }  // namespace cuda_shim
 
-inline void __syncwarp(unsigned mask = ~0u, const std::source_location& where = std::source_location::current()) {
+inline void __syncwarp(unsigned mask = ~0u, const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::WarpCall call{mask, cuda_shim::work_nothing, "__syncwarp", where};
   cuda_shim::meet(call);
 }
@@ -64,40 +65,37 @@ inline void __syncwarp(unsigned mask = ~0u, const std::source_location& where = 
 // value.
 template <typename T>
 inline T __shfl_sync(unsigned mask, T value, int source, int width = 32,
-                     const std::source_location& where = std::source_location::current()) {
+                     const cuda_shim::Where& where = cuda_shim::Where::here()) {
   const int first = cuda_shim::lane() & ~(width - 1);
   return cuda_shim::shuffle(mask, value, first + (source & (width - 1)), "__shfl_sync", where);
 }
 template <typename T>
 inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
-                         const std::source_location& where = std::source_location::current()) {
+                         const cuda_shim::Where& where = cuda_shim::Where::here()) {
   const int own = cuda_shim::lane(), source = own ^ lanes;
   // Lanes of an earlier segment may be read, those of a later one not.
   return cuda_shim::shuffle(mask, value, source <= (own | (width - 1)) ? source : own, "__shfl_xor_sync", where);
 }
 template <typename T>
 inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                          const std::source_location& where = std::source_location::current()) {
+                          const cuda_shim::Where& where = cuda_shim::Where::here()) {
   const int own = cuda_shim::lane(), source = own + static_cast<int>(delta);
   return cuda_shim::shuffle(mask, value, source <= (own | (width - 1)) ? source : own, "__shfl_down_sync", where);
 }
 template <typename T>
 inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                        const std::source_location& where = std::source_location::current()) {
+                        const cuda_shim::Where& where = cuda_shim::Where::here()) {
   const int own = cuda_shim::lane(), source = own - static_cast<int>(delta);
   return cuda_shim::shuffle(mask, value, source >= (own & ~(width - 1)) ? source : own, "__shfl_up_sync", where);
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate,
-                              const std::source_location& where = std::source_location::current()) {
+inline unsigned __ballot_sync(unsigned mask, int predicate, const cuda_shim::Where& where = cuda_shim::Where::here()) {
   return cuda_shim::ballot(mask, predicate, "__ballot_sync", where);
 }
-inline int __any_sync(unsigned mask, int predicate,
-                      const std::source_location& where = std::source_location::current()) {
+inline int __any_sync(unsigned mask, int predicate, const cuda_shim::Where& where = cuda_shim::Where::here()) {
   return cuda_shim::ballot(mask, predicate, "__any_sync", where) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate,
-                      const std::source_location& where = std::source_location::current()) {
+inline int __all_sync(unsigned mask, int predicate, const cuda_shim::Where& where = cuda_shim::Where::here()) {
   return cuda_shim::ballot(mask, predicate, "__all_sync", where) == mask;
 }
 // Lanes that have not returned: those that wait elsewhere count too, as a device may say or not.

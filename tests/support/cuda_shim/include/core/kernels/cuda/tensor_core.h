@@ -4,13 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <source_location>
 
-#include "cuda_shim/warp.h"
+#include "cuda_shim/where.h"
 
 namespace cuda_shim {
-
-using Where = std::source_location;
 
 // d, a and b of one lane; see the real header.
 void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const Where& where);
@@ -29,23 +26,23 @@ struct Accumulator16x8 {
 };
 
 inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                        const cuda_shim::Where& where = cuda_shim::Where::current()) {
+                        const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::mma_16x8x16(d, a, b, where);
 }
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* shared_row,
-                        const cuda_shim::Where& where = cuda_shim::Where::current()) {
+                        const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::ldmatrix(r, 4, false, shared_row, where);
 }
 inline void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* shared_row,
-                                   const cuda_shim::Where& where = cuda_shim::Where::current()) {
+                                   const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::ldmatrix(r, 4, true, shared_row, where);
 }
 inline void ldmatrix_x2(uint32_t (&r)[2], const void* shared_row,
-                        const cuda_shim::Where& where = cuda_shim::Where::current()) {
+                        const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::ldmatrix(r, 2, false, shared_row, where);
 }
 inline void ldmatrix_x2_transposed(uint32_t (&r)[2], const void* shared_row,
-                                   const cuda_shim::Where& where = cuda_shim::Where::current()) {
+                                   const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::ldmatrix(r, 2, true, shared_row, where);
 }
 inline void copy_async_16(void* shared, const void* global, bool valid) {
