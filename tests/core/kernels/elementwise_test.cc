@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/error.h"
 #include "core/ops/cast.h"
 #include "tests/core/kernels/kernel_check.h"
 

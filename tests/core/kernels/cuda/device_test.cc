@@ -1,0 +1,139 @@
+// A GPU as a Device: memory, copies, marks, lanes and replays, on the stand-in.
+#include "core/kernels/cuda/cuda_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/graph/graph.h"
+#include "core/graph/leaf.h"
+#include "core/graph/program.h"
+#include "core/kernels/cuda/launch.h"
+#include "core/ops/elementwise.h"
+#include "core/tensor/storage.h"
+#include "tests/support/cuda_shim/control.h"
+#include "tests/support/test_kernels.h"
+
+namespace synthesizer::cuda {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing thrown";
+}
+
+class CudaDeviceTest : public ::testing::Test {
+ protected:
+  CudaDeviceTest() { cuda_shim::reset(); }
+  ~CudaDeviceTest() override { cuda_shim::reset(); }
+};
+
+TEST_F(CudaDeviceTest, WithoutADriverThereIsNone) {
+  cuda_shim::set_device_count(0);
+  std::string why;
+  EXPECT_EQ(device_count(&why), 0);
+  EXPECT_THAT(why, HasSubstr("driver"));
+  EXPECT_THAT(message_of([] { CudaDevice device(0); }), HasSubstr("[cuda] no GPU 0: there are 0"));
+}
+
+TEST_F(CudaDeviceTest, MemoryIsClearedAndGivenBack) {
+  const int64_t before = cuda_shim::live_allocations();
+  {
+    CudaDevice device(0);
+    EXPECT_THAT(device.name(), HasSubstr("cuda 0"));
+    const Storage storage(1000, &device);
+    EXPECT_EQ(storage.device(), &device);
+    std::vector<char> bytes(1000, 'x');
+    device.download(bytes.data(), storage.data(), 1000);
+    EXPECT_EQ(bytes, std::vector<char>(1000, '\0'));
+    std::memset(bytes.data(), 7, 1000);
+    device.upload(storage.data() + 0, bytes.data(), 1000);
+    std::vector<char> back(1000);
+    device.download(back.data(), storage.data(), 1000);
+    EXPECT_EQ(back, bytes);
+    EXPECT_EQ(Storage::pinned(10, device).device(), nullptr);
+  }
+  EXPECT_EQ(cuda_shim::live_allocations(), before);
+  EXPECT_EQ(cuda_shim::live_handles(), 0);
+}
+
+TEST_F(CudaDeviceTest, OutOfMemorySaysHowMuchIsFree) {
+  cuda_shim::set_device_memory(1 << 20);
+  CudaDevice device(0);
+  EXPECT_THAT(message_of([&] { Storage storage(2 << 20, &device); }),
+              HasSubstr("could not allocate 2097152 bytes, 1048576 of 1048576 are free"));
+}
+
+// y = relu(x) of a program on the device, with inputs written anew or left, and the state's own memory.
+TEST_F(CudaDeviceTest, ProgramsRunAgainAndAgainFromACapturedGraph) {
+  Graph graph;
+  const Shape shape{kModel(33)};
+  const Value x = input(graph, "x", DType::kFloat32, shape), other = input(graph, "other", DType::kFloat32, shape);
+  graph.mark_output("y", relu(x) + other);
+  const std::unique_ptr<KernelTable> kernels = make_test_kernels();
+  StateStore store(graph, kernels->device());
+  Program program(graph, *kernels, {}, store);
+  for (float& value : program.input<float>("other")) value = 0.5f;
+  for (int run = 0; run < 5; ++run) {
+    const auto values = program.input<float>("x");
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(run) - static_cast<float>(i % 5);
+    program.run();
+    // The next inputs may be written before these results are read.
+    for (float& value : program.input<float>("x")) value = -1000;
+    const auto y = program.output<float>("y");
+    for (size_t i = 0; i < y.size(); ++i) {
+      const float expected = static_cast<float>(run) - static_cast<float>(i % 5);
+      ASSERT_EQ(y[i], std::max(expected, 0.0f) + 0.5f) << "run " << run << " element " << i;
+    }
+  }
+  EXPECT_EQ(cuda_shim::capture_violations(), 0);
+  program.run();  // with the inputs as they are
+  EXPECT_EQ(program.output<float>("y")[0], 0.5f);
+}
+
+TEST_F(CudaDeviceTest, LaneJobsAreOrderedByEventsInsideACapture) {
+  CudaDevice device(0);
+  Storage memory(4, &device);
+  std::vector<int32_t> seen;
+  int32_t value = 0;
+  const auto read = [&](cudaStream_t stream) {
+    check(cudaMemcpyAsync(&value, memory.data(), 4, cudaMemcpyDeviceToHost, stream), "reading");
+  };
+  const std::unique_ptr<Lane> lane = device.lane({[&] { read(device.communication_stream()); }});
+  const std::unique_ptr<Replay> replay = device.replay();
+  for (int run = 1; run < 4; ++run) {
+    device.upload(memory.data(), &run, 4);
+    replay->run([&] {
+      lane->submit(0);
+      lane->wait(0);
+      check(cudaMemsetAsync(memory.data(), 0, 4, device.stream()), "clearing");
+      lane->finish();
+    });
+    device.finish();
+    EXPECT_EQ(value, run);
+  }
+  EXPECT_EQ(cuda_shim::capture_violations(), 0);
+}
+
+TEST_F(CudaDeviceTest, AnErrorInACaptureEndsIt) {
+  CudaDevice device(0);
+  const std::unique_ptr<Replay> replay = device.replay();
+  replay->run([] {});
+  EXPECT_THROW(replay->run([] { fail("[op] no"); }), Error);
+  device.finish();  // the stream captures no more
+}
+
+TEST_F(CudaDeviceTest, AWrongLaunchNamesItsKernel) {
+  EXPECT_THAT(message_of([] { check(cudaErrorInvalidConfiguration, "unary_kernel"); }), HasSubstr("[cuda] unary_kernel"));
+}
+
+}  // namespace
+}  // namespace synthesizer::cuda
