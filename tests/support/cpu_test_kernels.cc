@@ -17,4 +17,11 @@ std::vector<KernelVariant> kernel_variants() {
   return variants;
 }
 
+std::vector<const std::type_info*> ops_with_kernels() {
+  std::vector<const std::type_info*> ops;
+  for (const std::span<const KernelEntry> family : cpu_kernel_entries())
+    for (const KernelEntry& entry : family) ops.push_back(entry.op);
+  return ops;
+}
+
 }  // namespace synthesizer

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "core/graph/kernel.h"
@@ -22,5 +23,8 @@ struct KernelVariant {
   std::function<std::unique_ptr<KernelTable>()> make;
 };
 std::vector<KernelVariant> kernel_variants();
+
+// The classes of the ops that there are kernels for.
+std::vector<const std::type_info*> ops_with_kernels();
 
 }  // namespace synthesizer

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/base/error.h"
 #include "core/graph/leaf.h"
 #include "core/ops/shape.h"
 #include "core/ops/update.h"

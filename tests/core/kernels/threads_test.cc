@@ -5,7 +5,9 @@
 #include <atomic>
 #include <thread>
 
+#include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/kernels/cpu/cpu_kernels.h"
 #include "core/ops/collectives.h"
 #include "core/ops/einsum.h"
 #include "core/ops/softmax.h"

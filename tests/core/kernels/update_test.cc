@@ -2,6 +2,7 @@
 // update changes.
 #include "core/ops/update.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <bit>

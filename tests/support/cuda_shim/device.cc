@@ -1,145 +1,15 @@
-// The one device, the errors, and what tests set and count.
-#include <algorithm>
-#include <cstring>
-
+// The one device: an H100 but for its few processors.
 #include "tests/support/cuda_shim/include/cuda_shim/host_api.h"
 #include "tests/support/cuda_shim/runtime.h"
-
-namespace {
-
-thread_local cudaError_t g_last_error = cudaSuccess;
-
-constexpr int kProcessors = 4, kVersion = 13000;
-
-struct ErrorText {
-  cudaError_t error;
-  const char* name;
-  const char* text;
-};
-#define CUDA_SHIM_ERROR(name, text) \
-  { name, #name, text }
-constexpr ErrorText kErrors[] = {
-    CUDA_SHIM_ERROR(cudaSuccess, "no error"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidValue, "invalid argument"),
-    CUDA_SHIM_ERROR(cudaErrorMemoryAllocation, "out of memory"),
-    CUDA_SHIM_ERROR(cudaErrorInitializationError, "initialization error"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidConfiguration, "invalid configuration argument"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidSymbol, "invalid device symbol"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy"),
-    CUDA_SHIM_ERROR(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidDeviceFunction, "invalid device function"),
-    CUDA_SHIM_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
-    CUDA_SHIM_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
-    CUDA_SHIM_ERROR(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
-    CUDA_SHIM_ERROR(cudaErrorNotReady, "device not ready"),
-    CUDA_SHIM_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
-    CUDA_SHIM_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
-    CUDA_SHIM_ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
-    CUDA_SHIM_ERROR(cudaErrorNotPermitted, "operation not permitted"),
-    CUDA_SHIM_ERROR(cudaErrorNotSupported, "operation not supported"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate capture sequences"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureImplicit,
-                    "operation would make the legacy stream depend on a capturing blocking stream"),
-    CUDA_SHIM_ERROR(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream"),
-    CUDA_SHIM_ERROR(cudaErrorStreamCaptureWrongThread,
-                    "attempt to terminate a thread-local capture sequence from another thread"),
-    CUDA_SHIM_ERROR(cudaErrorUnknown, "unknown error"),
-};
-#undef CUDA_SHIM_ERROR
-
-const ErrorText& find(cudaError_t error) {
-  static constexpr ErrorText unknown{cudaErrorUnknown, "unrecognized error code", "unrecognized error code"};
-  for (const ErrorText& known : kErrors)
-    if (known.error == error) return known;
-  return unknown;
-}
-
-}  // namespace
-
-namespace cuda_shim {
-
-std::mutex& state_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
-Settings& settings() {
-  static Settings settings;
-  return settings;
-}
-Handles& handles() {
-  static Handles handles;
-  return handles;
-}
-
-cudaError_t note(cudaError_t error) {
-  if (error != cudaSuccess) g_last_error = error;
-  return error;
-}
-
-cudaError_t check_driver() {
-  const std::lock_guard lock(state_mutex());
-  return settings().device_count == 0 ? cudaErrorInsufficientDriver : cudaSuccess;
-}
-
-Orders orders() {
-  const std::lock_guard lock(state_mutex());
-  return Orders(settings().schedule, settings().seed);
-}
-
-void set_schedule(Schedule schedule, uint64_t seed) {
-  const std::lock_guard lock(state_mutex());
-  settings().schedule = schedule;
-  settings().seed = seed;
-}
-
-int64_t live_allocations() { return live_memory().blocks; }
-int64_t live_bytes() { return live_memory().bytes; }
-int64_t live_handles() {
-  const int64_t pinned = live_memory().pinned;
-  const std::lock_guard lock(state_mutex());
-  const Handles& all = handles();
-  return pinned + static_cast<int64_t>(all.streams.size() + all.events.size() + all.graphs.size() + all.execs.size());
-}
-int64_t kernels_run() {
-  const std::lock_guard lock(state_mutex());
-  return settings().kernels_run;
-}
-int64_t capture_violations() {
-  const std::lock_guard lock(state_mutex());
-  return settings().capture_violations;
-}
-void fail_allocation(int64_t n) {
-  const std::lock_guard lock(state_mutex());
-  settings().failing_allocation = n;
-}
-void set_device_memory(size_t bytes) {
-  const std::lock_guard lock(state_mutex());
-  settings().device_memory = bytes;
-}
-void set_device_count(int count) {
-  const std::lock_guard lock(state_mutex());
-  settings().device_count = count;
-}
-void reset() {
-  const std::lock_guard lock(state_mutex());
-  settings() = Settings();
-}
-
-}  // namespace cuda_shim
 
 using cuda_shim::check_driver;
 using cuda_shim::note;
 
-const char* cudaGetErrorName(cudaError_t error) { return find(error).name; }
-const char* cudaGetErrorString(cudaError_t error) { return find(error).text; }
-cudaError_t cudaGetLastError() { return std::exchange(g_last_error, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return g_last_error; }
+namespace {
+
+constexpr int kProcessors = 4, kVersion = 13000;
+
+}  // namespace
 
 cudaError_t cudaGetDeviceCount(int* count) {
   if (const cudaError_t error = check_driver(); error != cudaSuccess) return note(error);
@@ -248,7 +118,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     const std::lock_guard lock(cuda_shim::state_mutex());
     total = cuda_shim::settings().device_memory;
   }
-  // An H100 but for its few processors.
   *properties = {.name = "shim",
                  .totalGlobalMem = total,
                  .sharedMemPerBlock = size_t{48} << 10,

@@ -1,4 +1,5 @@
 // Device memory and pinned memory, which are both of the heap, and copies between them.
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <new>

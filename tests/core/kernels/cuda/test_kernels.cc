@@ -48,4 +48,11 @@ std::vector<KernelVariant> kernel_variants() {
   return variants;
 }
 
+std::vector<const std::type_info*> ops_with_kernels() {
+  std::vector<const std::type_info*> ops;
+  for (const std::span<const cuda::KernelEntry> family : cuda::kernel_entries())
+    for (const cuda::KernelEntry& entry : family) ops.push_back(entry.op);
+  return ops;
+}
+
 }  // namespace synthesizer
