@@ -115,12 +115,15 @@ void CheckpointWriter::finish() {
   }
 }
 
-void CheckpointWriter::copy_slices(std::span<const TensorSlice> model, std::span<const TensorSlice> optimizer) {
+void CheckpointWriter::reserve(std::span<const TensorSlice> model, std::span<const TensorSlice> optimizer) {
   const int64_t bytes = owned_bytes(model) + owned_bytes(optimizer);
-  if (copy_.bytes() < bytes) {
-    copy_ = Storage();
-    copy_ = Storage(bytes);
-  }
+  if (copy_.bytes() >= bytes) return;
+  copy_ = Storage();
+  copy_ = Storage(bytes);
+}
+
+void CheckpointWriter::copy_slices(std::span<const TensorSlice> model, std::span<const TensorSlice> optimizer) {
+  reserve(model, optimizer);
   slices_.clear();
   std::byte* to = copy_.data();
   for (const CheckpointPart part : kCheckpointParts) {

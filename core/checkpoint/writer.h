@@ -21,7 +21,7 @@
 
 namespace synthesizer {
 
-// All public calls but in_flight() are collective and made by one thread. If one throws, it throws the same on all
+// All public calls but in_flight() and reserve() are collective and made by one thread. If one throws, it throws the same on all
 // ranks; the checkpoint in work is given up and removed, those before it stay, and a later begin() starts afresh.
 class CheckpointWriter {
  public:
@@ -31,6 +31,10 @@ class CheckpointWriter {
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  // Allocates the memory of copies of these slices, which the first begin() would else do between two steps. Not
+  // collective.
+  void reserve(std::span<const TensorSlice> model, std::span<const TensorSlice> optimizer);
 
   // Copies the slices (buffers are allocated once and used again) and starts writing. Waits for the checkpoint before,
   // if one is in work: at most one copy is held. All ranks give the same state and name the same tensors; every element

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "core/tensor/device.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
@@ -27,6 +28,9 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // Whose memory the buffers are of; null: the host's. A call then gives the work to the device, where it comes after
+  // what was given to the device's communication stream before, and returns.
+  virtual Device* device() const { return nullptr; }
 
   // In place.
   virtual void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) = 0;

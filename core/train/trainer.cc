@@ -74,6 +74,8 @@ TrainEnd Trainer::run() {
   start_metrics();
   source_.seek(position_);
   if (done_ == 0) evaluate();
+  const StateStore& store = step_.state();
+  writer_.reserve(slices_to_write(store, CheckpointPart::kModel), slices_to_write(store, CheckpointPart::kOptimizer));
   if (options_.profile) profile_.emplace(*options_.profile, step_.programs(), world_, done_);
   while (done_ < options_.steps) {
     if (profile_) profile_->begin_step(done_);

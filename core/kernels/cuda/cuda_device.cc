@@ -1,11 +1,53 @@
 #include "core/kernels/cuda/cuda_device.h"
 
+#include <atomic>
 #include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "core/kernels/cuda/launch.h"
 
 namespace synthesizer::cuda {
+
+// What host functions of the streams have thrown, and where each finds its work.
+class HostCalls {
+ public:
+  struct Call {
+    HostCalls* calls;
+    const std::function<void()>* work;
+  };
+
+  // The same for the same work, so that a captured one is there again and again.
+  Call* call(const std::function<void()>& work) {
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Call>& call = all_[&work];
+    if (call == nullptr) call = std::make_unique<Call>(Call{this, &work});
+    return call.get();
+  }
+  static void run(void* data) {
+    const Call& call = *static_cast<const Call*>(data);
+    if (call.calls->failed_) return;
+    try {
+      (*call.work)();
+    } catch (...) {
+      const std::lock_guard lock(call.calls->mutex_);
+      call.calls->error_ = std::current_exception();
+      call.calls->failed_ = true;
+    }
+  }
+  void rethrow() {
+    if (failed_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const void*, std::unique_ptr<Call>> all_;
+  std::atomic<bool> failed_ = false;
+  std::exception_ptr error_;
+};
+
 namespace {
 
 class Event {
@@ -139,6 +181,7 @@ CudaDevice::CudaDevice(int index) : index_(index) {
     fail("[cuda] {} is sm_{}{}: expected sm_80 or newer", name_, properties.major, properties.minor);
   stream_ = make_stream();
   communication_stream_ = make_stream();
+  calls_ = std::make_unique<HostCalls>();
 }
 
 CudaDevice::~CudaDevice() {
@@ -180,11 +223,20 @@ void CudaDevice::upload_later(void* to, const void* from, int64_t bytes) {
 }
 
 void CudaDevice::download(void* to, const void* from, int64_t bytes) {
-  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
   finish();
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+  check(cudaStreamSynchronize(stream_), "waiting for the GPU");
 }
 
-void CudaDevice::finish() { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
+void CudaDevice::finish() {
+  for (const cudaStream_t stream : {stream_, communication_stream_})
+    check(cudaStreamSynchronize(stream), "waiting for the GPU");
+  calls_->rethrow();
+}
+
+void CudaDevice::call(cudaStream_t stream, const std::function<void()>& work) {
+  check(cudaLaunchHostFunc(stream, &HostCalls::run, calls_->call(work)), "calling the host");
+}
 
 std::unique_ptr<Lane> CudaDevice::lane(std::vector<std::function<void()>> jobs) {
   return std::make_unique<StreamLane>(stream_, communication_stream_, std::move(jobs));

@@ -13,6 +13,8 @@ namespace synthesizer::cuda {
 // What there is; 0 without a driver or a device. `why` (optional) gets CUDA's own words then.
 int device_count(std::string* why = nullptr);
 
+class HostCalls;
+
 class CudaDevice : public Device {
  public:
   // Of device_count(); the calling thread uses this device from now on. Throws Error if there is no such device or it
@@ -35,6 +37,10 @@ class CudaDevice : public Device {
   std::unique_ptr<Replay> replay() override;
   std::unique_ptr<Mark> mark() override;
 
+  // Calls `work` on the host when `stream` comes to it, captured or not; it must live as long as that may be. What it
+  // throws, the next download() or finish() throws, and no work is called from then on.
+  void call(cudaStream_t stream, const std::function<void()>& work);
+
   cudaStream_t stream() const { return stream_; }
   cudaStream_t communication_stream() const { return communication_stream_; }
   int index() const { return index_; }
@@ -43,6 +49,7 @@ class CudaDevice : public Device {
   int index_;
   std::string name_;
   cudaStream_t stream_ = nullptr, communication_stream_ = nullptr;
+  std::unique_ptr<HostCalls> calls_;
 };
 
 }  // namespace synthesizer::cuda

@@ -6,8 +6,18 @@ namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
 std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> einsum_kernels();
+std::span<const KernelEntry> cross_entropy_kernels();
+std::span<const KernelEntry> collective_kernels();
 
-std::vector<std::span<const KernelEntry>> kernel_entries() { return {elementwise_kernels()}; }
+std::vector<std::span<const KernelEntry>> kernel_entries() {
+  return {
+      elementwise_kernels(),
+      einsum_kernels(),
+      cross_entropy_kernels(),
+      collective_kernels(),
+  };
+}
 
 namespace {
 
@@ -22,7 +32,7 @@ const KernelEntry& entry(const Op& op) {
 }  // namespace
 
 CudaKernelTable::CudaKernelTable(CudaDevice& device, const ProductLibrary& products, KernelCounters* counters)
-    : device_(device), context_{device.stream(), device.communication_stream(), counters, &products} {}
+    : device_(device), context_{device.stream(), device.communication_stream(), counters, &products, &device} {}
 
 int64_t CudaKernelTable::workspace(const Op& op, std::span<const ValueType> inputs,
                                    std::span<const ValueType> outputs) const {

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include "core/kernels/cuda/cuda_device.h"
 #include "core/kernels/cuda/products.h"
 #include "core/kernels/kernel_case.h"
 
@@ -13,6 +14,7 @@ struct CudaContext {
   cudaStream_t communication_stream = nullptr;  // that collectives run on
   KernelCounters* counters = nullptr;           // may be null
   const ProductLibrary* products = nullptr;
+  CudaDevice* device = nullptr;
 
   void count(std::atomic<int64_t> KernelCounters::*counter, int64_t n) const { count_in(counters, counter, n); }
 };

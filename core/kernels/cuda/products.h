@@ -21,10 +21,9 @@ class DeviceGemm {
 
 class ProductLibrary {
  public:
-  // Of every product's workspace, which is one size so that it is a pure function.
-  static constexpr int64_t kWorkspaceBytes = 32 << 20;
-
   virtual ~ProductLibrary() = default;
+  // Of every product's workspace: one size, whatever the product and the device.
+  virtual int64_t workspace_bytes() const = 0;
   // Whether make() makes this product with its epilogue.
   virtual bool takes_epilogue(const Product& product) const = 0;
   virtual std::unique_ptr<DeviceGemm> make(const Product& product) const = 0;

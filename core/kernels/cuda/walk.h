@@ -18,6 +18,16 @@ class DeviceWalk {
     }
   }
 
+  // The first of another's tensors.
+  template <int kMore>
+  explicit DeviceWalk(const DeviceWalk<kMore>& other) : rank_(other.rank_), short_(other.short_) {
+    static_assert(kMore > kCount);
+    for (int d = 0; d < rank_; ++d) {
+      size_[d] = other.size_[d];
+      for (int t = 0; t < kCount; ++t) stride_[t][d] = other.stride_[t][d];
+    }
+  }
+
   // In elements. (Division of 32 bits is several times as fast as that of 64.)
   __device__ void offsets(int64_t index, int64_t (&at)[kCount]) const {
     if (short_)
@@ -32,6 +42,9 @@ class DeviceWalk {
   }
 
  private:
+  template <int kOther>
+  friend class DeviceWalk;
+
   template <typename Index>
   __device__ void walk(Index index, int64_t (&at)[kCount]) const {
     for (int t = 0; t < kCount; ++t) at[t] = 0;
