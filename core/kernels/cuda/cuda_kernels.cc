@@ -8,13 +8,23 @@ namespace synthesizer::cuda {
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> take_kernels();
+std::span<const KernelEntry> dropout_kernels();
+std::span<const KernelEntry> update_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
-  return {
+  // clang-format off
+  return {  // a family a line
       elementwise_kernels(),
       shape_kernels(),
       embedding_kernels(),
+      relative_bias_kernels(),
+      take_kernels(),
+      dropout_kernels(),
+      update_kernels(),
   };
+  // clang-format on
 }
 
 namespace {
