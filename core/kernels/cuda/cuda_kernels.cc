@@ -12,6 +12,8 @@ std::span<const KernelEntry> relative_bias_kernels();
 std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> update_kernels();
+std::span<const KernelEntry> window_kernels();
+std::span<const KernelEntry> depthwise_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   // clang-format off
@@ -23,6 +25,8 @@ std::vector<std::span<const KernelEntry>> kernel_entries() {
       take_kernels(),
       dropout_kernels(),
       update_kernels(),
+      window_kernels(),
+      depthwise_kernels(),
   };
   // clang-format on
 }

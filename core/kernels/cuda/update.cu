@@ -177,7 +177,7 @@ struct Addends {
 
 // y may be one of the addends: a thread reads all before it writes.
 template <typename T, int kMost>
-__global__ void accumulate_kernel(Addends<kMost> x, T* y, int64_t n) {
+__global__ void accumulate_kernel(const __grid_constant__ Addends<kMost> x, T* y, int64_t n) {
   constexpr int kPacked = kPack<T>;
   using Values = Pack<T, kPacked>;
   const int64_t packs = n / kPacked;
