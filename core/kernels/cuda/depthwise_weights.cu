@@ -65,10 +65,10 @@ __global__ void own_weights_kernel(const T* u, const T* dy, T* dweights, Convolu
 
 // ---- weights that all positions share: sums over all of them
 
-constexpr int64_t kGroups = 64;   // of positions, each with its own sums
-constexpr int64_t kSegment = 64;  // positions of one example that a warp goes through at once
-constexpr int kFloats = 32;       // of them that are added up before they are in double
-constexpr int kWindow = 8;        // places a warp
+constexpr int64_t kMostGroups = 64;  // of positions, each with its own sums
+constexpr int64_t kSegment = 64;     // positions of one example that a warp goes through at once
+constexpr int kFloats = 32;          // of them that are added up before they are in double
+constexpr int kWindow = 8;           // places a warp
 constexpr int kMostWarps = 8;
 
 // A lane has a column, and the kWindow rows that its places see at this position in registers: of each row one element
@@ -114,6 +114,10 @@ class SegmentSums {
   int64_t column_, shift_;
 };
 
+// Pieces of examples, at most kSegment positions each.
+__host__ __device__ constexpr int64_t pieces_of(int64_t length) { return (length + kSegment - 1) / kSegment; }
+int64_t groups_of(const Convolution& c) { return std::min(kMostGroups, c.batch * pieces_of(c.length)); }
+
 // A warp's width of columns is a chunk. Chunk and head that meet have sums at index chunk + head: along the columns one
 // of the two grows at a time or both do, so no other pair has that index.
 __host__ __device__ constexpr int64_t chunks_of(int64_t width) { return (width + kWarp - 1) / kWarp; }
@@ -126,9 +130,9 @@ __global__ void shared_weights_kernel(const T* u, const T* dy, double* sums, Con
   if (place >= c.window) return;  // all lanes
   const int64_t group = blockIdx.x, chunk = blockIdx.y, width = c.heads * c.head;
   const int64_t column = chunk * kWarp + lane;
-  const int64_t pieces = (c.length + kSegment - 1) / kSegment, segments = c.batch * pieces;
+  const int64_t pieces = pieces_of(c.length), segments = c.batch * pieces, groups = gridDim.x;
   SegmentSums<T> own(u, dy, c, column, place);
-  for (int64_t s = segments * group / kGroups; s < segments * (group + 1) / kGroups; ++s) {
+  for (int64_t s = segments * group / groups; s < segments * (group + 1) / groups; ++s) {
     const int64_t begin = s % pieces * kSegment;
     own.add(s / pieces, begin, static_cast<int>(min(kSegment, c.length - begin)));
   }
@@ -143,14 +147,14 @@ __global__ void shared_weights_kernel(const T* u, const T* dy, double* sums, Con
 
 // A warp a weight.
 template <typename T>
-__global__ void add_groups_kernel(const double* sums, T* dweights, Convolution c) {
+__global__ void add_groups_kernel(const double* sums, int64_t groups, T* dweights, Convolution c) {
   const int64_t item = thread_of_grid() / kWarp;
   if (item >= c.heads * c.window) return;  // all lanes
   const int64_t head = item / c.window, place = item % c.window, rows = chunks_of(c.heads * c.head) + c.heads;
   const int64_t first = head * c.head / kWarp, chunks = ((head + 1) * c.head - 1) / kWarp - first + 1;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   double sum = 0;
-  for (int64_t i = lane; i < kGroups * chunks; i += kWarp)
+  for (int64_t i = lane; i < groups * chunks; i += kWarp)
     sum += sums[(i / chunks * rows + first + i % chunks + head) * c.window + place];
   sum = warp_reduce<Sum>(sum);
   if (lane == 0) dweights[item] = rounded<T>(static_cast<Compute<T>>(sum));
@@ -159,7 +163,7 @@ __global__ void add_groups_kernel(const double* sums, T* dweights, Convolution c
 }  // namespace
 
 int64_t depthwise_weights_workspace(const Convolution& c) {
-  return c.own ? 0 : kGroups * (chunks_of(c.width()) + c.heads) * c.window * 8;
+  return c.own ? 0 : groups_of(c) * (chunks_of(c.width()) + c.heads) * c.window * 8;
 }
 
 template <typename T>
@@ -180,13 +184,14 @@ void depthwise_weights(cudaStream_t stream, const Convolution& c, const T* u, co
   const int64_t warps = (c.window + kWindow - 1) / kWindow, blocks_z = (warps + kMostWarps - 1) / kMostWarps;
   launch(stream,
          {.name = "shared_weights_kernel",
-          .blocks = kGroups,
+          .blocks = groups_of(c),
           .threads = static_cast<int>(std::min<int64_t>(warps, kMostWarps)) * kWarp,
           .blocks_y = chunks_of(c.width()),
           .blocks_z = blocks_z},
          shared_weights_kernel<T>, u, dy, sums, c);
   const int64_t threads = c.heads * c.window * kWarp;
-  launch(stream, {"add_groups_kernel", (threads + kThreads - 1) / kThreads}, add_groups_kernel<T>, sums, dweights, c);
+  launch(stream, {"add_groups_kernel", (threads + kThreads - 1) / kThreads}, add_groups_kernel<T>, sums, groups_of(c),
+         dweights, c);
 }
 
 template void depthwise_weights(cudaStream_t, const Convolution&, const float*, const float*, float*, void*);
