@@ -5,30 +5,28 @@
 namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
+std::span<const KernelEntry> depthwise_kernels();
+std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> elementwise_kernels();
-std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> embedding_kernels();
 std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> shape_kernels();
 std::span<const KernelEntry> take_kernels();
-std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> update_kernels();
 std::span<const KernelEntry> window_kernels();
-std::span<const KernelEntry> depthwise_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
-  // clang-format off
-  return {  // a family a line
-      elementwise_kernels(),
-      shape_kernels(),
-      embedding_kernels(),
-      relative_bias_kernels(),
-      take_kernels(),
-      dropout_kernels(),
-      update_kernels(),
-      window_kernels(),
-      depthwise_kernels(),
+  return {
+      depthwise_kernels(),      //
+      dropout_kernels(),        //
+      elementwise_kernels(),    //
+      embedding_kernels(),      //
+      relative_bias_kernels(),  //
+      shape_kernels(),          //
+      take_kernels(),           //
+      update_kernels(),         //
+      window_kernels(),         //
   };
-  // clang-format on
 }
 
 namespace {

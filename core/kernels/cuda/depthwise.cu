@@ -10,16 +10,26 @@ namespace synthesizer::cuda {
 namespace {
 
 // A block has kRows positions of one example and a warp's width of columns; a thread kRun positions, one below the
-// other, of one column. What they see lies in shared memory, kPlaces of a long window at a time.
+// other, of one column. What they see lies in shared memory with the weights, some places of a long window at a time.
 constexpr int kRun = 8;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kRows = kWarps * kRun;
-constexpr int kPlaces = 64;
-constexpr int kFilter = kPlaces + 1;  // from a head's weights to the next one's: odd, for the banks
 
-// y of a thread's positions += Σ_w seen · weight. seen: its column of the tile. weight(s, r): of position r for row s
-// of what it sees, place s - r, 0 outside of [0, places); step(s) comes before those of row s. A product of what no
-// window has is made all the same, with 0.
+struct Tiles {
+  int64_t count;      // of an example's positions
+  int heads, places;  // whose weights there is space for
+};
+
+// From a head's weights in shared memory to the next one's: odd, for the banks.
+__host__ __device__ constexpr int filter_size(int places) { return places | 1; }
+// The positions whose own weights a block needs: its own or, the other way round, those of all that it sees.
+__host__ __device__ constexpr int weight_rows(bool own, bool back, int places) {
+  return !own ? 1 : back ? kRows + places - 1 : kRows;
+}
+
+// y of a thread's positions += Σ_w seen · weight. seen: its column of the tile. weight(s, k, r): of position r for row
+// s of what it sees, which is place s - r, 0 outside of [0, places); step(s, k) comes before those of row s. k is s mod
+// kRun. A product of what no window has is made all the same, with 0.
 template <typename C, typename Step, typename Weight>
 __device__ void convolve_run(const C* seen, int places, const Step& step, const Weight& weight, C (&y)[kRun]) {
   for (int first = 0; first < kRun + places - 1; first += kRun)
@@ -33,47 +43,49 @@ __device__ void convolve_run(const C* seen, int places, const Step& step, const 
 
 // kBack: dy takes the place of u, and du that of y; `before` is then that of the reversed window.
 template <typename T, bool kOwn, bool kBack>
-__global__ void convolve_kernel(const T* u, const T* weights, T* y, Convolution c, int64_t tiles) {
+__global__ void convolve_kernel(const T* u, const T* weights, T* y, Convolution c, Tiles tiles) {
   using C = Compute<T>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t example = blockIdx.x / tiles, row = blockIdx.x % tiles * kRows;  // the block's first
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
+  const int64_t example = blockIdx.x / tiles.count, row = blockIdx.x % tiles.count * kRows;  // the block's first
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kWarp + lane, width = c.heads * c.head;
-  const int64_t first_head = (column - lane) / c.head, last_head = min(column - lane + kWarp - 1, width - 1) / c.head;
-  const int64_t head = min(column, width - 1) / c.head;
-  C* tile = reinterpret_cast<C*>(shared_memory());                            // [kRows + places - 1, columns]
-  C* filters = tile + (kRows + min(c.window, int64_t{kPlaces}) - 1) * kWarp;  // [heads, kFilter]
-  const auto place = [&](int64_t w) { return kBack ? c.window - 1 - w : w; };
+  const int64_t head = (column - lane) / c.head;  // the block's first
+  const int heads = static_cast<int>(min(column - lane + kWarp - 1, width - 1) / c.head - head) + 1;
+  const int own_head = static_cast<int>(min(column, width - 1) / c.head - head), filter = filter_size(tiles.places);
+  C* tile = reinterpret_cast<C*>(shared_memory());         // [kRows + places - 1, columns]
+  C* filters = tile + (kRows + tiles.places - 1) * kWarp;  // [weight_rows(), heads, filter]
   C sums[kRun] = {};
-  for (int64_t done = 0; done < c.window; done += kPlaces) {
-    const int places = static_cast<int>(min(c.window - done, int64_t{kPlaces}));
+  for (int64_t done = 0; done < c.window; done += tiles.places) {
+    const int places = static_cast<int>(min(c.window - done, static_cast<int64_t>(tiles.places)));
     const int64_t seen = row + done - c.before;  // the tile's first row
+    const auto inside = [&](int64_t l) { return l >= 0 && l < c.length; };
     __syncthreads();
-    for (int i = warp; i < kRows + places - 1; i += kWarps) {
-      const bool inside = seen + i >= 0 && seen + i < c.length && column < width;
-      tile[i * kWarp + lane] = inside ? widened(u[(example * c.length + seen + i) * width + column]) : C(0);
+    for (int i = warp; i < kRows + places - 1; i += kWarps)
+      tile[i * kWarp + lane] =
+          inside(seen + i) && column < width ? widened(u[(example * c.length + seen + i) * width + column]) : C(0);
+    for (int i = kOwn ? warp : 0; i < weight_rows(kOwn, kBack, places); i += kWarps) {
+      const int64_t l = (kBack ? seen : row) + i, from = kOwn ? (example * c.length + l) * c.heads + head : head;
+      for (int k = kOwn ? lane : thread; k < heads * places; k += kOwn ? kWarp : kThreads) {
+        const int h = k / places, w = k % places;
+        const int64_t place = kBack ? c.window - 1 - done - w : done + w;
+        filters[(i * tiles.heads + h) * filter + w] =
+            !kOwn || inside(l) ? widened(weights[(from + h) * c.window + place]) : C(0);
+      }
     }
-    if constexpr (!kOwn)
-      for (int64_t h = first_head + warp; h <= last_head; h += kWarps)
-        for (int w = lane; w < places; w += kWarp)
-          filters[(h - first_head) * kFilter + w] = widened(weights[h * c.window + place(done + w)]);
     __syncthreads();
     const C* own_tile = tile + warp * kRun * kWarp + lane;
     if constexpr (kOwn) {
-      // Read where they lie: neighbours in a head share them, and a row's are used again at the next step.
-      const int64_t own_row = row + warp * kRun;
-      const auto weight = [&](int s, int, int r) {
-        const int64_t l = kBack ? seen + warp * kRun + s : own_row + r;
-        if (s < r || s - r >= places || l < 0 || l >= c.length) return C(0);
-        return widened(weights[((example * c.length + l) * c.heads + head) * c.window + place(done + s - r)]);
-      };
+      const C* own = filters + (warp * kRun * tiles.heads + own_head) * filter;
+      const int next = tiles.heads * filter;
       convolve_run(
-          own_tile, places, [](int, int) {}, weight, sums);
+          own_tile, places, [](int, int) {},
+          [&](int s, int, int r) { return s < r || s - r >= places ? C(0) : own[(kBack ? s : r) * next + s - r]; },
+          sums);
     } else {
       // The last kRun weights of the window stay in registers: that of place p in slot p mod kRun.
-      const C* filter = filters + (head - first_head) * kFilter;
+      const C* own = filters + own_head * filter;
       C slots[kRun] = {};
       convolve_run(
-          own_tile, places, [&](int s, int k) { slots[k] = s < places ? filter[s] : C(0); },
+          own_tile, places, [&](int s, int k) { slots[k] = s < places ? own[s] : C(0); },
           [&](int, int k, int r) { return slots[(k + kRun - r) % kRun]; }, sums);
     }
   }
@@ -83,16 +95,27 @@ __global__ void convolve_kernel(const T* u, const T* weights, T* y, Convolution 
   }
 }
 
+// The heads that a warp's width of columns can meet.
+int heads_of_block(const Convolution& c) {
+  const bool aligned = c.head % kWarp == 0 || kWarp % c.head == 0;
+  const int64_t most = aligned ? std::max<int64_t>(kWarp / c.head, 1) : (kWarp - 1) / c.head + 2;
+  return static_cast<int>(std::min(c.heads, most));
+}
+
 template <typename T, bool kBack>
 void convolve(cudaStream_t stream, Convolution c, const T* u, const T* weights, T* y) {
+  constexpr int64_t kMostWeights = 8192;  // in shared memory, so that several blocks fit
   if (kBack) c.before = c.window - 1 - c.before;
-  const int64_t tiles = (c.length + kRows - 1) / kRows;
-  const int64_t heads = c.own ? 0 : std::min<int64_t>({c.heads, kWarp, (kWarp - 1) / c.head + 2});
-  const int64_t rows = kRows + std::min<int64_t>(c.window, kPlaces) - 1;
+  Tiles tiles{(c.length + kRows - 1) / kRows, heads_of_block(c), static_cast<int>(std::min<int64_t>(c.window, 64))};
+  const auto filters = [&] {
+    return int64_t{weight_rows(c.own, kBack, tiles.places)} * tiles.heads * filter_size(tiles.places);
+  };
+  while (tiles.places > 1 && filters() > kMostWeights) tiles.places /= 2;
+  const int64_t elements = (kRows + tiles.places - 1) * kWarp + filters();
   launch(stream,
          {.name = "convolve_kernel",
-          .blocks = c.batch * tiles,
-          .shared_bytes = (rows * kWarp + heads * kFilter) * static_cast<int64_t>(sizeof(Compute<T>)),
+          .blocks = c.batch * tiles.count,
+          .shared_bytes = elements * static_cast<int64_t>(sizeof(Compute<T>)),
           .blocks_y = (c.width() + kWarp - 1) / kWarp},
          c.own ? convolve_kernel<T, true, kBack> : convolve_kernel<T, false, kBack>, u, weights, y, c, tiles);
 }
