@@ -5,17 +5,33 @@
 namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
-std::span<const KernelEntry> elementwise_kernels();
-std::span<const KernelEntry> einsum_kernels();
-std::span<const KernelEntry> cross_entropy_kernels();
 std::span<const KernelEntry> collective_kernels();
+std::span<const KernelEntry> cross_entropy_kernels();
+std::span<const KernelEntry> depthwise_kernels();
+std::span<const KernelEntry> dropout_kernels();
+std::span<const KernelEntry> einsum_kernels();
+std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> shape_kernels();
+std::span<const KernelEntry> take_kernels();
+std::span<const KernelEntry> update_kernels();
+std::span<const KernelEntry> window_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
-      elementwise_kernels(),
-      einsum_kernels(),
-      cross_entropy_kernels(),
-      collective_kernels(),
+      collective_kernels(),     //
+      cross_entropy_kernels(),  //
+      depthwise_kernels(),      //
+      dropout_kernels(),        //
+      einsum_kernels(),         //
+      elementwise_kernels(),    //
+      embedding_kernels(),      //
+      relative_bias_kernels(),  //
+      shape_kernels(),          //
+      take_kernels(),           //
+      update_kernels(),         //
+      window_kernels(),         //
   };
 }
 

@@ -40,8 +40,9 @@ Reference reference(const Block& block, const DimNames& shared, uint64_t step, d
 
 TEST(Dropout, IsTheFormula) {
   const uint64_t step = 0x500000003u;
-  for (const Shape& shape : {Shape{kBatch(3), kLength(33), kModel(31)}, Shape{kBatch(2), kLength(5), kModel(511)},
-                             Shape{kModel(1)}, Shape{kLength(70), kModel(130)}}) {
+  for (const Shape& shape :
+       {Shape{kBatch(3), kLength(33), kModel(31)}, Shape{kBatch(2), kLength(5), kModel(511)}, Shape{kModel(1)},
+        Shape{kLength(70), kModel(130)}, Shape{kBatch(3), kLength(5), kModel(36)}}) {
     for (const DimNames& shared : {DimNames{}, DimNames{"length"}, DimNames{"model"}, DimNames{"batch", "length"}}) {
       for (const double rate : {0.1, 0.5, 0.9}) {
         const Block block = whole_block(shape);
