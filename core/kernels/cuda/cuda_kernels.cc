@@ -5,9 +5,17 @@
 namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
+std::span<const KernelEntry> broadcast_kernels();
 std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> reduce_kernels();
 
-std::vector<std::span<const KernelEntry>> kernel_entries() { return {elementwise_kernels()}; }
+std::vector<std::span<const KernelEntry>> kernel_entries() {
+  return {
+      broadcast_kernels(),    //
+      elementwise_kernels(),  //
+      reduce_kernels(),       //
+  };
+}
 
 namespace {
 
