@@ -8,16 +8,20 @@ namespace synthesizer::cuda {
 std::span<const KernelEntry> broadcast_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> reduce_kernels();
+std::span<const KernelEntry> rms_norm_gradient_kernels();
+std::span<const KernelEntry> rms_norm_kernels();
 std::span<const KernelEntry> softmax_gradient_kernels();
 std::span<const KernelEntry> softmax_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
-      broadcast_kernels(),         //
-      elementwise_kernels(),       //
-      reduce_kernels(),            //
-      softmax_gradient_kernels(),  //
-      softmax_kernels(),           //
+      broadcast_kernels(),          //
+      elementwise_kernels(),        //
+      reduce_kernels(),             //
+      rms_norm_gradient_kernels(),  //
+      rms_norm_kernels(),           //
+      softmax_gradient_kernels(),   //
+      softmax_kernels(),            //
   };
 }
 
