@@ -6,6 +6,7 @@ namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
 std::span<const KernelEntry> broadcast_kernels();
+std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> rms_norm_gradient_kernels();
@@ -16,6 +17,7 @@ std::span<const KernelEntry> softmax_kernels();
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
       broadcast_kernels(),          //
+      chain_kernels(),              //
       elementwise_kernels(),        //
       reduce_kernels(),             //
       rms_norm_gradient_kernels(),  //
