@@ -27,7 +27,7 @@ enum ChainOp {
 inline constexpr uint8_t kNowhere = 255;  // as an operand: what the last step that made a value has made
 
 // One step.
-struct ChainCode {
+struct alignas(8) ChainCode {
   uint8_t op, a, b;  // slots
   uint8_t to;        // the slot, kNowhere: none
   uint8_t output;    // the result, kNowhere: none
@@ -35,7 +35,7 @@ struct ChainCode {
   uint8_t unused[2];
 };
 // An input that steps read.
-struct ChainLoad {
+struct alignas(8) ChainLoad {
   uint8_t input, slot;
   uint8_t whole;  // it lies as the index space does; else it is walked:
   uint8_t rank;   // dims, the last fastest,
