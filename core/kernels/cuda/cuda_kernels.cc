@@ -5,6 +5,8 @@
 namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
+std::span<const KernelEntry> broadcast_kernels();
+std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> collective_kernels();
 std::span<const KernelEntry> cross_entropy_kernels();
 std::span<const KernelEntry> depthwise_kernels();
@@ -12,26 +14,38 @@ std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> einsum_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> relative_bias_kernels();
+std::span<const KernelEntry> rms_norm_gradient_kernels();
+std::span<const KernelEntry> rms_norm_kernels();
 std::span<const KernelEntry> shape_kernels();
+std::span<const KernelEntry> softmax_gradient_kernels();
+std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> take_kernels();
 std::span<const KernelEntry> update_kernels();
 std::span<const KernelEntry> window_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
-      collective_kernels(),     //
-      cross_entropy_kernels(),  //
-      depthwise_kernels(),      //
-      dropout_kernels(),        //
-      einsum_kernels(),         //
-      elementwise_kernels(),    //
-      embedding_kernels(),      //
-      relative_bias_kernels(),  //
-      shape_kernels(),          //
-      take_kernels(),           //
-      update_kernels(),         //
-      window_kernels(),         //
+      broadcast_kernels(),          //
+      chain_kernels(),              //
+      collective_kernels(),         //
+      cross_entropy_kernels(),      //
+      depthwise_kernels(),          //
+      dropout_kernels(),            //
+      einsum_kernels(),             //
+      elementwise_kernels(),        //
+      embedding_kernels(),          //
+      reduce_kernels(),             //
+      relative_bias_kernels(),      //
+      rms_norm_gradient_kernels(),  //
+      rms_norm_kernels(),           //
+      shape_kernels(),              //
+      softmax_gradient_kernels(),   //
+      softmax_kernels(),            //
+      take_kernels(),               //
+      update_kernels(),             //
+      window_kernels(),             //
   };
 }
 

@@ -48,12 +48,14 @@ class DeviceWalk {
   template <typename Index>
   __device__ void walk(Index index, int64_t (&at)[kCount]) const {
     for (int t = 0; t < kCount; ++t) at[t] = 0;
-    for (int d = rank_; d-- > 0;) {
+    for (int d = rank_ - 1; d > 0; --d) {
       const Index size = static_cast<Index>(size_[d]), rest = index / size;
       const auto i = static_cast<int64_t>(index - rest * size);
       index = rest;
       for (int t = 0; t < kCount; ++t) at[t] += i * stride_[t][d];
     }
+    if (rank_ == 0) return;
+    for (int t = 0; t < kCount; ++t) at[t] += static_cast<int64_t>(index) * stride_[t][0];
   }
 
   int rank_ = 0;

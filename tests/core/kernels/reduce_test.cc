@@ -88,8 +88,9 @@ void rms_norm_reference(int64_t n, const Tensors& in, Tensors& out) {
 }
 
 TEST(RmsNorm, ForwardAndGradient) {
-  for (const int64_t n : {1, 31, 33, 511}) {
-    for (const Shape& shape : {Shape{kModel(n)}, Shape{kBatch(3), kLength(37), kModel(n)}}) {
+  for (const int64_t n : {1, 31, 33, 64, 511, 1040, 2051, 13001}) {
+    const int64_t rows = n < 1000 ? 37 : n < 10000 ? 7 : 1;
+    for (const Shape& shape : {Shape{kModel(n)}, Shape{kBatch(3), kLength(rows), kModel(n)}}) {
       const Tensor x = random_tensor(shape, 34), scale = random_tensor(Shape{kModel(n)}, 35, 0.5, 1.5);
       const auto reference = [n](const Tensors& in, Tensors& out) { rms_norm_reference(n, in, out); };
       check_kernel(RmsNorm("model", kEpsilon), {x, scale}, reference, {1e-6, 1e-14});

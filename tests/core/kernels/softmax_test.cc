@@ -51,6 +51,22 @@ void check_softmax(const SoftmaxOptions& options, const Tensors& inputs) {
                {3e-6, 1e-14});
 }
 
+// Of the softmax of these logits; `over` is their last dim.
+void check_gradient(const SoftmaxOptions& options, const Tensor& logits, const Tensor& dy, const Tolerance& tolerance) {
+  const Shape& shape = logits.type.shape;
+  const int64_t n = shape.size(options.over);
+  Tensors y{{{DType::kFloat64, shape}, std::vector<double>(static_cast<size_t>(shape.elements()))}};
+  softmax_reference(options, {logits}, y);
+  const Reference reference = [n](const Tensors& in, Tensors& out) {
+    for (int64_t row = 0; row < in[0].size() / n; ++row) {
+      double mean = 0;
+      for (int64_t j = row * n; j < (row + 1) * n; ++j) mean += in[0][j] * in[1][j];
+      for (int64_t j = row * n; j < (row + 1) * n; ++j) out[0][j] = in[0][j] * (in[1][j] - mean);
+    }
+  };
+  check_kernel(SoftmaxGradient(options), {y[0], dy}, reference, tolerance);
+}
+
 TEST(Softmax, EveryCombination) {
   for (const int64_t keys : {1, 31, 33, 130}) {
     const Shape x{kBatch(3), kHeads(2), kLength(33), kMemoryLength(keys)};
@@ -118,16 +134,7 @@ TEST(Softmax, Gradient) {
       options.causal = causal;
       options.query = causal ? kLength.name : "";
       const Shape x{kBatch(2), kHeads(3), kLength(33), kMemoryLength(keys)};
-      Tensors y{{{DType::kFloat64, x}, std::vector<double>(static_cast<size_t>(x.elements()))}};
-      softmax_reference(options, {random_tensor(x, 17, -4, 4)}, y);
-      const Reference reference = [&](const Tensors& in, Tensors& out) {
-        for (int64_t row = 0; row < x.elements() / keys; ++row) {
-          double mean = 0;
-          for (int64_t j = row * keys; j < (row + 1) * keys; ++j) mean += in[0][j] * in[1][j];
-          for (int64_t j = row * keys; j < (row + 1) * keys; ++j) out[0][j] = in[0][j] * (in[1][j] - mean);
-        }
-      };
-      check_kernel(SoftmaxGradient(options), {y[0], random_tensor(x, 18)}, reference, {3e-6, 1e-14});
+      check_gradient(options, random_tensor(x, 17, -4, 4), random_tensor(x, 18), {3e-6, 1e-14});
     }
   }
 }
@@ -141,16 +148,27 @@ TEST(Softmax, ShortRowsAndTheirGradient) {
     const Tensor logits = random_tensor(shape, 21, -6, 6), dy = random_tensor(shape, 22);
     const Reference forward = [&](const Tensors& in, Tensors& out) { softmax_reference(options, in, out); };
     check_kernel(Softmax(options), {logits}, forward, {3e-6, 1e-14, true, 0.004});
-    Tensors y{{{DType::kFloat64, shape}, std::vector<double>(static_cast<size_t>(shape.elements()))}};
-    softmax_reference(options, {logits}, y);
-    const Reference gradient = [&](const Tensors& in, Tensors& out) {
-      for (int64_t row = 0; row < shape.elements() / n; ++row) {
-        double mean = 0;
-        for (int64_t j = row * n; j < (row + 1) * n; ++j) mean += in[0][j] * in[1][j];
-        for (int64_t j = row * n; j < (row + 1) * n; ++j) out[0][j] = in[0][j] * (in[1][j] - mean);
-      }
-    };
-    check_kernel(SoftmaxGradient(options), {y[0], dy}, gradient, {3e-6, 1e-14, true, n == 1 ? 1.0 : 0.004});
+    check_gradient(options, logits, dy, {3e-6, 1e-14, true, n == 1 ? 1.0 : 0.004});
+  }
+}
+
+// More keys than a warp's registers or a vector's pieces hold, and lengths on either side of that.
+TEST(Softmax, LongRowsAndTheirGradient) {
+  for (const int64_t n : {256, 257, 520, 1000, 1024, 1025, 2052}) {
+    for (const bool masked : {false, true}) {
+      SoftmaxOptions options;
+      options.over = kMemoryLength.name;
+      options.key_mask = options.causal = options.addend = masked;
+      options.query = masked ? kLength.name : "";
+      const Shape shape{kBatch(3), kLength(2), kMemoryLength(n)};
+      const Tensor logits = random_tensor(shape, 23, -6, 6), dy = random_tensor(shape, 24);
+      Tensors inputs{logits};
+      if (masked) inputs.push_back(random_tensor(Shape{kLength(2), kMemoryLength(n)}, 25, -3, 3));
+      if (masked) inputs.push_back(mask_of(3, n));
+      check_softmax(options, inputs);
+      if (masked) continue;
+      check_gradient(options, logits, dy, {3e-6, 1e-14});
+    }
   }
 }
 

@@ -57,6 +57,29 @@ constexpr auto kAdd = BinaryFunction::kAdd, kSubtract = BinaryFunction::kSubtrac
 constexpr auto kAffine = UnaryFunction::kAffine, kSquare = UnaryFunction::kSquare;
 constexpr auto kSum = ReduceFunction::kSum, kSquares = ReduceFunction::kSumSquares;
 
+// As many values as a chain may have, all inputs alive until the end: x row + column, again and again.
+OpCase of_many_values() {
+  const Shape over{kLength(31), kModel(33)};
+  std::vector<OpInput> inputs{{"x", over}};
+  for (int i = 0; i < 30; ++i) {
+    inputs.push_back({"row" + std::to_string(i), {kLength(31)}});
+    inputs.push_back({"column" + std::to_string(i), {kModel(33)}});
+  }
+  const int first = static_cast<int>(inputs.size());
+  std::vector<ChainStep> steps;
+  int sum = 0;
+  for (int i = 30; i-- > 0;) {
+    steps.push_back(f(kMultiply, sum, 1 + 2 * i));
+    steps.push_back(f(kAdd, first + static_cast<int>(steps.size()) - 1, 2 + 2 * i));
+    sum = first + static_cast<int>(steps.size()) - 1;
+  }
+  while (first + steps.size() < Chain::kMostValues) {
+    steps.push_back(f(kAffine, sum, 0.75, 0.125));
+    sum = first + static_cast<int>(steps.size()) - 1;
+  }
+  return chain_row("many_values", over, inputs, steps, {sum});
+}
+
 std::vector<OpCase> element_rows() {
   const Shape odd{kLength(31), kModel(33)}, deep{kBatch(3), kLength(31), kHeads(5), kHead(7)};
   OpCase even = chain_row("even", {kHeads(4), kModel(8)}, {{"a", {kHeads(4), kModel(8)}}, {"b", {kModel(8)}}},
@@ -86,6 +109,7 @@ std::vector<OpCase> element_rows() {
       chain_row("scalars", {}, {{"a", {}}, {"b", {}}}, {f(kMultiply, 0, 1), f(kAffine, 2, 3, 1)}, {3}),
       chain_row("long", {kLength(37), kModel(511)}, {{"x", {kLength(37), kModel(511)}}, {"column", {kModel(511)}}},
                 {f(kSquare, 0), f(kMultiply, 2, 1)}, {3}),
+      of_many_values(),
   };
 }
 
