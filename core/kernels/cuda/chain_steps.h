@@ -110,33 +110,47 @@ class ChainThread {
 
   // What a step makes; the functions are those of the ops alone.
   __device__ Four<T> value(const ChainCode& code, const Four<T>& a, const Four<T>& b) const {
-    Four<T> y = a;  // of a copy
-    if (code.op < kGradientOps) {
-      T scale = 0, shift = 0;
-      if (code.op == kUnaryOps) {  // affine alone has them
-        const ChainConstants& constants = list<ChainConstants>(header_.constants_at)[code.of];
-        scale = static_cast<T>(constants.scale);
-        shift = static_cast<T>(constants.shift);
-      }
-      int op = kUnaryOps;
-      functors::each_unary<Math>([&]<typename F>() {
-        if (code.op == op++)
-          for (int j = 0; j < kFour; ++j) y.at[j] = F::template value<T>(a.at[j], scale, shift);
-      });
-    } else if (code.op < kBinaryOps) {
-      int op = kGradientOps;
-      functors::each_unary<Math>([&]<typename F>() {
-        if (code.op == op++)
-          for (int j = 0; j < kFour; ++j) y.at[j] = b.at[j] * F::template derivative<T>(a.at[j]);
-      });
-    } else {
-      int op = kBinaryOps;
-      functors::each_binary<Math>([&]<typename F>() {
-        if (code.op == op++)
+    Four<T> y;
+    by_op<kUnaryOps, kSumOp>(code.op, [&]<int kOp>() {
+      if constexpr (kOp == kCopyOp) {
+        y = a;
+      } else if constexpr (kOp < kBinaryOps) {
+        T scale = 0, shift = 0;
+        if constexpr (kOp == kUnaryOps + static_cast<int>(UnaryFunction::kAffine)) {
+          const ChainConstants& constants = list<ChainConstants>(header_.constants_at)[code.of];
+          scale = static_cast<T>(constants.scale);
+          shift = static_cast<T>(constants.shift);
+        }
+        int op = 0;
+        functors::each_unary<Math>([&]<typename F>() {
+          if (op++ != kOp % functors::kUnaryFunctions) return;
+          for (int j = 0; j < kFour; ++j)
+            y.at[j] = kOp < kGradientOps ? F::template value<T>(a.at[j], scale, shift)
+                                         : b.at[j] * F::template derivative<T>(a.at[j]);
+        });
+      } else {
+        int op = kBinaryOps;
+        functors::each_binary<Math>([&]<typename F>() {
+          if (op++ != kOp) return;
           for (int j = 0; j < kFour; ++j) y.at[j] = F::template value<T>(a.at[j], b.at[j]);
-      });
-    }
+        });
+      }
+    });
     return y;
+  }
+
+  // visit.operator()<op>(), found among [kFrom, kTo) in as few comparisons as there can be.
+  template <int kFrom, int kTo, typename Visit>
+  static __device__ void by_op(int op, const Visit& visit) {
+    if constexpr (kTo - kFrom == 1) {
+      visit.template operator()<kFrom>();
+    } else {
+      constexpr int kMiddle = (kFrom + kTo) / 2;
+      if (op < kMiddle)
+        by_op<kFrom, kMiddle>(op, visit);
+      else
+        by_op<kMiddle, kTo>(op, visit);
+    }
   }
 
   template <typename Sums>

@@ -26,11 +26,13 @@ struct Part {
   }
 };
 
-// A warp has a row, or several short ones, of one group of tiles. Several tiles are read at once, so that memory has
-// enough to do.
+// Tiles or rows that are read at once, so that memory has enough to do.
+template <typename T>
+constexpr int kTogether = sizeof(T) == 2 ? 8 : 4;
+
+// A warp has a row, or several short ones, of one group of tiles.
 template <typename F, typename T, typename Out>
 __global__ void reduce_rows_kernel(const T* all, double* sums, Out* results, ReducePlan plan, int64_t part_offset) {
-  constexpr int kTogether = 4;
   const Part<T, Out> part(all, sums, results, plan, part_offset);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, of_row = lane % plan.lanes;
   for (int64_t item = thread_of_grid() / kWarp; item < plan.items; item += threads_of_grid() / kWarp) {
@@ -42,17 +44,17 @@ __global__ void reduce_rows_kernel(const T* all, double* sums, Out* results, Red
     int64_t run = plan.first_of(group) / plan.tiles, tile = plan.first_of(group) - run * plan.tiles;
     const T* of_run = x + plan.over.offset(run);
     double total = F::start();
-    for (int64_t piece = plan.first_of(group); piece < end; piece += kTogether) {
-      Four<T> read[kTogether];
-      int count[kTogether];
-      for (int i = 0; i < kTogether; ++i) {
+    for (int64_t piece = plan.first_of(group); piece < end; piece += kTogether<T>) {
+      Four<T> read[kTogether<T>];
+      int count[kTogether<T>];
+      for (int i = 0; i < kTogether<T>; ++i) {
         count[i] = is_place && piece + i < end ? within(tile * kTile + of_row * kFour, plan.length) : 0;
         read[i] = load_four(of_run + tile * kTile, count[i]);
         if (++tile < plan.tiles || piece + i + 1 >= end) continue;
         tile = 0;
         of_run = x + plan.over.offset(++run);
       }
-      for (int i = 0; i < kTogether; ++i)
+      for (int i = 0; i < kTogether<T>; ++i)
         if (piece + i < end) total = F::join(total, tile_sum<F>(lane_sum<F>(read[i], count[i]), plan.lanes));
     }
     if (of_row == 0 && is_place) part.put(total, group, place, plan);
@@ -62,7 +64,6 @@ __global__ void reduce_rows_kernel(const T* all, double* sums, Out* results, Red
 // A warp has 128 columns of a group of rows, or narrower ones of several groups; each lane has four columns.
 template <typename F, typename T, typename Out>
 __global__ void reduce_columns_kernel(const T* all, double* sums, Out* results, ReducePlan plan, int64_t part_offset) {
-  constexpr int kTogether = 4;  // rows that are read at once
   const Part<T, Out> part(all, sums, results, plan, part_offset);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, side_by_side = kWarp / plan.lanes;
   const int64_t group_items = (plan.groups + side_by_side - 1) / side_by_side;
@@ -76,11 +77,11 @@ __global__ void reduce_columns_kernel(const T* all, double* sums, Out* results, 
     double total[kFour];
     for (double& sum : total) sum = F::start();
     const int64_t end = plan.first_of(group + 1);
-    for (int64_t row = plan.first_of(group); row < end; row += kTogether) {
-      Four<T> read[kTogether];
-      for (int i = 0; i < kTogether; ++i)
+    for (int64_t row = plan.first_of(group); row < end; row += kTogether<T>) {
+      Four<T> read[kTogether<T>];
+      for (int i = 0; i < kTogether<T>; ++i)
         if (row + i < end) read[i] = load_four(x + plan.over.offset(row + i), count);
-      for (int i = 0; i < kTogether; ++i)
+      for (int i = 0; i < kTogether<T>; ++i)
         if (row + i < end)
           for (int j = 0; j < kFour; ++j) total[j] = F::take(total[j], static_cast<double>(widened(read[i].at[j])));
     }
