@@ -6,11 +6,11 @@
 #include <numeric>
 
 #include "core/base/error.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "core/train/step_graph.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
 #include "dist/thread_communicator.h"
+#include "tests/support/test_kernels.h"
 
 namespace synthesizer::golden {
 namespace {
@@ -129,10 +129,10 @@ Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Co
   options.logits = true;
   const Mesh mesh({.axes = {{"data", setting.ranks}}}, world);
   const auto graph = training_graph(options, partition_for(mesh, {{{"batch", "data"}}}));
-  StateStore store(*graph);
+  const std::unique_ptr<KernelTable> kernels = make_test_kernels();
+  StateStore store(*graph, kernels->device());
   load_parameters<T>(store, golden);
-  const CpuKernelTable kernels(1);
-  Program program(*graph, kernels, axis_communicators(mesh), store);
+  Program program(*graph, *kernels, axis_communicators(mesh), store);
   feed<T>(program, in, world.rank(), world.size());
   program.run();
 

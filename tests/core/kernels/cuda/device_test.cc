@@ -1,6 +1,4 @@
 // A GPU as a Device: memory, copies, marks, lanes and replays, on the stand-in.
-#include "core/kernels/cuda/cuda_device.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +8,7 @@
 #include "core/graph/graph.h"
 #include "core/graph/leaf.h"
 #include "core/graph/program.h"
+#include "core/kernels/cuda/cuda_device.h"
 #include "core/kernels/cuda/launch.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/storage.h"
@@ -132,7 +131,8 @@ TEST_F(CudaDeviceTest, AnErrorInACaptureEndsIt) {
 }
 
 TEST_F(CudaDeviceTest, AWrongLaunchNamesItsKernel) {
-  EXPECT_THAT(message_of([] { check(cudaErrorInvalidConfiguration, "unary_kernel"); }), HasSubstr("[cuda] unary_kernel"));
+  EXPECT_THAT(message_of([] { check(cudaErrorInvalidConfiguration, "unary_kernel"); }),
+              HasSubstr("[cuda] unary_kernel"));
 }
 
 }  // namespace
