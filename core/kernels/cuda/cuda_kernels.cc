@@ -6,8 +6,16 @@ namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
 std::span<const KernelEntry> elementwise_kernels();
+std::span<const KernelEntry> dot_attention_kernels();
+std::span<const KernelEntry> dot_attention_gradient_kernels();
 
-std::vector<std::span<const KernelEntry>> kernel_entries() { return {elementwise_kernels()}; }
+std::vector<std::span<const KernelEntry>> kernel_entries() {
+  return {
+      elementwise_kernels(),
+      dot_attention_kernels(),
+      dot_attention_gradient_kernels(),
+  };
+}
 
 namespace {
 
