@@ -8,12 +8,18 @@ namespace synthesizer::cuda {
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> dot_attention_kernels();
 std::span<const KernelEntry> dot_attention_gradient_kernels();
+std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> shared_attention_gradient_kernels();
+std::span<const KernelEntry> shared_product_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
       elementwise_kernels(),
       dot_attention_kernels(),
       dot_attention_gradient_kernels(),
+      shared_attention_kernels(),
+      shared_attention_gradient_kernels(),
+      shared_product_kernels(),
   };
 }
 
