@@ -1,5 +1,6 @@
 // Attention whose scores stay in the block that makes them: a block takes a tile of queries and goes through tiles of
 // keys, with the maximum and the sum of exponentials of what it has seen (Dao et al. 2022, "FlashAttention").
+#include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_tiles.h"
 #include "core/kernels/cuda/launch.h"
 
@@ -76,17 +77,32 @@ class DotAttentionKernel : public Kernel {
   explicit DotAttentionKernel(const KernelCase& c)
       : context_(c.context), options_(c.as<DotAttention>().options()), s_(c, options_) {}
 
-  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
-    const int64_t blocks = s_.batch * s_.heads * tiles_of(s_.head) * tiles_of(s_.length);
-    launch(context_.stream, {"dot_attention_kernel", blocks, kTileThreads, TileMemory<Compute<E>>::kBytes},
-           dot_attention_kernel<E>, dot_arguments<E>(s_, inputs), output<E>(outputs, 0),
-           output<Compute<E>>(outputs, 1));
+  static int64_t workspace(const KernelCase& c) {
+    const DotSizes s(c, c.as<DotAttention>().options());
+    return s.tensor_cores() ? s.rounded_keys_bytes() : 0;
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const DotArguments<E> g = dot_arguments<E>(s_, inputs);
+    if (s_.tensor_cores())
+      by_tensor_cores(g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1), workspace);
+    else
+      launch(context_.stream,
+             {"dot_attention_kernel", s_.batch * s_.heads * tiles_of(s_.head) * tiles_of(s_.length), kTileThreads,
+              TileMemory<Compute<E>>::kBytes},
+             dot_attention_kernel<E>, g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1));
     context_.count(&KernelCounters::softmax_runs, 1);
     context_.count(&KernelCounters::softmax_rows, s_.batch * s_.heads * s_.length);
     context_.count(&KernelCounters::product_flops, 2 * s_.multiplied_scores() * (s_.inner + s_.head));
   }
 
  private:
+  void by_tensor_cores(const DotArguments<E>& g, E* y, Compute<E>* log_sum, void* workspace) const {
+    if constexpr (std::is_same_v<E, BFloat16>)
+      dot_attention_by_mma(context_.stream, with_rounded_keys(context_.stream, g, static_cast<BFloat16*>(workspace)),
+                           static_cast<int>(s_.inner), y, log_sum);
+  }
+
   CudaContext context_;
   DotAttentionOptions options_;
   DotSizes s_;
@@ -95,7 +111,8 @@ class DotAttentionKernel : public Kernel {
 }  // namespace
 
 std::span<const KernelEntry> dot_attention_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(DotAttention), make_by_output<DotAttentionKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {
+      {&typeid(DotAttention), make_by_output<DotAttentionKernel>, workspace_by_output<DotAttentionKernel>}};
   return kEntries;
 }
 

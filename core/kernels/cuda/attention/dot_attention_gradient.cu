@@ -1,4 +1,5 @@
 // The gradient of attention: what is made where, copied to where an input was, and added up over groups of examples.
+#include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/launch.h"
 
@@ -50,14 +51,17 @@ class DotAttentionGradientKernel : public Kernel {
       if (o.shared[p])
         to.shared_keys[p] = groups_ == 1 ? output<T>(outputs, 2 * p + 1) : scratch.shared_keys[p];
       else
-        to.own_keys[p] = place(2 * p + 1, scratch.own_keys[p]);
+        to.own_keys[p] = s_.tensor_cores() ? output<E>(outputs, 2 * p + 1) : place(2 * p + 1, scratch.own_keys[p]);
     }
     to.values = output<E>(outputs, o.values());
     T* const addend = op_.to_addend() ? output<T>(outputs, o.values() + 1) : nullptr;
     const bool addend_groups = op_.to_addend() && s_.addend_by_key && groups_ > 1;
     to.addend = addend_groups ? scratch.addend : addend;
 
-    DotGradientByTiles<E>::run(context_.stream, g, to);
+    if (s_.tensor_cores())
+      by_tensor_cores(g, to, scratch.rounded_keys);
+    else
+      DotGradientByTiles<E>::run(context_.stream, g, to);
 
     for (size_t p = 0; p < o.pairs(); ++p) {
       copy(to.queries[p], outputs[2 * p], s_.batch * s_.length * s_.heads * s_.widths[p]);
@@ -77,20 +81,28 @@ class DotAttentionGradientKernel : public Kernel {
       mean = carver.take<T>(s.batch * s.heads * s.length);
       for (size_t p = 0; p < s.widths.size(); ++p) {
         queries[p] = carver.take<E>(s.batch * s.length * s.heads * s.widths[p]);
-        if (!op.options().shared[p])
+        if (!op.options().shared[p] && !s.tensor_cores())
           own_keys[p] = carver.take<E>(s.batch * s.memory * s.heads * s.widths[p]);
-        else if (groups > 1)
+        else if (op.options().shared[p] && groups > 1)
           shared_keys[p] = carver.take<T>(groups * s.heads * s.widths[p] * s.memory);
       }
       if (op.to_addend() && s.addend_by_key) addend = carver.take<T>(groups * s.heads * s.memory);
+      if (s.tensor_cores()) rounded_keys = carver.take<std::byte>(s.rounded_keys_bytes());
       bytes = carver.used();
     }
     T* mean;
     E *queries[kMostPairs] = {}, *own_keys[kMostPairs] = {};
     T *shared_keys[kMostPairs] = {}, *addend = nullptr;
+    std::byte* rounded_keys = nullptr;
     int64_t bytes;
   };
 
+  void by_tensor_cores(const DotArguments<E>& g, const DotGradients<E>& to, std::byte* rounded_keys) const {
+    if constexpr (std::is_same_v<E, BFloat16>)
+      dot_gradient_by_mma(context_.stream,
+                          with_rounded_keys(context_.stream, g, reinterpret_cast<BFloat16*>(rounded_keys)),
+                          static_cast<int>(s_.inner), to);
+  }
   void copy(const E* from, void* to, int64_t count) const {
     if (from != to)
       check(

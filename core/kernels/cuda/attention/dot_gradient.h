@@ -8,8 +8,8 @@ namespace synthesizer::cuda {
 // Groups of examples that have sums of their own of what all examples share; these are added in the groups' order.
 inline constexpr int64_t kMostGroups = 16;
 
-// Queries' gradients and those of own keys do not lie where an input does, which later kernels read: they are copied
-// there at the end. The values' may.
+// Queries' gradients do not lie where an input does, which later kernels read: they are copied there at the end. By
+// plain multiplications this is so of own keys too; the values' gradients may take the place of values.
 template <typename E>
 struct DotGradients {
   E *queries[kMostPairs], *own_keys[kMostPairs];  // of keys that are shared: null
@@ -24,5 +24,12 @@ template <typename E>
 struct DotGradientByTiles {
   static void run(cudaStream_t stream, const DotArguments<E>& g, const DotGradients<E>& to);
 };
+
+// By tensor cores, where DotSizes::tensor_cores(); shared keys are as round_shared_keys() makes them. The first calls
+// the second, for all but queries and an addend that has these.
+void dot_gradient_by_mma(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner,
+                         const DotGradients<BFloat16>& to);
+void dot_key_gradients_by_mma(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner,
+                              const DotGradients<BFloat16>& to);
 
 }  // namespace synthesizer::cuda

@@ -29,4 +29,18 @@ int64_t DotSizes::multiplied_scores() const {
   return batch * heads * seen;
 }
 
+bool DotSizes::tensor_cores() const {
+  constexpr int64_t kMost = 128, kStep = 16;
+  const auto fits = [](int64_t width) { return width % kStep == 0; };
+  return dtype == DType::kBFloat16 && fits(head) && std::all_of(widths.begin(), widths.end(), fits) && head <= kMost &&
+         inner <= kMost;
+}
+
+int64_t DotSizes::rounded_keys_bytes() const {
+  int64_t bytes = 0;
+  for (size_t p = 0; p < widths.size(); ++p)
+    if (options.shared[p]) bytes += align_up(heads * widths[p] * memory * size_of(DType::kBFloat16));
+  return bytes;
+}
+
 }  // namespace synthesizer::cuda

@@ -19,6 +19,11 @@ struct DotSizes {
   int64_t scores() const { return batch * heads * length * memory; }
   // Scores of those tiles that are not left out for causality alone, which is known before the kernels run.
   int64_t multiplied_scores() const;
+  // Whether tensor cores do it, forward and backward both: what a query that sees one key has for a score must be the
+  // same in both.
+  bool tensor_cores() const;
+  // Bytes of what they take for shared keys.
+  int64_t rounded_keys_bytes() const;
 
   const DotAttentionOptions& options;
   DType dtype;
