@@ -24,6 +24,7 @@ __global__ void __launch_bounds__(kTileThreads)
   const TileMemory<T> memory;
   T maximum[kEach], sum[kEach];
   bool seen[kEach];
+#pragma unroll
   for (int r = 0; r < kEach; ++r) maximum[r] = minus_infinity<T>(), sum[r] = 0, seen[r] = false;
   Elements<T> mixed;
   clear(mixed);
@@ -31,9 +32,11 @@ __global__ void __launch_bounds__(kTileThreads)
     if (!tile_is_seen(g, b, i0, j0)) continue;
     Elements<T> s;
     scores_of(g, memory, b, h, i0, j0, s);
+#pragma unroll
     for (int r = 0; r < kEach; ++r) {
       bool sees_it[kEach];
       T largest = maximum[r];
+#pragma unroll
       for (int c = 0; c < kEach; ++c) {
         sees_it[c] = sees(g, b, i0 + tile_row() + r, j0 + tile_column() + c);
         seen[r] = seen[r] || sees_it[c];
@@ -44,6 +47,7 @@ __global__ void __launch_bounds__(kTileThreads)
       const T scale = Math::exp(maximum[r] - base);
       maximum[r] = largest;
       sum[r] *= scale;
+#pragma unroll
       for (int c = 0; c < kEach; ++c) {
         s[r][c] = sees_it[c] ? Math::exp(s[r][c] - base) : T(0);
         sum[r] += s[r][c];
@@ -58,12 +62,14 @@ __global__ void __launch_bounds__(kTileThreads)
         },
         mixed);
   }
+#pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
     const T total = reduce_row<Sum>(sum[r]);
     const bool any = reduce_row<Largest>(seen[r] ? 1 : 0) != 0;
     if (i >= g.length) continue;
     const T factor = any ? T(1) / total : T(0);  // scores that are all −∞ give NaN, as a softmax does
+#pragma unroll
     for (int c = 0; c < kEach; ++c)
       if (const int a = a0 + tile_column() + c; a < g.head)
         y[g.query(b, i, h) * g.head + a] = rounded<E>(any ? mixed[r][c] * factor : T(0));

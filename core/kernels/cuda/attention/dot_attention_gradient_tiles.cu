@@ -37,9 +37,12 @@ __global__ void __launch_bounds__(kTileThreads) attention_mean_kernel(const __gr
     scores_of(g, memory, b, h, i0, j0, p);
     weight_gradients_of(g, memory, b, h, i0, j0, dp);
     to_weights(g, b, h, i0, j0, p);
+#pragma unroll
     for (int r = 0; r < kEach; ++r)
+#pragma unroll
       for (int c = 0; c < kEach; ++c) mean[r] += p[r][c] == 0 ? 0 : p[r][c] * dp[r][c];
   }
+#pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
     const T total = reduce_row<Sum>(mean[r]);
@@ -84,7 +87,9 @@ __global__ void __launch_bounds__(kTileThreads)
         },
         sums);
   }
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int i = i0 + tile_row() + r, a = a0 + tile_column() + c;
       if (i < g.length && a < width) dq[g.query(b, i, h) * width + a] = rounded<E>(sums[r][c]);
@@ -123,7 +128,9 @@ __global__ void __launch_bounds__(kTileThreads)
         },
         sums);
   });
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int j = j0 + tile_row() + r, a = a0 + tile_column() + c;
       if (j < g.memory && a < g.head) dv[g.key(place.outer, j, h) * g.head + a] = rounded<E>(sums[r][c]);
@@ -154,7 +161,9 @@ __global__ void __launch_bounds__(kTileThreads)
         },
         sums);
   });
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int j = j0 + tile_row() + r, a = a0 + tile_column() + c;
       if (j >= g.memory || a >= width) continue;
@@ -179,10 +188,14 @@ __global__ void __launch_bounds__(kTileThreads)
     if (!tile_is_seen(g, b, i0, j0)) continue;
     Elements<T> ds;
     score_gradients(g, memory, b, h, i0, j0, ds);
+#pragma unroll
     for (int r = 0; r < kEach; ++r)
+#pragma unroll
       for (int c = 0; c < kEach; ++c) sums[r][c] += ds[r][c];
   }
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int i = i0 + tile_row() + r, j = j0 + tile_column() + c;
       if (i < g.length && j < g.memory) dsum[(static_cast<int64_t>(h) * g.length + i) * g.memory + j] = sums[r][c];
@@ -201,9 +214,12 @@ __global__ void __launch_bounds__(kTileThreads)
   each_tile_of_queries(g, place.outer, groups, j0, [&](int b, int i0) {
     Elements<T> ds;
     score_gradients(g, memory, b, h, i0, j0, ds);
+#pragma unroll
     for (int r = 0; r < kEach; ++r)
+#pragma unroll
       for (int c = 0; c < kEach; ++c) sums[c] += ds[r][c];
   });
+#pragma unroll
   for (int c = 0; c < kEach; ++c) memory.weights[tile_row() / kEach * kPitch + tile_column() + c] = sums[c];
   __syncthreads();
   const int column = static_cast<int>(threadIdx.x);

@@ -18,13 +18,16 @@ template <int kPieces>
 __device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
                           MmaScores& s, RowState (&rows)[2], MmaSums<kPieces>& mixed) {
   const bool full = tile_is_full(g, b, i0, j0);
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
     RowState& row = rows[half];
     const int i = i0 + me.row(half);
     const float* const addend = g.addend == nullptr || i >= g.length ? nullptr : g.addend_row(h, i);
     float largest = row.maximum;
     unsigned visible = 0xFFFFu;
+#pragma unroll
     for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int j = j0 + me.column(n, e);
         float& score = s[n][2 * half + e];
@@ -41,13 +44,17 @@ __device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, 
     const float scale = __expf(row.maximum - base);
     row.maximum = largest;
     row.sum *= scale;
+#pragma unroll
     for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
       for (int e = 0; e < 2; ++e) {
         float& score = s[n][2 * half + e];
         score = (visible >> (2 * n + e) & 1) != 0 ? __expf(score - base) : 0;
         row.sum += score;
       }
+#pragma unroll
     for (auto& piece : mixed)
+#pragma unroll
       for (int e = 0; e < 2; ++e) piece[2 * half + e] *= scale;
   }
 }
@@ -88,6 +95,7 @@ __global__ void __launch_bounds__(kMmaThreads)
   });
   copy_async_wait<0>();
 
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float total = reduce_quad<Sum>(rows[half].sum);
     const bool any = reduce_quad<Largest>(rows[half].seen ? 1 : 0) != 0;
@@ -95,6 +103,7 @@ __global__ void __launch_bounds__(kMmaThreads)
     if (i >= g.length) continue;
     const float factor = 1 / total;  // scores that are all −∞ give NaN, as a softmax does
     BFloat16* const out = y + g.query(b, i, h) * g.head;
+#pragma unroll
     for (int n = 0; n < kMost / 8; ++n)
       if (n * 8 < g.head)
         *reinterpret_cast<uint32_t*>(out + me.column(n, 0)) =

@@ -16,10 +16,13 @@ struct RowSums {
 __device__ void weights_of(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
                            const RowSums& rows, MmaScores& s) {
   const bool full = tile_is_full(g, b, i0, j0);
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int i = i0 + me.row(half);
     const float* const addend = g.addend == nullptr || i >= g.length ? nullptr : g.addend_row(h, i);
+#pragma unroll
     for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int j = j0 + me.column(n, e);
         float& score = s[n][2 * half + e];
@@ -49,6 +52,7 @@ __global__ void __launch_bounds__(kMmaThreads)
   bring_gradient(g, b, h, i0, dy);
   copy_async_commit();
   RowSums rows = {};
+#pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int i = i0 + me.row(half); i < g.length) rows.log_sum[half] = g.log_sum[g.row(b, h, i)];
   const auto next = [&](int n) {
@@ -70,9 +74,12 @@ __global__ void __launch_bounds__(kMmaThreads)
   each_brought<kStages>(0, key_tiles, next, bring, [&](int stage, int n) {
     MmaScores p, dp;
     weights_and_gradients(stage, n, p, dp);
+#pragma unroll
     for (int piece = 0; piece < kTilePieces; ++piece)
+#pragma unroll
       for (int e = 0; e < 4; ++e) mean[e / 2] += p[piece][e] == 0 ? 0 : p[piece][e] * dp[piece][e];
   });
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
     rows.mean[half] = reduce_quad<Sum>(mean[half]);
     const int i = i0 + me.row(half);
@@ -84,11 +91,14 @@ __global__ void __launch_bounds__(kMmaThreads)
   each_brought<kStages>(0, key_tiles, next, bring, [&](int stage, int n) {
     MmaScores p, ds;
     weights_and_gradients(stage, n, p, ds);
+#pragma unroll
     for (int piece = 0; piece < kTilePieces; ++piece)
+#pragma unroll
       for (int e = 0; e < 4; ++e) ds[piece][e] = score_gradient(p[piece][e], ds[piece][e], rows.mean[e / 2]);
     add_weighted_rows(me, ds, keys + stage * mma_tile(inner), inner, sums);
   });
   copy_async_wait<0>();
+#pragma unroll
   for (int half = 0; half < 2; ++half)
     if (const int i = i0 + me.row(half); i < g.length) store_pairs(g, me, to, g.query(b, i, h), half, sums);
 }
@@ -120,6 +130,7 @@ __global__ void __launch_bounds__(kMmaThreads)
   };
   each_brought<kStages>(0, g.batch, next, bring, [&](int stage, int b) {
     RowSums rows = {};
+#pragma unroll
     for (int half = 0; half < 2; ++half)
       if (const int i = i0 + me.row(half); i < g.length) {
         rows.log_sum[half] = g.log_sum[g.row(b, h, i)];
@@ -129,11 +140,16 @@ __global__ void __launch_bounds__(kMmaThreads)
     product_of_rows(me, queries + stage * mma_tile(inner), keys + stage * mma_tile(inner), inner, p);
     product_of_rows(me, dy + stage * mma_tile(g.head), values + stage * mma_tile(g.head), g.head, dp);
     weights_of(g, me, b, h, i0, j0, rows, p);
+#pragma unroll
     for (int piece = 0; piece < kTilePieces; ++piece)
+#pragma unroll
       for (int e = 0; e < 4; ++e) sums[piece][e] += score_gradient(p[piece][e], dp[piece][e], rows.mean[e / 2]);
   });
+#pragma unroll
   for (int half = 0; half < 2; ++half)
+#pragma unroll
     for (int piece = 0; piece < kTilePieces; ++piece)
+#pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int i = i0 + me.row(half), j = j0 + me.column(piece, e);
         if (i < g.length && j < g.memory)

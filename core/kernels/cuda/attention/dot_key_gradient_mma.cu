@@ -26,7 +26,9 @@ __device__ void bring_row_sums(const DotArguments<BFloat16>& g, int b, int h, in
 __device__ void key_gradients(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
                               const float* row_sums, MmaScores& s, MmaScores& dp, float (&by_key)[2]) {
   const bool full = tile_is_full(g, b, i0, j0);
+#pragma unroll
   for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int column = me.column(n, e), i = i0 + column, j = j0 + me.row(e / 2);
       const bool seen = full || sees(g, b, i, j);
@@ -41,6 +43,7 @@ __device__ void key_gradients(const DotArguments<BFloat16>& g, const MmaThread& 
 template <int kPieces>
 __device__ void clear_own(const DotArguments<BFloat16>& g, MmaSums<kPieces>& dkeys) {
   for (int p = 0, begin = 0; p < g.pairs; begin += g.pair[p++].width)
+#pragma unroll
     for (int n = 0; n < kPieces; ++n)
       if (!g.pair[p].shared && n * 8 >= begin && n * 8 < begin + g.pair[p].width)
         for (float& value : dkeys[n]) value = 0;
@@ -97,10 +100,12 @@ __global__ void __launch_bounds__(kMmaThreads)
     // All have read the keys and values, before the next example's, or their gradients, take their place.
     copy_async_wait<0>();
     __syncthreads();
+#pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int j = j0 + me.row(half);
       if (j >= g.memory) continue;
       const int64_t row = g.key(b, j, h);
+#pragma unroll
       for (int n = 0; n < kMost / 8; ++n)
         if (n * 8 < g.head)
           *reinterpret_cast<uint32_t*>(dvalues + row * g.head + me.column(n, 0)) =
@@ -110,6 +115,7 @@ __global__ void __launch_bounds__(kMmaThreads)
   }
 
   const int64_t of_group = static_cast<int64_t>(group) * g.heads + h;
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float total = reduce_quad<Sum>(by_key[half]);
     const int j = j0 + me.row(half);
@@ -118,7 +124,9 @@ __global__ void __launch_bounds__(kMmaThreads)
     for (int p = 0, first = 0; p < g.pairs; first += g.pair[p++].width) {
       const int width = g.pair[p].width;
       if (!g.pair[p].shared) continue;
+#pragma unroll
       for (int n = 0; n < kMost / 8; ++n)
+#pragma unroll
         for (int e = 0; e < 2; ++e)
           if (const int a = me.column(n, e) - first; n * 8 >= first && n * 8 < first + width)
             shared.keys[p][(of_group * width + a) * g.memory + j] = dkey_sums[n][2 * half + e];

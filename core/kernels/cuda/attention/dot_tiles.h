@@ -50,11 +50,14 @@ __device__ inline void bring(T* shared, int first, int depth, bool by_rows, Load
 
 template <typename T>
 __device__ inline void multiply(const T* a, const T* b, Elements<T>& sums) {
+#pragma unroll
   for (int k = 0; k < kDepth; ++k) {
     T x[kEach], y[kEach];
     load_four(a + k * kPitch + tile_row(), x);
     load_four(b + k * kPitch + tile_column(), y);
+#pragma unroll
     for (int r = 0; r < kEach; ++r)
+#pragma unroll
       for (int c = 0; c < kEach; ++c) sums[r][c] += x[r] * y[c];
   }
 }
@@ -114,7 +117,9 @@ __device__ inline void scores_of(const DotArguments<E>& g, const TileMemory<Comp
           s);
   }
   if (g.addend == nullptr) return;
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int i = i0 + tile_row() + r, j = j0 + tile_column() + c;
       if (i < g.length && j < g.memory) s[r][c] += g.addend_row(h, i)[j];
@@ -139,9 +144,11 @@ __device__ inline void weight_gradients_of(const DotArguments<E>& g, const TileM
 // Scores to weights, by what forward kept; 0 where the query does not see the key.
 template <typename E>
 __device__ inline void to_weights(const DotArguments<E>& g, int b, int h, int i0, int j0, Elements<Compute<E>>& s) {
+#pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
     const Compute<E> log_sum = i < g.length ? g.log_sum[g.row(b, h, i)] : 0;
+#pragma unroll
     for (int c = 0; c < kEach; ++c) s[r][c] = sees(g, b, i, j0 + tile_column() + c) ? Math::exp(s[r][c] - log_sum) : 0;
   }
 }
@@ -151,9 +158,11 @@ __device__ inline void to_weights(const DotArguments<E>& g, int b, int h, int i0
 template <typename E>
 __device__ inline void to_score_gradients(const DotArguments<E>& g, int b, int h, int i0,
                                           const Elements<Compute<E>>& weights, Elements<Compute<E>>& dp) {
+#pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
     const Compute<E> mean = i < g.length ? g.mean[g.row(b, h, i)] : 0;
+#pragma unroll
     for (int c = 0; c < kEach; ++c) dp[r][c] = weights[r][c] == 0 ? 0 : weights[r][c] * (dp[r][c] - mean);
   }
 }
@@ -161,13 +170,17 @@ __device__ inline void to_score_gradients(const DotArguments<E>& g, int b, int h
 // Puts a tile where add_weighted reads it, rounded as products take it: to sum over keys, or over queries.
 template <typename E>
 __device__ inline void put_by_key(const TileMemory<Compute<E>>& m, const Elements<Compute<E>>& x) {
+#pragma unroll
   for (int c = 0; c < kEach; ++c)
+#pragma unroll
     for (int r = 0; r < kEach; ++r)
       m.weights[(tile_column() + c) * kPitch + tile_row() + r] = widened(rounded<E>(x[r][c]));
 }
 template <typename E>
 __device__ inline void put_by_query(const TileMemory<Compute<E>>& m, const Elements<Compute<E>>& x) {
+#pragma unroll
   for (int r = 0; r < kEach; ++r)
+#pragma unroll
     for (int c = 0; c < kEach; ++c)
       m.weights[(tile_row() + r) * kPitch + tile_column() + c] = widened(rounded<E>(x[r][c]));
 }

@@ -28,6 +28,7 @@ __device__ inline void store_pairs(const DotArguments<BFloat16>& g, const MmaThr
   for (int p = 0, begin = 0; p < g.pairs; begin += g.pair[p++].width) {
     const int width = g.pair[p].width;
     if (out.to[p] == nullptr) continue;
+#pragma unroll
     for (int n = 0; n < kPieces; ++n)
       if (const int column = me.column(n, 0) - begin; n * 8 >= begin && n * 8 < begin + width)
         *reinterpret_cast<uint32_t*>(out.to[p] + row * width + column) =

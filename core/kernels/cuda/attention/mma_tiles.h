@@ -32,6 +32,7 @@ __host__ __device__ constexpr int mma_tile(int width) { return kTile * mma_strid
 
 template <int kPieces>
 __device__ inline void clear(MmaSums<kPieces>& x) {
+#pragma unroll
   for (auto& piece : x)
     for (float& value : piece) value = 0;
 }
@@ -119,6 +120,7 @@ __device__ inline void product_of_rows(const MmaThread& me, const BFloat16* a, c
   for (int k = 0; k < depth; k += 16) {
     uint32_t left[4];
     ldmatrix_x4(left, a_row + k);
+#pragma unroll
     for (int n = 0; n < kTilePieces; n += 2) {
       uint32_t right[4];
       ldmatrix_x4(right, b_row + n * 8 * stride + k);
@@ -134,10 +136,12 @@ __device__ inline void add_weighted_rows(const MmaThread& me, const MmaScores& w
                                          MmaSums<kPieces>& sums) {
   const int stride = mma_stride(width);
   const BFloat16* const row = rows + me.lane % 16 * stride + me.lane / 16 * 8;
+#pragma unroll
   for (int j = 0; j < kTilePieces; j += 2) {
     const uint32_t left[4] = {two_bfloat16(weights[j][0], weights[j][1]), two_bfloat16(weights[j][2], weights[j][3]),
                               two_bfloat16(weights[j + 1][0], weights[j + 1][1]),
                               two_bfloat16(weights[j + 1][2], weights[j + 1][3])};
+#pragma unroll
     for (int n = 0; n < kPieces; n += 2)
       if (n * 8 < width) {
         uint32_t right[4];
