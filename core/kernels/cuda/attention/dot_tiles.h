@@ -38,28 +38,35 @@ __device__ inline void load_four(const T* shared, T (&to)[kEach]) {
   }
 }
 
-// Brings terms [first, first + kDepth) of 64 rows to shared memory; `load(row, term)` is called where the term is
-// < depth. `by_rows`: rows are neighbours in memory, else terms are.
+// Brings terms [first, first + kDepth) that are < depth of 64 rows to shared memory, load(row, term) each. `by_rows`:
+// rows are neighbours in memory, else terms are.
 template <typename T, typename Load>
 __device__ inline void bring(T* shared, int first, int depth, bool by_rows, Load load) {
   for (int e = static_cast<int>(threadIdx.x); e < kDepth * kTile; e += kTileThreads) {
     const int row = by_rows ? e % kTile : e / kDepth, term = by_rows ? e / kTile : e % kDepth;
-    shared[term * kPitch + row] = first + term < depth ? load(row, first + term) : T(0);
+    if (first + term < depth) shared[term * kPitch + row] = load(row, first + term);
   }
 }
 
+// The next terms of a tile of products, kDepth of them or, at the end, `terms`.
 template <typename T>
-__device__ inline void multiply(const T* a, const T* b, Elements<T>& sums) {
+__device__ inline void multiply_term(const T* a, const T* b, Elements<T>& sums) {
+  T x[kEach], y[kEach];
+  load_four(a + tile_row(), x);
+  load_four(b + tile_column(), y);
 #pragma unroll
-  for (int k = 0; k < kDepth; ++k) {
-    T x[kEach], y[kEach];
-    load_four(a + k * kPitch + tile_row(), x);
-    load_four(b + k * kPitch + tile_column(), y);
+  for (int r = 0; r < kEach; ++r)
 #pragma unroll
-    for (int r = 0; r < kEach; ++r)
-#pragma unroll
-      for (int c = 0; c < kEach; ++c) sums[r][c] += x[r] * y[c];
+    for (int c = 0; c < kEach; ++c) sums[r][c] += x[r] * y[c];
+}
+template <typename T>
+__device__ inline void multiply(const T* a, const T* b, int terms, Elements<T>& sums) {
+  if (terms < kDepth) {
+    for (int k = 0; k < terms; ++k) multiply_term(a + k * kPitch, b + k * kPitch, sums);
+    return;
   }
+#pragma unroll
+  for (int k = 0; k < kDepth; ++k) multiply_term(a + k * kPitch, b + k * kPitch, sums);
 }
 
 // sums[r, c] += Σ_k a(r, k) b(c, k), in the order of k.
@@ -70,7 +77,7 @@ __device__ inline void add_product(const TileMemory<T>& m, int depth, bool b_by_
     bring(m.a, k, depth, false, a);
     bring(m.b, k, depth, b_by_rows, b);
     __syncthreads();
-    multiply(m.a, m.b, sums);
+    multiply(m.a, m.b, depth - k, sums);
   }
 }
 
@@ -81,7 +88,7 @@ __device__ inline void add_weighted(const TileMemory<T>& m, int depth, B b, Elem
     __syncthreads();
     bring(m.b, k, depth, true, b);
     __syncthreads();
-    multiply(m.weights + k * kPitch, m.b, sums);
+    multiply(m.weights + k * kPitch, m.b, depth - k, sums);
   }
 }
 
