@@ -7,7 +7,7 @@
 namespace synthesizer::cuda {
 namespace {
 
-// What is left of P dP's rows: log Σ exp and the mean of a thread's two rows.
+// Log Σ exp, and the mean of dP by weight, of a thread's two rows.
 struct RowSums {
   float log_sum[2], mean[2];
 };

@@ -15,11 +15,11 @@ struct GroupOutputs {
   int groups;
 };
 
-// log Σ exp and means of 64 queries.
-__device__ void bring_row_sums(const DotArguments<BFloat16>& g, int b, int h, int i0, float* to) {
-  const int i = static_cast<int>(threadIdx.x) % kTile;
+// This thread's of 64 queries' log Σ exp and then their means.
+__device__ float row_sum_of_thread(const DotArguments<BFloat16>& g, int b, int h, int i0) {
+  const int i = i0 + static_cast<int>(threadIdx.x) % kTile;
   const float* const from = static_cast<int>(threadIdx.x) < kTile ? g.log_sum : g.mean;
-  to[threadIdx.x] = i0 + i < g.length ? from[g.row(b, h, i0 + i)] : 0;
+  return i < g.length ? from[g.row(b, h, i)] : 0;
 }
 
 // Transposed scores and dP to weights and the scores' gradients, in their place; adds these to the sums by key.
@@ -39,7 +39,7 @@ __device__ void key_gradients(const DotArguments<BFloat16>& g, const MmaThread& 
     }
 }
 
-// Adds nothing to what shared keys have: their sums go on over the examples.
+// Zeros for the next example's own keys; the sums of shared keys go on over the examples.
 template <int kPieces>
 __device__ void clear_own(const DotArguments<BFloat16>& g, MmaSums<kPieces>& dkeys) {
   for (int p = 0, begin = 0; p < g.pairs; begin += g.pair[p++].width)
@@ -83,9 +83,10 @@ __global__ void __launch_bounds__(kMmaThreads)
       return n;
     };
     const auto bring = [&](int stage, int n) {
+      const float row_sum = row_sum_of_thread(g, b, h, n * kTile);  // on its way while the copies begin
       bring_queries(g, inner, b, h, n * kTile, queries + stage * mma_tile(inner));
       bring_gradient(g, b, h, n * kTile, dy + stage * mma_tile(g.head));
-      bring_row_sums(g, b, h, n * kTile, row_sums + stage * 2 * kTile);
+      row_sums[stage * 2 * kTile + static_cast<int>(threadIdx.x)] = row_sum;
     };
     each_brought<kStages>(0, tiles, next, bring, [&](int stage, int n) {
       const BFloat16* const some_queries = queries + stage * mma_tile(inner);
