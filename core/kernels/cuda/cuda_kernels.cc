@@ -10,6 +10,8 @@ std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> collective_kernels();
 std::span<const KernelEntry> cross_entropy_kernels();
 std::span<const KernelEntry> depthwise_kernels();
+std::span<const KernelEntry> dot_attention_gradient_kernels();
+std::span<const KernelEntry> dot_attention_kernels();
 std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> einsum_kernels();
 std::span<const KernelEntry> elementwise_kernels();
@@ -19,6 +21,9 @@ std::span<const KernelEntry> relative_bias_kernels();
 std::span<const KernelEntry> rms_norm_gradient_kernels();
 std::span<const KernelEntry> rms_norm_kernels();
 std::span<const KernelEntry> shape_kernels();
+std::span<const KernelEntry> shared_attention_gradient_kernels();
+std::span<const KernelEntry> shared_attention_kernels();
+std::span<const KernelEntry> shared_product_kernels();
 std::span<const KernelEntry> softmax_gradient_kernels();
 std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> take_kernels();
@@ -27,25 +32,30 @@ std::span<const KernelEntry> window_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
-      broadcast_kernels(),          //
-      chain_kernels(),              //
-      collective_kernels(),         //
-      cross_entropy_kernels(),      //
-      depthwise_kernels(),          //
-      dropout_kernels(),            //
-      einsum_kernels(),             //
-      elementwise_kernels(),        //
-      embedding_kernels(),          //
-      reduce_kernels(),             //
-      relative_bias_kernels(),      //
-      rms_norm_gradient_kernels(),  //
-      rms_norm_kernels(),           //
-      shape_kernels(),              //
-      softmax_gradient_kernels(),   //
-      softmax_kernels(),            //
-      take_kernels(),               //
-      update_kernels(),             //
-      window_kernels(),             //
+      broadcast_kernels(),                  //
+      chain_kernels(),                      //
+      collective_kernels(),                 //
+      cross_entropy_kernels(),              //
+      depthwise_kernels(),                  //
+      dot_attention_gradient_kernels(),     //
+      dot_attention_kernels(),              //
+      dropout_kernels(),                    //
+      einsum_kernels(),                     //
+      elementwise_kernels(),                //
+      embedding_kernels(),                  //
+      reduce_kernels(),                     //
+      relative_bias_kernels(),              //
+      rms_norm_gradient_kernels(),          //
+      rms_norm_kernels(),                   //
+      shape_kernels(),                      //
+      shared_attention_gradient_kernels(),  //
+      shared_attention_kernels(),           //
+      shared_product_kernels(),             //
+      softmax_gradient_kernels(),           //
+      softmax_kernels(),                    //
+      take_kernels(),                       //
+      update_kernels(),                     //
+      window_kernels(),                     //
   };
 }
 

@@ -278,7 +278,7 @@ TEST(DotAttention, LargeScoresAndThoseThatAreNotFinite) {
   EXPECT_TRUE(std::isfinite(y({-kInfinity, 1, 2})));
 }
 
-// A block of keys that nobody sees is left out, and so is not counted.
+// A block of keys that nobody sees is left out, and so is not counted; how large blocks are is each device's own.
 TEST(DotAttention, CountsWhatIsRun) {
   const auto flops = [](const Case& c) {
     KernelCounters counters;
@@ -289,7 +289,9 @@ TEST(DotAttention, CountsWhatIsRun) {
   };
   const int64_t all = 2 * 2 * 512 * 512 * (3 + 4);
   EXPECT_EQ(flops({.s = {1, 2, 512, 512, 4, 3}}), all);
-  EXPECT_EQ(flops({.s = {1, 2, 512, 512, 4, 3}, .causal = true}), all * 10 / 16);
+  const int64_t causal = flops({.s = {1, 2, 512, 512, 4, 3}, .causal = true});
+  EXPECT_GE(causal, all * 513 / 1024);  // what is on and below the diagonal
+  EXPECT_LE(causal, all * 10 / 16);     // blocks of 128
 }
 
 }  // namespace

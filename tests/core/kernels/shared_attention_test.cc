@@ -105,7 +105,8 @@ Reference backward(const Sizes& s, bool causal) {
   };
 }
 
-constexpr Sizes kSizes[] = {{1, 1, 1, 1, 1}, {3, 5, 7, 2, 3}, {4, 33, 31, 3, 17}, {5, 40, 40, 2, 16}};
+constexpr Sizes kSizes[] = {
+    {1, 1, 1, 1, 1}, {3, 5, 7, 2, 3}, {4, 33, 31, 3, 17}, {5, 40, 40, 2, 16}, {1, 130, 140, 1, 1}};
 
 TEST(SharedAttention, IsEachExamplesOwnSoftmax) {
   for (const Sizes& s : kSizes)

@@ -84,6 +84,8 @@ std::vector<OpCase> shared_product_cases() {
            {"causal_panels", 2, 3, 101, 101, 35, true},
            {"causal_wide", 2, 2, 17, 40, 16, true},
            {"causal_tall", 2, 2, 40, 17, 16, true},
+           {"causal_long", 2, 1, 300, 270, 2, true},
+           {"causal_long_wide", 1, 2, 140, 290, 3, true},
            {"even", 4, 4, 4, 8, 4, false, true},
            {"even_causal", 4, 4, 7, 7, 4, true, true},
        }) {

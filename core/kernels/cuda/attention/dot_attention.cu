@@ -1,0 +1,125 @@
+// Attention whose scores stay in the block that makes them: a block takes a tile of queries and goes through tiles of
+// keys, with the maximum and the sum of exponentials of what it has seen (Dao et al. 2022, "FlashAttention").
+#include "core/kernels/cuda/attention/dot_forward.h"
+#include "core/kernels/cuda/attention/dot_tiles.h"
+#include "core/kernels/cuda/launch.h"
+
+namespace synthesizer::cuda {
+namespace {
+
+// A block: example, head, 64 of Y's columns, 64 queries, in this order, so that blocks that run at a time read the same
+// keys and values.
+template <typename E>
+__global__ void __launch_bounds__(kTileThreads)
+    dot_attention_kernel(const __grid_constant__ DotArguments<E> g, E* y, Compute<E>* log_sum) {
+  using T = Compute<E>;
+  const int tiles = (g.length + kTile - 1) / kTile, chunks = (g.head + kTile - 1) / kTile;
+  int64_t block = blockIdx.x;
+  const int i0 = static_cast<int>(block % tiles) * kTile;
+  block /= tiles;
+  const int a0 = static_cast<int>(block % chunks) * kTile;
+  block /= chunks;
+  const int h = static_cast<int>(block % g.heads), b = static_cast<int>(block / g.heads);
+
+  const TileMemory<T> memory;
+  T maximum[kEach], sum[kEach];
+  bool seen[kEach];
+#pragma unroll
+  for (int r = 0; r < kEach; ++r) maximum[r] = minus_infinity<T>(), sum[r] = 0, seen[r] = false;
+  Elements<T> mixed;
+  clear(mixed);
+  for (int j0 = 0; j0 < g.memory; j0 += kTile) {
+    if (!tile_is_seen(g, b, i0, j0)) continue;
+    Elements<T> s;
+    scores_of(g, memory, b, h, i0, j0, s);
+#pragma unroll
+    for (int r = 0; r < kEach; ++r) {
+      bool sees_it[kEach];
+      T largest = maximum[r];
+#pragma unroll
+      for (int c = 0; c < kEach; ++c) {
+        sees_it[c] = sees(g, b, i0 + tile_row() + r, j0 + tile_column() + c);
+        seen[r] = seen[r] || sees_it[c];
+        if (sees_it[c]) largest = Largest::of(largest, s[r][c]);
+      }
+      largest = reduce_row<Largest>(largest);
+      const T base = largest == minus_infinity<T>() ? T(0) : largest;  // nothing but −∞ so far: weights of 0
+      const T scale = Math::exp(maximum[r] - base);
+      maximum[r] = largest;
+      sum[r] *= scale;
+#pragma unroll
+      for (int c = 0; c < kEach; ++c) {
+        s[r][c] = sees_it[c] ? Math::exp(s[r][c] - base) : T(0);
+        sum[r] += s[r][c];
+        mixed[r][c] *= scale;
+      }
+    }
+    put_by_key<E>(memory, s);
+    add_weighted(
+        memory, g.memory - j0,
+        [&](int column, int k) {
+          return a0 + column < g.head ? widened(g.values[g.key(b, j0 + k, h) * g.head + a0 + column]) : T(0);
+        },
+        mixed);
+  }
+#pragma unroll
+  for (int r = 0; r < kEach; ++r) {
+    const int i = i0 + tile_row() + r;
+    const T total = reduce_row<Sum>(sum[r]);
+    const bool any = reduce_row<Largest>(seen[r] ? 1 : 0) != 0;
+    if (i >= g.length) continue;
+    const T factor = any ? T(1) / total : T(0);  // scores that are all −∞ give NaN, as a softmax does
+#pragma unroll
+    for (int c = 0; c < kEach; ++c)
+      if (const int a = a0 + tile_column() + c; a < g.head)
+        y[g.query(b, i, h) * g.head + a] = rounded<E>(any ? mixed[r][c] * factor : T(0));
+    if (a0 == 0 && tile_column() == 0) log_sum[g.row(b, h, i)] = any ? maximum[r] + Math::log(total) : T(0);
+  }
+}
+
+template <typename E>
+class DotAttentionKernel : public Kernel {
+ public:
+  explicit DotAttentionKernel(const KernelCase& c)
+      : context_(c.context), options_(c.as<DotAttention>().options()), s_(c, options_) {}
+
+  static int64_t workspace(const KernelCase& c) {
+    const DotSizes s(c, c.as<DotAttention>().options());
+    return s.tensor_cores() ? s.rounded_keys_bytes() : 0;
+  }
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const DotArguments<E> g = dot_arguments<E>(s_, inputs);
+    if (s_.tensor_cores())
+      by_tensor_cores(g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1), workspace);
+    else
+      launch(context_.stream,
+             {"dot_attention_kernel", s_.batch * s_.heads * tiles_of(s_.head) * tiles_of(s_.length), kTileThreads,
+              TileMemory<Compute<E>>::kBytes},
+             dot_attention_kernel<E>, g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1));
+    context_.count(&KernelCounters::softmax_runs, 1);
+    context_.count(&KernelCounters::softmax_rows, s_.batch * s_.heads * s_.length);
+    context_.count(&KernelCounters::product_flops, 2 * s_.multiplied_scores() * (s_.inner + s_.head));
+  }
+
+ private:
+  void by_tensor_cores(const DotArguments<E>& g, E* y, Compute<E>* log_sum, void* workspace) const {
+    if constexpr (std::is_same_v<E, BFloat16>)
+      dot_attention_by_mma(context_.stream, with_rounded_keys(context_.stream, g, static_cast<BFloat16*>(workspace)),
+                           static_cast<int>(s_.inner), y, log_sum);
+  }
+
+  CudaContext context_;
+  DotAttentionOptions options_;
+  DotSizes s_;
+};
+
+}  // namespace
+
+std::span<const KernelEntry> dot_attention_kernels() {
+  static const KernelEntry kEntries[] = {
+      {&typeid(DotAttention), make_by_output<DotAttentionKernel>, workspace_by_output<DotAttentionKernel>}};
+  return kEntries;
+}
+
+}  // namespace synthesizer::cuda

@@ -1,0 +1,52 @@
+// The sizes of an attention, and how its workspace is cut up: the host's side.
+#pragma once
+
+#include <vector>
+
+#include "core/kernels/cuda/kernel_case.h"
+#include "core/ops/dot_attention.h"
+#include "core/tensor/storage.h"
+
+namespace synthesizer::cuda {
+
+inline constexpr int kTile = 64;       // queries or keys of a tile of scores
+inline constexpr int kMostPairs = 16;  // arguments of kernels have a fixed size
+
+inline int64_t tiles_of(int64_t rows) { return (rows + kTile - 1) / kTile; }
+
+struct DotSizes {
+  DotSizes(const KernelCase& c, const DotAttentionOptions& options);
+  int64_t scores() const { return batch * heads * length * memory; }
+  // Scores of those tiles that are not left out for causality alone, which is known before the kernels run.
+  int64_t multiplied_scores() const;
+  // Whether tensor cores do it, forward and backward both: what a query that sees one key has for a score must be the
+  // same in both.
+  bool tensor_cores() const;
+  // Bytes of what they take for shared keys.
+  int64_t rounded_keys_bytes() const;
+
+  const DotAttentionOptions& options;
+  DType dtype;
+  int64_t batch, heads, length, memory, head, inner = 0;
+  bool addend_by_key = false;
+  std::vector<int64_t> widths;  // of the pairs; `inner` together
+};
+
+// Hands out a piece of workspace; without memory it only counts.
+class Carver {
+ public:
+  explicit Carver(void* memory) : memory_(static_cast<std::byte*>(memory)) {}
+  template <typename T>
+  T* take(int64_t count) {
+    std::byte* at = memory_ == nullptr ? nullptr : memory_ + used_;
+    used_ += align_up(count * static_cast<int64_t>(sizeof(T)));
+    return reinterpret_cast<T*>(at);
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  int64_t used_ = 0;
+};
+
+}  // namespace synthesizer::cuda
