@@ -160,8 +160,8 @@ __device__ inline void to_weights(const DotArguments<E>& g, int b, int h, int i0
   }
 }
 
-// P and dP to the scores' gradients P (dP − mean), in dP's place. (A weight of 0 may be one of an unseen key, whose dP
-// may be anything.)
+// P and dP to the scores' gradients P (dP − mean), in dP's place. (A weight of 0 may be one of an unseen key,
+// whose dP may be anything.)
 template <typename E>
 __device__ inline void to_score_gradients(const DotArguments<E>& g, int b, int h, int i0,
                                           const Elements<Compute<E>>& weights, Elements<Compute<E>>& dp) {
