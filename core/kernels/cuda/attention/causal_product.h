@@ -15,7 +15,7 @@ class CausalProduct {
   // Where A is not to be looked at it must be zero; C is not written where it is not asked for, in whole tiles: of
   // kUpperA, rows from the last of A's columns on.
   CausalProduct(const ProductLibrary& library, const Product& product);
-  // `workspace`: ProductLibrary::kWorkspaceBytes.
+  // `workspace`: of ProductLibrary::workspace_bytes().
   void run(cudaStream_t stream, const void* a, const void* b, void* c, void* workspace) const;
 
  private:

@@ -71,7 +71,7 @@ class SharedAttentionKernel : public Kernel {
 
 int64_t forward_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
-  return s.weights_bytes() + s.packed_bytes(s.memory) + s.sums_bytes(s.length) + ProductLibrary::kWorkspaceBytes;
+  return s.weights_bytes() + s.packed_bytes(s.memory) + s.sums_bytes(s.length) + c.context.products->workspace_bytes();
 }
 
 }  // namespace

@@ -153,7 +153,7 @@ class SharedAttentionGradientKernel : public Kernel {
 
 int64_t gradient_workspace(const KernelCase& c) {
   const SharedSizes s(c, 2);
-  return s.weights_bytes() + s.sums_bytes(s.memory) + s.packed_bytes(s.length) + ProductLibrary::kWorkspaceBytes;
+  return s.weights_bytes() + s.sums_bytes(s.memory) + s.packed_bytes(s.length) + c.context.products->workspace_bytes();
 }
 
 }  // namespace

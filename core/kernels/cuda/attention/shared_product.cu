@@ -94,7 +94,7 @@ class SharedProductKernel : public Kernel {
         product_(*c.context.products, forward_product(s_, c.as<SharedProduct>().causal())) {}
 
   static int64_t workspace(const KernelCase& c) {
-    return SharedSizes(c, 1).weights_bytes() + ProductLibrary::kWorkspaceBytes;
+    return SharedSizes(c, 1).weights_bytes() + c.context.products->workspace_bytes();
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
@@ -167,7 +167,7 @@ int64_t gradient_workspace(const KernelCase& c) {
   const SharedSizes s(c, 1);
   const int64_t size = size_of(s.dtype);
   return s.weights_bytes() + align_up(s.packed_heads(s.memory) * size) + align_up(s.packed_heads(s.length) * size) +
-         ProductLibrary::kWorkspaceBytes;
+         c.context.products->workspace_bytes();
 }
 
 }  // namespace
