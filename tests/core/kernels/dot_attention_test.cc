@@ -210,6 +210,15 @@ TEST(DotAttention, LongRows) {
   check({.s = {1, 1, 300, 300, 4, 4}, .shared = true, .addend = 2, .key_mask = true, .segments = true, .causal = true});
 }
 
+TEST(DotAttention, AllGradientsMayTakeTheirInputsPlaces) {
+  const Case c{.s = {2, 2, 70, 130, 4, 3}, .shared = true, .addend = 3, .key_mask = true};
+  const std::unique_ptr<KernelTable> table = make_test_kernels(2);
+  const DotAttentionGradient op(c.options(), true);
+  const Tensors in = with_forward(c, inputs_of(c)), apart = run_kernel(*table, op, in);
+  const Tensors in_place = run_kernel(*table, op, in, kAllInPlace);
+  for (size_t i = 0; i < apart.size(); ++i) EXPECT_EQ(in_place[i].values, apart[i].values) << i;
+}
+
 TEST(DotAttention, ARowThatSeesNothingIsZeroAndHasNoGradients) {
   const Case c{.s = {3, 2, 5, 9, 4, 3}, .addend = 3, .key_mask = true};
   Tensors in = inputs_of(c);

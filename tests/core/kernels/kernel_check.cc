@@ -150,9 +150,11 @@ Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs
     out.push_back(memory.back().data());
     outputs.push_back({type, std::vector<double>(static_cast<size_t>(type.shape.elements()))});
   }
-  if (in_place >= 0) {
-    const Alias alias = op.aliases()[static_cast<size_t>(in_place)];
-    out[static_cast<size_t>(alias.output)] = in[static_cast<size_t>(alias.input)];
+  const std::vector<Alias> aliases = op.aliases();
+  for (int i = 0; i < static_cast<int>(aliases.size()); ++i) {
+    const Alias& alias = aliases[static_cast<size_t>(i)];
+    if (in_place == i || in_place == kAllInPlace)
+      out[static_cast<size_t>(alias.output)] = in[static_cast<size_t>(alias.input)];
   }
   const Storage workspace(workspace_bytes + kGuard, device);
   fill(workspace);

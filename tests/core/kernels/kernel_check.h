@@ -31,7 +31,9 @@ Tensor scalar(double value, DType dtype = DType::kFloat64);
 // Floating-point tensors become `dtype`, their values rounded.
 Tensors as_type(Tensors tensors, DType dtype);
 
-// Runs the kernel once; `in_place`: the alias to use, or -1.
+// Runs the kernel once; `in_place`: the alias to use, or -1, or all of them at a time (of an op none of whose inputs or
+// outputs has two).
+inline constexpr int kAllInPlace = -2;
 Tensors run_kernel(const KernelTable& table, const Op& op, const Tensors& inputs, int in_place = -1,
                    const AxisCommunicators& communicators = {});
 

@@ -22,34 +22,39 @@ __global__ void __launch_bounds__(kTileThreads)
   const int h = static_cast<int>(block % g.heads), b = static_cast<int>(block / g.heads);
 
   const TileMemory<T> memory;
-  T maximum[kEach], sum[kEach];
-  bool seen[kEach];
+  T maximum[kEach], sum[kEach] = {};
 #pragma unroll
-  for (int r = 0; r < kEach; ++r) maximum[r] = minus_infinity<T>(), sum[r] = 0, seen[r] = false;
+  for (T& value : maximum) value = minus_infinity<T>();
+  unsigned seen = 0;  // of a thread's elements, bit kEach r + c
   Elements<T> mixed;
   clear(mixed);
   for (int j0 = 0; j0 < g.memory; j0 += kTile) {
     if (!tile_is_seen(g, b, i0, j0)) continue;
     Elements<T> s;
     scores_of(g, memory, b, h, i0, j0, s);
+    unsigned visible = 0;
+    T largest[kEach];
 #pragma unroll
     for (int r = 0; r < kEach; ++r) {
-      bool sees_it[kEach];
-      T largest = maximum[r];
+      largest[r] = maximum[r];
 #pragma unroll
-      for (int c = 0; c < kEach; ++c) {
-        sees_it[c] = sees(g, b, i0 + tile_row() + r, j0 + tile_column() + c);
-        seen[r] = seen[r] || sees_it[c];
-        if (sees_it[c]) largest = Largest::of(largest, s[r][c]);
-      }
-      largest = reduce_row<Largest>(largest);
-      const T base = largest == minus_infinity<T>() ? T(0) : largest;  // nothing but −∞ so far: weights of 0
+      for (int c = 0; c < kEach; ++c)
+        if (sees(g, b, i0 + tile_row() + r, j0 + tile_column() + c)) {
+          visible |= 1u << (kEach * r + c);
+          largest[r] = Largest::of(largest[r], s[r][c]);
+        }
+    }
+    seen |= visible;
+    reduce_rows<Largest>(largest);
+#pragma unroll
+    for (int r = 0; r < kEach; ++r) {
+      const T base = largest[r] == minus_infinity<T>() ? T(0) : largest[r];  // nothing but −∞ so far: weights of 0
       const T scale = Math::exp(maximum[r] - base);
-      maximum[r] = largest;
+      maximum[r] = largest[r];
       sum[r] *= scale;
 #pragma unroll
       for (int c = 0; c < kEach; ++c) {
-        s[r][c] = sees_it[c] ? Math::exp(s[r][c] - base) : T(0);
+        s[r][c] = (visible >> (kEach * r + c) & 1) != 0 ? Math::exp(s[r][c] - base) : T(0);
         sum[r] += s[r][c];
         mixed[r][c] *= scale;
       }
@@ -62,18 +67,20 @@ __global__ void __launch_bounds__(kTileThreads)
         },
         mixed);
   }
+  reduce_rows<Sum>(sum);
+#pragma unroll
+  for (int apart = kSide / 2; apart > 0; apart /= 2) seen |= __shfl_xor_sync(kAllLanes, seen, apart);
 #pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
-    const T total = reduce_row<Sum>(sum[r]);
-    const bool any = reduce_row<Largest>(seen[r] ? 1 : 0) != 0;
     if (i >= g.length) continue;
-    const T factor = any ? T(1) / total : T(0);  // scores that are all −∞ give NaN, as a softmax does
+    const bool any = (seen >> (kEach * r) & 0xFu) != 0;
+    const T factor = T(1) / sum[r];  // scores that are all −∞ give NaN, as a softmax does
 #pragma unroll
     for (int c = 0; c < kEach; ++c)
       if (const int a = a0 + tile_column() + c; a < g.head)
         y[g.query(b, i, h) * g.head + a] = rounded<E>(any ? mixed[r][c] * factor : T(0));
-    if (a0 == 0 && tile_column() == 0) log_sum[g.row(b, h, i)] = any ? maximum[r] + Math::log(total) : T(0);
+    if (a0 == 0 && tile_column() == 0) log_sum[g.row(b, h, i)] = any ? maximum[r] + Math::log(sum[r]) : T(0);
   }
 }
 

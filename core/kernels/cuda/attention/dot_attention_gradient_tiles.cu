@@ -42,11 +42,11 @@ __global__ void __launch_bounds__(kTileThreads) attention_mean_kernel(const __gr
 #pragma unroll
       for (int c = 0; c < kEach; ++c) mean[r] += p[r][c] == 0 ? 0 : p[r][c] * dp[r][c];
   }
+  reduce_rows<Sum>(mean);
 #pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r;
-    const T total = reduce_row<Sum>(mean[r]);
-    if (i < g.length && tile_column() == 0) g.mean[g.row(b, h, i)] = total;
+    if (i < g.length && tile_column() == 0) g.mean[g.row(b, h, i)] = mean[r];
   }
 }
 

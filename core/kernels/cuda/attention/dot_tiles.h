@@ -160,8 +160,8 @@ __device__ inline void to_weights(const DotArguments<E>& g, int b, int h, int i0
   }
 }
 
-// P and dP to the scores' gradients P (dP − mean), in dP's place. (A weight of 0 may be one of an unseen key, whose dP
-// may be anything.)
+// P and dP to the scores' gradients P (dP − mean), in dP's place. (A weight of 0 may be one of an unseen key,
+// whose dP may be anything.)
 template <typename E>
 __device__ inline void to_score_gradients(const DotArguments<E>& g, int b, int h, int i0,
                                           const Elements<Compute<E>>& weights, Elements<Compute<E>>& dp) {
@@ -192,12 +192,21 @@ __device__ inline void put_by_query(const TileMemory<Compute<E>>& m, const Eleme
       m.weights[(tile_row() + r) * kPitch + tile_column() + c] = widened(rounded<E>(x[r][c]));
 }
 
-// Of the 16 threads that share rows of a tile, on each of them.
+// Each of a thread's rows, combined over the 16 threads that share them, on all of these. Threads first part the rows
+// among them, so that 4 rows take 9 exchanges instead of 16.
 template <typename Combine, typename T>
-__device__ inline T reduce_row(T value) {
-  for (int apart = kSide / 2; apart > 0; apart /= 2)
-    value = Combine::of(value, __shfl_xor_sync(kAllLanes, value, apart));
-  return value;
+__device__ inline void reduce_rows(T (&x)[kEach]) {
+  static_assert(kEach == 4 && kSide == 16);
+  const auto exchange = [](T value, int apart) { return __shfl_xor_sync(kAllLanes, value, apart); };
+  const int lane = static_cast<int>(threadIdx.x) % kSide;
+  const bool lower = (lane & 8) != 0, odd = (lane & 4) != 0;
+  const T first = Combine::of(lower ? x[2] : x[0], exchange(lower ? x[0] : x[2], 8));
+  const T second = Combine::of(lower ? x[3] : x[1], exchange(lower ? x[1] : x[3], 8));
+  T row = Combine::of(odd ? second : first, exchange(odd ? first : second, 4));
+  row = Combine::of(row, exchange(row, 2));
+  row = Combine::of(row, exchange(row, 1));
+#pragma unroll
+  for (int r = 0; r < kEach; ++r) x[r] = __shfl_sync(kAllLanes, row, 4 * r, kSide);
 }
 
 }  // namespace synthesizer::cuda

@@ -1,6 +1,6 @@
 // Applying one alignment to a whole batch: one product a head for all examples. The values are packed as
-// [heads, memory_length, batch·head] with masked rows, and a column an example holds its mask, so that the same product
-// gives the divisor D. Rows whose D underflows are computed on their own.
+// [heads, memory_length, batch·head] with masked rows, and a column an example holds its mask, so that the same
+// product gives the divisor D. Rows whose D underflows are computed on their own.
 #include "core/kernels/cuda/attention/causal_product.h"
 #include "core/kernels/cuda/attention/shared_rows.h"
 #include "core/ops/shared_attention.h"

@@ -87,8 +87,8 @@ __device__ inline void each_row_by_warp(const SharedArguments<T>& g, Visit visit
           static_cast<int>(row / g.batch % g.length));
 }
 
-// P[head, j, (example, a)] = m·V, P[head, j, example's own column] = m, 0 in what rounds the columns up: a thread makes
-// kPacked columns, which all are of one example's values if that divides `head`.
+// P[head, j, (example, a)] = m·V, P[head, j, example's own column] = m, 0 in what rounds the columns up: a thread
+// makes kPacked columns, which all are of one example's values if that divides `head`.
 template <int kPacked, typename T>
 __global__ void pack_masked_values_kernel(SharedArguments<T> g, T* packed) {
   const int packs = g.columns / kPacked, of_values = g.batch * g.head;
