@@ -112,6 +112,7 @@ struct State {
   int failing_rank = -1;
   NcclResult later = NcclResult::kSuccess;
   int live = 0, aborted = 0;
+  std::vector<std::unique_ptr<ncclComm>> kept;  // that were aborted
 };
 State& state() {
   static State all;
@@ -213,6 +214,7 @@ void run_given(void* data) {
 // A group of calls of this thread, between ncclGroupStart and ncclGroupEnd.
 struct Group {
   bool open = false;
+  NcclResult failed = NcclResult::kSuccess;  // of a call in it: none of them is given then
   ncclComm* comm = nullptr;
   NcclStream stream = nullptr;
   Batch batch;
@@ -229,7 +231,7 @@ NcclResult give(ncclComm* comm, NcclStream stream, Batch batch) {
 }
 
 NcclResult give(const char* function, ncclComm* comm, NcclStream stream, const Operation& operation) {
-  if (const NcclResult result = entered(function); result != NcclResult::kSuccess) return result;
+  if (const NcclResult result = entered(function); result != NcclResult::kSuccess) return group().failed = result;
   if (!group().open) return give(comm, stream, {operation});
   group().comm = comm;
   group().stream = stream;
@@ -333,25 +335,25 @@ NcclResult ncclCommDestroy(ncclComm* comm) {
   return NcclResult::kSuccess;
 }
 
-// The handle itself is lost on purpose: what waits with it goes on to read it, as no GPU would.
+// The handle itself stays: what waited with it goes on to read it, as no GPU would.
 NcclResult ncclCommAbort(ncclComm* comm) {
-  static std::vector<ncclComm*> kept;
   comm->ranks->abort();
   const std::lock_guard lock(state().mutex);
   --state().live;
   ++state().aborted;
-  kept.push_back(comm);
+  state().kept.emplace_back(comm);
   return NcclResult::kSuccess;
 }
 
 NcclResult ncclGroupStart() {
-  group().open = true;
+  group() = {.open = true};
   return NcclResult::kSuccess;
 }
 NcclResult ncclGroupEnd() {
   const NcclResult result = entered("ncclGroupEnd");
   Group one = std::move(group());
   group() = {};
+  if (one.failed != NcclResult::kSuccess) return one.failed;
   if (result != NcclResult::kSuccess || one.batch.empty()) return result;
   return give(one.comm, one.stream, std::move(one.batch));
 }

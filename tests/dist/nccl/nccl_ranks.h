@@ -40,6 +40,7 @@ class NcclTest : public ::testing::Test {
     const auto control = reinterpret_cast<FakeNcclControl (*)()>(dlsym(library, "fake_nccl_control"));
     fake = control();
     fake.reset([](CUstream_st* stream, void (*work)(void*), void* data) { cudaLaunchHostFunc(stream, work, data); });
+    setenv("SYNTHESIZER_NCCL", FAKE_NCCL, 1);
     setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);  // the stand-in for CUDA has one GPU
   }
   ~NcclTest() override {
@@ -47,6 +48,7 @@ class NcclTest : public ::testing::Test {
     EXPECT_EQ(cuda_shim::capture_violations(), 0);
     EXPECT_EQ(cuda_shim::live_allocations(), 0);
     EXPECT_EQ(cuda_shim::live_handles(), 0);
+    unsetenv("SYNTHESIZER_NCCL");
     unsetenv("NCCL_MULTI_RANK_GPU_ENABLE");
     cuda_shim::reset();
   }
@@ -65,7 +67,7 @@ struct NcclRank {
 };
 
 inline void run_nccl_ranks(int size, const NcclOptions& options, const std::function<void(NcclRank&)>& body) {
-  const NcclLibrary library = NcclLibrary::load(FAKE_NCCL);
+  const NcclLibrary library;
   run_ranks(size, [&](Communicator& host) {
     NcclRank rank(library, host, options);
     body(rank);
