@@ -18,6 +18,7 @@ std::string words_of(const NcclApi& api, NcclComm comm, NcclResult result) {
   std::replace(details.begin(), details.end(), '\n', ' ');
   const size_t end = details.find_last_not_of(' ');
   if (end != std::string::npos) words += ": " + details.substr(0, end + 1);
+  if (words.find("NCCL_DEBUG") == std::string::npos) words += ". NCCL_DEBUG=INFO says more";
   return words;
 }
 
@@ -89,16 +90,16 @@ NcclHandle::~NcclHandle() {
 }
 
 void NcclHandle::fail_to_make(NcclResult result, const std::string& where) {
-  fail("[nccl] making a communicator: {} with {}. NCCL_DEBUG=INFO says more [{}]",
-       words_of(watch_.library().api(), nullptr, result), watch_.library().name(), where);
+  fail("[nccl] making a communicator with {}: {} [{}]", watch_.library().name(),
+       words_of(watch_.library().api(), nullptr, result), where);
 }
 
 std::string NcclHandle::place() const { return fmt::format("[rank {}/{}]", rank_, size_); }
 
 void NcclHandle::check(NcclResult result) const {
   if (result == NcclResult::kSuccess) return;
-  fail("[nccl] {} of {} bytes: {}. NCCL_DEBUG=INFO says more {}", last_.name, last_.bytes,
-       words_of(watch_.library().api(), comm_, result), place());
+  fail("[nccl] {} of {} bytes: {} {}", last_.name, last_.bytes, words_of(watch_.library().api(), comm_, result),
+       place());
 }
 
 std::string NcclHandle::look() {
@@ -109,16 +110,15 @@ std::string NcclHandle::look() {
   const NcclResult result = api.CommGetAsyncError(comm_, &error);
   if (result != NcclResult::kSuccess) error = result;
   if (error == NcclResult::kSuccess || error == NcclResult::kInProgress) return "";
-  return fmt::format("[nccl] {}; the last call was {} of {} bytes. NCCL_DEBUG=INFO says more {}",
-                     words_of(api, comm_, error), last_.name, last_.bytes, place());
+  return fmt::format("[nccl] {} of {} bytes, or a call before it: {} {}", last_.name, last_.bytes,
+                     words_of(api, comm_, error), place());
 }
 
-bool NcclHandle::abort() {
+void NcclHandle::abort() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) return false;
-  if (comm_ != nullptr) watch_.library().api().CommAbort(comm_);
+  if (!lock.owns_lock() || comm_ == nullptr) return;
+  watch_.library().api().CommAbort(comm_);
   comm_ = nullptr;
-  return true;
 }
 
 }  // namespace synthesizer

@@ -106,8 +106,8 @@ class NcclHandle {
   std::string place() const;
   // The error that NCCL found by itself, in words; empty: none, or a call is being made.
   std::string look();
-  // False: a call is being made. It ends by itself, or by what it waits for being aborted.
-  bool abort();
+  // Nothing, while a call is being made: NCCL looks for errors itself where a call waits.
+  void abort();
 
   NcclWatch& watch_;
   int exceptions_;
