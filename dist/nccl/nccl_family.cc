@@ -19,7 +19,7 @@ NcclCommunicator::Family::Family(const NcclLibrary& library_, cuda::CudaDevice& 
 }
 
 NcclCommunicator::Family::~Family() {
-  if (scratch_ != nullptr) device.release(scratch_);
+  cudaFree(scratch_);
 }
 
 std::byte* NcclCommunicator::Family::scratch(int half) {
@@ -28,7 +28,7 @@ std::byte* NcclCommunicator::Family::scratch(int half) {
     cuda::check(cudaStreamIsCapturing(device.communication_stream(), &status), "asking whether a stream captures");
     if (status != cudaStreamCaptureStatusNone)
       fail("[nccl] memory for sums is taken at the first call, which is being captured: run it once before");
-    // Not by Device::allocate, which clears it on the other stream, at any time.
+    // Not by Device::allocate, which clears it on the other stream, at any time, and counts it as planned.
     void* memory = nullptr;
     cuda::check(cudaMalloc(&memory, static_cast<size_t>(2 * half_bytes_)), "allocating memory for sums between ranks");
     scratch_ = static_cast<std::byte*>(memory);
