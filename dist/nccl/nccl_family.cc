@@ -18,9 +18,7 @@ NcclCommunicator::Family::Family(const NcclLibrary& library_, cuda::CudaDevice& 
   CHECK(options.piece_bytes >= kGatheredBytes, "pieces of {} bytes", options.piece_bytes);
 }
 
-NcclCommunicator::Family::~Family() {
-  cudaFree(scratch_);
-}
+NcclCommunicator::Family::~Family() { cudaFree(scratch_); }
 
 std::byte* NcclCommunicator::Family::scratch(int half) {
   if (scratch_ == nullptr) {

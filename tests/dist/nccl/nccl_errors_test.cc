@@ -45,9 +45,9 @@ TEST_F(NcclTest, AFailedExchangeEndsItsGroup) {
 
 TEST_F(NcclTest, AFailedStartSaysSo) {
   fake.fail_next("ncclCommInitRank", NcclResult::kSystemError);
-  EXPECT_THAT(
-      message_of([] { run_nccl_ranks(1, {}, [](NcclRank&) {}); }),
-      AllOf(HasSubstr("[nccl] making a communicator with NCCL 2.30.0"), HasSubstr(": fake error"), HasSubstr("[rank 0/1]")));
+  EXPECT_THAT(message_of([] { run_nccl_ranks(1, {}, [](NcclRank&) {}); }),
+              AllOf(HasSubstr("[nccl] making a communicator with NCCL 2.30.0"), HasSubstr(": fake error"),
+                    HasSubstr("[rank 0/1]")));
   fake.fail_next("ncclCommSplit", NcclResult::kSystemError);
   EXPECT_THAT(message_of([] { run_nccl_ranks(1, {}, [](NcclRank& rank) { rank.nccl.split(0, 0); }); }),
               HasSubstr("[nccl] making a communicator with NCCL 2.30.0"));
