@@ -1,5 +1,7 @@
 #include "launch/rank_kernels.h"
 
+#include <fmt/format.h>
+
 #include "dist/parallel.h"
 #include "launch/machine.h"
 
@@ -24,6 +26,8 @@ RankKernels::RankKernels(const config::Run& run, int threads, int local_rank)
 AxisCommunicators RankKernels::communicators(const Mesh& mesh) const {
   return gpu_ ? gpu_->communicators(mesh, ordered_) : axis_communicators(mesh);
 }
+
+std::string RankKernels::name() const { return gpu_ ? gpu_->name() : fmt::format("{} thread(s)", threads_); }
 
 double RankKernels::product_peak(DType dtype) const {
   return gpu_ ? synthesizer::product_peak(dtype, gpu_->kernels()) : synthesizer::product_peak(dtype, threads_);

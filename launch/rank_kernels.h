@@ -23,6 +23,8 @@ class RankKernels {
 
   const KernelTable& table() const { return gpu_ ? gpu_->kernels() : *cpu_; }
   int threads() const { return threads_; }
+  // "2 thread(s)", or the GPU and its library of products.
+  std::string name() const;
   // Null: the CPU.
   const Gpu* gpu() const { return gpu_.get(); }
   // Of the mesh's axes with more than one rank, for these kernels. They live no longer than this and the mesh.

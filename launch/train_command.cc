@@ -174,12 +174,11 @@ class Job {
 
   void say_what(const RunFolder& folder, int64_t step) {
     if (world_.rank() != 0) return;
-    fmt::print(
-        stderr,
-        "{}: {:.2f} M parameters, {} rank(s) of {} thread(s), {:.1f} MB of activations and {:.1f} MB of state a rank\n",
-        folder.path().string(), static_cast<double>(count_parameters(step_->graph())) / 1e6, world_.size(),
-        kernels_.threads(), static_cast<double>(step_->program().arena_bytes()) / 1e6,
-        static_cast<double>(step_->state().bytes()) / 1e6);
+    fmt::print(stderr,
+               "{}: {:.2f} M parameters, {} rank(s) of {}, {:.1f} MB of activations and {:.1f} MB of state a rank\n",
+               folder.path().string(), static_cast<double>(count_parameters(step_->graph())) / 1e6, world_.size(),
+               kernels_.name(), static_cast<double>(step_->program().arena_bytes()) / 1e6,
+               static_cast<double>(step_->state().bytes()) / 1e6);
     if (graphs_.model.rows() != graphs_.model.vocab)
       fmt::print(stderr, "vocabulary of {} padded to {} rows, which get no probability\n", graphs_.model.vocab,
                  graphs_.model.rows());

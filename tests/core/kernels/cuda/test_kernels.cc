@@ -35,12 +35,12 @@ std::unique_ptr<KernelTable> make_test_kernels(int, KernelCounters* counters, bo
   return std::make_unique<OwnedKernels>(counters);
 }
 
-// Threads and blocks in several orders: what is not ordered by a barrier gives something else in one of them.
+// Threads and blocks in other orders than that in which tests of ops have them: what is not ordered by a barrier gives
+// something else in one of them.
 std::vector<KernelVariant> kernel_variants() {
   std::vector<KernelVariant> variants;
   for (const auto& [name, schedule] :
-       {std::pair{"forward", cuda_shim::Schedule::kForward}, std::pair{"backward", cuda_shim::Schedule::kBackward},
-        std::pair{"shuffled", cuda_shim::Schedule::kShuffled}})
+       {std::pair{"backward", cuda_shim::Schedule::kBackward}, std::pair{"shuffled", cuda_shim::Schedule::kShuffled}})
     variants.push_back({name, "all", [schedule = schedule] {
                           cuda_shim::set_schedule(schedule, 1);
                           return make_test_kernels();
