@@ -140,6 +140,18 @@ EinsumPlan plan_small(const Classes& classes, bool swapped) {
 
 }  // namespace
 
+EinsumOffsets einsum_offsets(const std::vector<EinsumDim>& dims, int64_t index) {
+  EinsumOffsets at;
+  for (size_t d = dims.size(); d-- > 0;) {
+    const int64_t i = index % dims[d].size;
+    index /= dims[d].size;
+    at.a += i * dims[d].a;
+    at.b += i * dims[d].b;
+    at.c += i * dims[d].c;
+  }
+  return at;
+}
+
 int64_t EinsumPlan::loop_count() const {
   int64_t n = 1;
   for (const EinsumDim& dim : loops) n *= dim.size;

@@ -36,6 +36,12 @@ struct EinsumPlan {
   Product product(DType dtype, bool wide, bool accumulate) const;
 };
 
+// Where the element at flat index `index` of an index space of these dims is, the last dim fastest.
+struct EinsumOffsets {
+  int64_t a = 0, b = 0, c = 0;
+};
+EinsumOffsets einsum_offsets(const std::vector<EinsumDim>& dims, int64_t index);
+
 EinsumPlan plan_einsum(const Shape& a, const Shape& b, const Shape& c);
 
 }  // namespace synthesizer

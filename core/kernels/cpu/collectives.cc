@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/kernels/collective_parts.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/tensor/storage.h"
@@ -11,23 +12,8 @@
 namespace synthesizer {
 namespace {
 
-Communicator& communicator(const KernelCase& c, const std::string& axis) {
-  const auto found = c.communicators->find(axis);
-  CHECK(found != c.communicators->end(), "[{}] no communicator for the axis {}", c.op.name(), axis);
-  return *found->second;
-}
-
-// A dense tensor seen as [outer, parts, run]: part p of each outer row is a run of bytes.
-struct Parts {
-  Parts(const ValueType& type, const std::string& dim, int64_t parts) : count(parts) {
-    const size_t at = type.shape.index(dim);
-    const int64_t size = type.shape.dims()[at].size, inner = type.shape.strides()[at];
-    CHECK(size % parts == 0, "{} does not divide by {}", type.shape.to_string(), parts);
-    run = size / parts * inner * size_of(type.dtype);
-    outer = type.bytes() / (run * parts);
-  }
-  // Whether the parts already lie one after the other.
-  bool dense() const { return outer == 1; }
+struct Parts : PartsOfTensor {
+  using PartsOfTensor::PartsOfTensor;
 
   // [outer, parts, run] → [parts, outer, run], and back.
   void pack(int threads, const std::byte* from, std::byte* to) const { move<true>(threads, from, to); }
@@ -42,15 +28,13 @@ struct Parts {
       }
     });
   }
-
-  int64_t outer, count, run;
 };
 
 class AllReduceKernel : public Kernel {
  public:
   explicit AllReduceKernel(const KernelCase& c)
       : context_(c.context),
-        communicator_(communicator(c, c.as<AllReduce>().axis())),
+        communicator_(communicator_of(c, c.as<AllReduce>().axis())),
         reduction_(c.as<AllReduce>().reduction()),
         wire_(c.as<AllReduce>().wire()),
         types_(c.outputs.begin(), c.outputs.end()) {}
@@ -60,19 +44,13 @@ class AllReduceKernel : public Kernel {
       if (inputs[i] != outputs[i]) std::memcpy(outputs[i], inputs[i], static_cast<size_t>(types_[i].bytes()));
     for (size_t begin = 0; begin < types_.size();) {
       size_t end = begin + 1;
-      while (end < types_.size() && joins(outputs, end)) ++end;
+      while (end < types_.size() && joins_before(types_, outputs, end)) ++end;
       reduce(outputs, begin, end);
       begin = end;
     }
   }
 
  private:
-  // Whether output i lies where the planner puts the successor of output i − 1.
-  bool joins(std::span<void* const> outputs, size_t i) const {
-    const auto* before = static_cast<const std::byte*>(outputs[i - 1]);
-    return types_[i].dtype == types_[i - 1].dtype && outputs[i] == before + align_up(types_[i - 1].bytes());
-  }
-
   void reduce(std::span<void* const> outputs, size_t begin, size_t end) {
     int64_t bytes = types_[end - 1].bytes();
     for (size_t i = begin; i + 1 < end; ++i) {
@@ -106,7 +84,7 @@ class ReduceScatterKernel : public Kernel {
  public:
   explicit ReduceScatterKernel(const KernelCase& c)
       : context_(c.context),
-        communicator_(communicator(c, c.as<ReduceScatter>().axis())),
+        communicator_(communicator_of(c, c.as<ReduceScatter>().axis())),
         wire_(c.as<ReduceScatter>().wire()),
         parts_(scattered(c)),
         type_(c.outputs[0]) {}
@@ -141,7 +119,7 @@ class AllGatherKernel : public Kernel {
  public:
   explicit AllGatherKernel(const KernelCase& c)
       : context_(c.context),
-        communicator_(communicator(c, c.as<AllGather>().axis())),
+        communicator_(communicator_of(c, c.as<AllGather>().axis())),
         parts_(gathered(c)),
         type_(c.inputs[0]) {}
 
@@ -172,7 +150,7 @@ class AllToAllKernel : public Kernel {
  public:
   explicit AllToAllKernel(const KernelCase& c)
       : context_(c.context),
-        communicator_(communicator(c, c.as<AllToAll>().axis())),
+        communicator_(communicator_of(c, c.as<AllToAll>().axis())),
         sent_(sent(c)),
         received_(received(c)),
         type_(c.inputs[0]) {}

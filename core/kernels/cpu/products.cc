@@ -11,22 +11,6 @@
 namespace synthesizer {
 namespace {
 
-struct Offsets {
-  int64_t a = 0, b = 0, c = 0;
-};
-
-Offsets offsets(const std::vector<EinsumDim>& dims, int64_t index) {
-  Offsets at;
-  for (size_t d = dims.size(); d-- > 0;) {
-    const int64_t i = index % dims[d].size;
-    index /= dims[d].size;
-    at.a += i * dims[d].a;
-    at.b += i * dims[d].b;
-    at.c += i * dims[d].c;
-  }
-  return at;
-}
-
 Product with_epilogue(Product product, Epilogue epilogue) {
   if (epilogue == Epilogue::kRelu) product.epilogue = ProductEpilogue::kRelu;
   if (epilogue == Epilogue::kReluGradient) product.epilogue = ProductEpilogue::kGate;
@@ -53,9 +37,9 @@ class ProductEinsum : public Kernel {
     const int64_t loops = plan_.loop_count(), sums = plan_.sum_count();
     const int64_t c_size = size_of(wide_ ? compute_type(kDTypeOf<T>) : kDTypeOf<T>);
     for (int64_t i = 0; i < loops; ++i) {
-      const Offsets at = offsets(plan_.loops, i);
+      const EinsumOffsets at = einsum_offsets(plan_.loops, i);
       for (int64_t j = 0; j < sums; ++j) {
-        const Offsets sum = offsets(plan_.sums, j);
+        const EinsumOffsets sum = einsum_offsets(plan_.sums, j);
         const T *here_a = a + at.a + sum.a, *here_b = b + at.b + sum.b;
         if (gated_)
           first_->run_gated(here_a, here_b, gate + at.c * c_size, c + at.c * c_size, workspace);
@@ -87,9 +71,9 @@ class LoopEinsum : public Kernel {
     const int64_t sums = plan_.sum_count(), cost = plan_.m.size * plan_.n.size * plan_.k.size;
     parallel_ranges(context_.threads, plan_.loop_count(), cost * sums, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const Offsets at = offsets(plan_.loops, i);
+        const EinsumOffsets at = einsum_offsets(plan_.loops, i);
         for (int64_t j = 0; j < sums; ++j) {
-          const Offsets sum = offsets(plan_.sums, j);
+          const EinsumOffsets sum = einsum_offsets(plan_.sums, j);
           one(a + at.a + sum.a, b + at.b + sum.b, c + at.c, j > 0);
         }
       }

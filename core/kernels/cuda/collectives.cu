@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "core/kernels/collective_parts.h"
 #include "core/kernels/cuda/device_code.h"
 #include "core/kernels/cuda/kernel_case.h"
 #include "core/kernels/cuda/launch.h"
@@ -28,17 +29,8 @@ __global__ void move_parts_kernel(const U* from, U* to, int64_t outer, int64_t p
   }
 }
 
-// A dense tensor seen as [outer, parts, run]: part p of each outer row is a run of bytes.
-struct Parts {
-  Parts(const ValueType& type, const std::string& dim, int64_t parts) : count(parts) {
-    const size_t at = type.shape.index(dim);
-    const int64_t size = type.shape.dims()[at].size, inner = type.shape.strides()[at];
-    CHECK(size % parts == 0, "{} does not divide by {}", type.shape.to_string(), parts);
-    run = size / parts * inner * size_of(type.dtype);
-    outer = type.bytes() / (run * parts);
-  }
-  // Whether the parts already lie one after the other.
-  bool dense() const { return outer == 1; }
+struct Parts : PartsOfTensor {
+  using PartsOfTensor::PartsOfTensor;
 
   template <bool kPack>
   void move(cudaStream_t stream, const void* from, void* to) const {
@@ -55,15 +47,7 @@ struct Parts {
     launch(stream, {"move_parts_kernel", blocks_for(outer * count * units)}, move_parts_kernel<U, kPack>,
            static_cast<const U*>(from), static_cast<U*>(to), outer, count, units);
   }
-
-  int64_t outer, count, run;
 };
-
-Communicator& communicator(const KernelCase& c, const std::string& axis) {
-  const auto found = c.communicators->find(axis);
-  CHECK(found != c.communicators->end(), "[{}] no communicator for the axis {}", c.op.name(), axis);
-  return *found->second;
-}
 
 // One call of a communicator, with memory of the device.
 class Exchange {
@@ -112,7 +96,7 @@ class AllReduceKernel : public Kernel {
  public:
   explicit AllReduceKernel(const KernelCase& c)
       : stream_(c.context.communication_stream),
-        communicator_(communicator(c, c.as<AllReduce>().axis())),
+        communicator_(communicator_of(c, c.as<AllReduce>().axis())),
         exchange_(c.context, communicator_),
         reduction_(c.as<AllReduce>().reduction()),
         wire_(c.as<AllReduce>().wire()),
@@ -126,19 +110,13 @@ class AllReduceKernel : public Kernel {
               "copying what is reduced");
     for (size_t begin = 0; begin < types_.size();) {
       size_t end = begin + 1;
-      while (end < types_.size() && joins(outputs, end)) ++end;
+      while (end < types_.size() && joins_before(types_, outputs, end)) ++end;
       reduce(outputs, begin, end);
       begin = end;
     }
   }
 
  private:
-  // Whether output i lies where the planner puts the successor of output i − 1.
-  bool joins(std::span<void* const> outputs, size_t i) const {
-    const auto* before = static_cast<const std::byte*>(outputs[i - 1]);
-    return types_[i].dtype == types_[i - 1].dtype && outputs[i] == before + align_up(types_[i - 1].bytes());
-  }
-
   void reduce(std::span<void* const> outputs, size_t begin, size_t end) {
     int64_t bytes = types_[end - 1].bytes();
     for (size_t i = begin; i + 1 < end; ++i) {
@@ -177,7 +155,7 @@ class ReduceScatterKernel : public Kernel {
  public:
   explicit ReduceScatterKernel(const KernelCase& c)
       : stream_(c.context.communication_stream),
-        communicator_(communicator(c, c.as<ReduceScatter>().axis())),
+        communicator_(communicator_of(c, c.as<ReduceScatter>().axis())),
         exchange_(c.context, communicator_),
         wire_(c.as<ReduceScatter>().wire()),
         parts_(scattered(c)),
@@ -216,7 +194,7 @@ class AllGatherKernel : public Kernel {
  public:
   explicit AllGatherKernel(const KernelCase& c)
       : stream_(c.context.communication_stream),
-        communicator_(communicator(c, c.as<AllGather>().axis())),
+        communicator_(communicator_of(c, c.as<AllGather>().axis())),
         exchange_(c.context, communicator_),
         parts_(gathered(c)),
         type_(c.inputs[0]) {}
@@ -249,7 +227,7 @@ class AllToAllKernel : public Kernel {
  public:
   explicit AllToAllKernel(const KernelCase& c)
       : stream_(c.context.communication_stream),
-        communicator_(communicator(c, c.as<AllToAll>().axis())),
+        communicator_(communicator_of(c, c.as<AllToAll>().axis())),
         exchange_(c.context, communicator_),
         sent_(sent(c)),
         received_(received(c)),

@@ -143,22 +143,6 @@ struct ProductsCase {
   Epilogue epilogue;
 };
 
-struct Offsets {
-  int64_t a = 0, b = 0, c = 0;
-};
-
-Offsets offsets(const std::vector<EinsumDim>& dims, int64_t index) {
-  Offsets at;
-  for (size_t d = dims.size(); d-- > 0;) {
-    const int64_t i = index % dims[d].size;
-    index /= dims[d].size;
-    at.a += i * dims[d].a;
-    at.b += i * dims[d].b;
-    at.c += i * dims[d].c;
-  }
-  return at;
-}
-
 template <typename T, typename Out>
 class ProductEinsum : public Kernel {
  public:
@@ -187,9 +171,9 @@ class ProductEinsum : public Kernel {
     const int64_t size = size_of(of_.product(false).c_type());
     std::byte* const space = static_cast<std::byte*>(workspace) + sums_bytes_;
     for (int64_t i = 0; i < plan.loop_count(); ++i) {
-      const Offsets at = offsets(plan.loops, i);
+      const EinsumOffsets at = einsum_offsets(plan.loops, i);
       for (int64_t j = 0; j < plan.sum_count(); ++j) {
-        const Offsets sum = offsets(plan.sums, j);
+        const EinsumOffsets sum = einsum_offsets(plan.sums, j);
         (j == 0 ? first_ : next_)
             ->run(context_.stream, a + at.a + sum.a, b + at.b + sum.b, gated_ ? gate + at.c : nullptr, c + at.c * size,
                   space);

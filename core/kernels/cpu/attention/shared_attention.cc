@@ -10,27 +10,11 @@
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
 #include "core/kernels/gemm.h"
+#include "core/kernels/shared_products.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer {
 namespace {
-
-// C [heads, m, n] = A · B; a matrix that is stored by columns is the transposed one of what lies in memory by rows.
-Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool a_by_columns, bool b_by_columns,
-                         Triangle triangle) {
-  Product p;
-  p.triangle = triangle;
-  p.dtype = s.dtype;
-  p.wide = true;
-  p.batch[0] = s.heads;
-  p.m = m;
-  p.n = n;
-  p.k = k;
-  p.a = a_by_columns ? MatrixStrides{{m * k, 0}, 1, m} : MatrixStrides{{m * k, 0}, k, 1};
-  p.b = b_by_columns ? MatrixStrides{{k * n, 0}, 1, k} : MatrixStrides{{k * n, 0}, n, 1};
-  p.c = {{m * n, 0}, n, 1};
-  return p;
-}
 
 Triangle if_causal(bool causal, Triangle triangle) { return causal ? triangle : Triangle::kNone; }
 

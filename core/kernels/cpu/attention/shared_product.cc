@@ -7,6 +7,7 @@
 
 #include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/shared_products.h"
 
 namespace synthesizer {
 namespace {
@@ -29,47 +30,6 @@ struct Sizes {
   DType dtype;
   int64_t heads, length, memory, batch, head;
 };
-
-Product product_of(const Sizes& s, int64_t m, int64_t n, int64_t k, bool causal, Triangle triangle) {
-  Product p;
-  p.dtype = s.dtype;
-  p.batch[0] = s.heads;
-  p.m = m;
-  p.n = n;
-  p.k = k;
-  if (causal) p.triangle = triangle;
-  return p;
-}
-
-// Y = A · V, of each head and example.
-Product forward_product(const Sizes& s, bool causal) {
-  Product p = product_of(s, s.length, s.head, s.memory, causal, Triangle::kLowerA);
-  const int64_t row = s.heads * s.head;
-  p.batch[1] = s.batch;
-  p.a = {{s.length * s.memory, 0}, s.memory, 1};
-  p.b = {{s.head, s.memory * row}, row, 1};
-  p.c = {{s.head, s.length * row}, row, 1};
-  return p;
-}
-// dA = dY · Vᵀ, both packed.
-Product weights_product(const Sizes& s, bool causal) {
-  const int64_t columns = s.columns();
-  Product p = product_of(s, s.length, s.memory, columns, causal, Triangle::kLowerC);
-  p.wide = true;
-  p.a = {{s.length * columns, 0}, columns, 1};
-  p.b = {{s.memory * columns, 0}, 1, columns};
-  p.c = {{s.length * s.memory, 0}, s.memory, 1};
-  return p;
-}
-// dV = Aᵀ · dY, both packed.
-Product values_product(const Sizes& s, bool causal) {
-  const int64_t columns = s.columns();
-  Product p = product_of(s, s.memory, columns, s.length, causal, Triangle::kUpperA);
-  p.a = {{s.length * s.memory, 0}, 1, s.memory};
-  p.b = {{s.length * columns, 0}, columns, 1};
-  p.c = {{s.memory * columns, 0}, columns, 1};
-  return p;
-}
 
 template <typename T>
 T* take_weights(Carver& carver, const Sizes& s) {

@@ -4,51 +4,11 @@
 #include "core/kernels/cuda/attention/shared_sizes.h"
 #include "core/kernels/cuda/device_code.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/shared_products.h"
 #include "core/ops/shared_product.h"
 
 namespace synthesizer::cuda {
 namespace {
-
-Product product_of(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool causal, Triangle triangle) {
-  Product p;
-  p.dtype = s.dtype;
-  p.batch[0] = s.heads;
-  p.m = m;
-  p.n = n;
-  p.k = k;
-  if (causal) p.triangle = triangle;
-  return p;
-}
-
-// Y = A · V, of each head and example.
-Product forward_product(const SharedSizes& s, bool causal) {
-  Product p = product_of(s, s.length, s.head, s.memory, causal, Triangle::kLowerA);
-  const int64_t row = s.heads * s.head;
-  p.batch[1] = s.batch;
-  p.a = {{s.length * s.memory, 0}, s.memory, 1};
-  p.b = {{s.head, s.memory * row}, row, 1};
-  p.c = {{s.head, s.length * row}, row, 1};
-  return p;
-}
-// dA = dY · Vᵀ, both packed.
-Product weights_product(const SharedSizes& s, bool causal) {
-  const int64_t columns = s.batch * s.head;
-  Product p = product_of(s, s.length, s.memory, columns, causal, Triangle::kLowerC);
-  p.wide = true;
-  p.a = {{s.length * columns, 0}, columns, 1};
-  p.b = {{s.memory * columns, 0}, 1, columns};
-  p.c = {{s.length * s.memory, 0}, s.memory, 1};
-  return p;
-}
-// dV = Aᵀ · dY, both packed.
-Product values_product(const SharedSizes& s, bool causal) {
-  const int64_t columns = s.batch * s.head;
-  Product p = product_of(s, s.memory, columns, s.length, causal, Triangle::kUpperA);
-  p.a = {{s.length * s.memory, 0}, 1, s.memory};
-  p.b = {{s.length * columns, 0}, columns, 1};
-  p.c = {{s.memory * columns, 0}, columns, 1};
-  return p;
-}
 
 // to [heads, rows, batch, head], from [batch, rows, heads, head], `head` in elements of X, which may be packs: both
 // sides are read and written by pieces of a head.

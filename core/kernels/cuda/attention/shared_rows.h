@@ -5,6 +5,7 @@
 #include "core/kernels/cuda/attention/shared_sizes.h"
 #include "core/kernels/cuda/device_code.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/shared_products.h"
 
 namespace synthesizer::cuda {
 
@@ -117,23 +118,6 @@ void pack_masked_values(cudaStream_t stream, const SharedArguments<T>& g, T* pac
            g, packed);
   else
     launch(stream, {"pack_masked_values_kernel", blocks_for(count)}, pack_masked_values_kernel<1, T>, g, packed);
-}
-
-// C [heads, m, n] = A · B; a matrix that is stored by columns is the transposed one of what lies in memory by rows.
-inline Product product_of_heads(const SharedSizes& s, int64_t m, int64_t n, int64_t k, bool a_by_columns,
-                                bool b_by_columns, Triangle triangle) {
-  Product p;
-  p.triangle = triangle;
-  p.dtype = s.dtype;
-  p.wide = true;
-  p.batch[0] = s.heads;
-  p.m = m;
-  p.n = n;
-  p.k = k;
-  p.a = a_by_columns ? MatrixStrides{{m * k, 0}, 1, m} : MatrixStrides{{m * k, 0}, k, 1};
-  p.b = b_by_columns ? MatrixStrides{{k * n, 0}, 1, k} : MatrixStrides{{k * n, 0}, n, 1};
-  p.c = {{m * n, 0}, n, 1};
-  return p;
 }
 
 }  // namespace synthesizer::cuda
