@@ -6,17 +6,15 @@ steps=(ops kernels golden memcheck-1 racecheck-1 ranks golden-ranks ops-ranks tr
   peak race-V race-R+V race-R race-LightConv race-DynConv profile)
 for ((i = 2; i <= shards; ++i)); do steps+=("memcheck-$i" "racecheck-$i"); done
 
-# The tests of ops, and those whose ranks are threads that wait for each other through the one GPU.
+# Which tests are in which step: each in one. Apart are those whose ranks are threads that wait for each other through the one GPU.
 op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*'
 rank_tests='*Mesh*:AllReduce*:Collectives*'
+declare -A filter=([ops]=$op_tests [kernels]="*-$op_tests:$rank_tests:Golden*" [ops-ranks]=$rank_tests
+  [golden]='Golden*-*Ranks*' [golden-ranks]='Golden*Ranks*')
 
 run_step() {
   case $1 in
-    ops) tests_named "$op_tests" ;;
-    kernels) tests_named "*-$op_tests:$rank_tests:Golden*" ;;
-    golden) tests_named 'Golden*-*Ranks*' ;;
-    golden-ranks) tests_named 'Golden*Ranks*' ;;
-    ops-ranks) tests_named "$rank_tests" ;;
+    ops | kernels | golden | golden-ranks | ops-ranks) tests_named "${filter[$1]}" ;;
     memcheck-*) sanitized memcheck "${1#*-}" --leak-check no ;;
     racecheck-*) sanitized racecheck "${1#*-}" ;;
     ranks) ranks ;;
