@@ -48,7 +48,7 @@ endif()
 
 # What a target is made of: every .cc of its folder but EXCEPT, and ALSO what is elsewhere or generated; or ONLY these.
 macro(synthesizer_sources)
-  cmake_parse_arguments(ARG "RUNS_PROGRAM" "PREFIX" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "RUNS_PROGRAM" "PREFIX;FILTER" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
   if(ARG_ONLY)
     set(ARG_SOURCES ${ARG_ONLY})
   else()
@@ -68,8 +68,8 @@ function(synthesizer_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
-# synthesizer_test(NAME [RUNS_PROGRAM] [PREFIX text] [sources as above] LINKS target…): one GoogleTest program a folder, each
-# of its tests a ctest test, PREFIX before its name. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
+# synthesizer_test(NAME [RUNS_PROGRAM] [PREFIX text] [FILTER tests] [sources as above] LINKS target…): one GoogleTest program a
+# folder, each of its tests (that FILTER, a filter of GoogleTest, lets through) a ctest test, PREFIX before its name. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
 function(synthesizer_test name)
   synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -88,7 +88,7 @@ function(synthesizer_test name)
     # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
     list(APPEND properties ENVIRONMENT_MODIFICATION OMP_NUM_THREADS=set:1)
   endif()
-  gtest_discover_tests(${name} TEST_PREFIX "${ARG_PREFIX}" DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
+  gtest_discover_tests(${name} TEST_PREFIX "${ARG_PREFIX}" TEST_FILTER "${ARG_FILTER}" DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
 endfunction()
 
 # synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,

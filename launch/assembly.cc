@@ -93,10 +93,6 @@ int64_t first_row(const config::Run& run, const Mesh& mesh) {
   return row_rank(run, mesh).index * (batch_rows(run, mesh).count() / accumulation_of(run, mesh).micro_batches.count);
 }
 
-CpuKernelTable kernels_of(const config::Run& run, int threads) {
-  return CpuKernelTable(threads, nullptr, best_isa(), run.parallel().reduction() == config::Parallel::ORDERED);
-}
-
 Communicator* row_ranks(const config::Run& run, const Mesh& mesh) {
   const std::string axis(run_layout(run).axis("batch"));
   return axis.empty() ? nullptr : &mesh.axis(axis);

@@ -6,7 +6,6 @@
 
 #include "configs/schema/run.pb.h"
 #include "core/graph/report.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "core/train/step_graph.h"
 #include "dist/mesh.h"
 #include "launch/run_data.h"
@@ -24,9 +23,6 @@ Vocabulary planned_vocabulary(const config::Run& run);
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary);
 // The same, in the micro-batches (or ORDERED's leaves) that a rank of this mesh takes them in.
 StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabulary, const Mesh& mesh);
-
-// A rank's kernels.
-CpuKernelTable kernels_of(const config::Run& run, int threads);
 
 // The rows of a global batch that belong to this rank of the mesh, micro-batch after micro-batch.
 BatchRows batch_rows(const config::Run& run, const Mesh& mesh);

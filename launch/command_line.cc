@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "launch/gpu/gpu.h"
 
 namespace synthesizer {
 namespace {
@@ -83,7 +84,8 @@ std::string unknown_word(const CLI::App& root, const std::vector<std::string>& w
 
 CommandLine::CommandLine()
     : app_("Trains Synthesizer and Transformer models, on one core or a cluster.", "synthesizer") {
-  app_.set_version_flag("--version", "synthesizer " SYNTHESIZER_VERSION, "Print the version");
+  app_.set_version_flag(
+      "--version", [] { return "synthesizer " SYNTHESIZER_VERSION "\n" + gpu_versions(); }, "Print the version");
   app_.set_help_flag("-h,--help", "Print this and exit");
   app_.require_subcommand(1);
   app_.footer(

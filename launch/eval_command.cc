@@ -16,6 +16,7 @@
 #include "launch/config/check.h"
 #include "launch/config/load.h"
 #include "launch/facts.h"
+#include "launch/rank_kernels.h"
 #include "launch/run_record.h"
 
 namespace synthesizer {
@@ -76,14 +77,14 @@ int evaluate(const EvalCommand& options, Session& session) {
   reader->verify(world);
 
   const Mesh mesh(mesh_shape(run, world.size()), world);
-  const CpuKernelTable kernels(session.threads());
+  const RankKernels kernels(run, session.threads(), session.rank_on_host());
   const StepGraphOptions graphs = graph_options(run, data->objective().vocabulary(), mesh);
   const BatchRows rows = batch_rows(run, mesh);
   const Vocabulary& vocabulary = data->objective().vocabulary();
   std::unique_ptr<Graph> graph = evaluation_graph(graphs, partition_of(run, mesh));
-  StateStore state(*graph, kernels.device());
+  StateStore state(*graph, kernels.table().device());
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
-  Evaluation evaluation(std::move(graph), kernels, axis_communicators(mesh), state,
+  Evaluation evaluation(std::move(graph), kernels.table(), axis_communicators(mesh), state,
                         data->validation(rows, run.eval().batches()), row_ranks(run, mesh),
                         {vocabulary.pieces, vocabulary.size(), first_row(run, mesh)});
   const EvaluationResult result = evaluation.run();

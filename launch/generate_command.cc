@@ -16,6 +16,7 @@
 #include "launch/config/text.h"
 #include "launch/cores.h"
 #include "launch/marked_text.h"
+#include "launch/rank_kernels.h"
 #include "launch/text_lines.h"
 
 namespace synthesizer {
@@ -70,8 +71,8 @@ int generate(const GenerateCommand& options) {
   if (options.max_length > 0) graphs.shape.target_length = options.max_length;
   graphs.input_mask = true;
   const std::unique_ptr<Graph> graph = decoding_graph(graphs);
-  const CpuKernelTable kernels(threads_of_process());
-  StateStore state(*graph, kernels.device());
+  const RankKernels kernels(run, threads_of_process(), 0);
+  StateStore state(*graph, kernels.table().device());
   read_state(reader, state, CheckpointPart::kModel);
 
   const bool fills = graphs.model.structure == Structure::kEncoderDecoder;
@@ -81,7 +82,7 @@ int generate(const GenerateCommand& options) {
     rows.push_back(encode_marked(line, tokenizer, vocabulary));
     if (fills) rows.back().push_back(vocabulary.eos);
   }
-  GreedyDecoder decoder(graphs, kernels, state);
+  GreedyDecoder decoder(graphs, kernels.table(), state);
   std::vector<std::string> outputs;
   for (const std::vector<int32_t>& tokens : decoder.decode(rows, vocabulary.eos, vocabulary.size()))
     outputs.push_back(tokenizer.to_text(tokens, vocabulary));

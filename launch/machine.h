@@ -13,6 +13,9 @@ double thread_seconds();
 // Measured floating-point operations a second of this rank's products, of `dtype`: the fastest of a few large ones.
 double product_peak(DType dtype, int threads);
 
+// The same of the device of these kernels.
+double product_peak(DType dtype, const KernelTable& kernels);
+
 // Measured bytes a second to and from memory, of a sum of arrays that no cache holds: the fastest of a few.
 // They take 192 MiB meanwhile, which the process's peak memory then has in it.
 double memory_peak(const KernelTable& kernels);

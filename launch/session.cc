@@ -65,6 +65,8 @@ MpiCommunicator Session::ranks_of_host() {
 
 int Session::ranks_on_host() { return ranks_of_host().size(); }
 
+int Session::rank_on_host() { return ranks_of_host().rank(); }
+
 int Session::threads(int wanted) {
   MpiCommunicator host = ranks_of_host();
   return take_cores(host, wanted);

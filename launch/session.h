@@ -21,6 +21,8 @@ class Session {
 
   // Ranks of the job on this host, this one included. Collective.
   int ranks_on_host();
+  // This one's number among them. Collective.
+  int rank_on_host();
   // Threads that this rank computes with, `wanted` if that is not 0; it may be bound to cores (launch/cores.h).
   // Collective.
   int threads(int wanted = 0);

@@ -25,6 +25,7 @@
 #include "launch/facts.h"
 #include "launch/machine.h"
 #include "launch/profile_options.h"
+#include "launch/rank_kernels.h"
 #include "launch/run_record.h"
 
 namespace synthesizer {
@@ -86,7 +87,7 @@ class Job {
       : options_(options),
         run_(run),
         world_(session.world()),
-        kernels_(kernels_of(run, session.threads())),
+        kernels_(run, session.threads(), session.rank_on_host()),
         mesh_(mesh_shape(run, world_.size()), world_) {}
 
   int train() {
@@ -132,10 +133,10 @@ class Job {
     const Partition partition = partition_of(run_, mesh_);
     const AxisCommunicators communicators = axis_communicators(mesh_);
     const BatchRows rows = batch_rows(run_, mesh_);
-    step_ =
-        std::make_unique<TrainStep>(training_graphs(graphs_, partition), graphs_.optimizer, kernels_, communicators);
+    step_ = std::make_unique<TrainStep>(training_graphs(graphs_, partition), graphs_.optimizer, kernels_.table(),
+                                        communicators);
     const Vocabulary& vocabulary = data_->objective().vocabulary();
-    evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_, communicators, step_->state(),
+    evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_.table(), communicators, step_->state(),
                         data_->validation(rows, run_.eval().batches()), row_ranks(run_, mesh_),
                         EvaluationOptions{vocabulary.pieces, vocabulary.size(), first_row(run_, mesh_)});
     source_ = data_->training(rows);
@@ -157,13 +158,13 @@ class Job {
   // With the figures that utilisation is made of: flops of all ranks, peaks of all ranks at the same time.
   TrainerOptions finish_options(const std::string& record) {
     TrainerOptions options = trainer_options(run_, record, data_->objective());
-    const double peak_flops = product_peak(graphs_.bfloat16 ? DType::kBFloat16 : graphs_.dtype, kernels_.threads());
+    const double peak_flops = kernels_.product_peak(graphs_.bfloat16 ? DType::kBFloat16 : graphs_.dtype);
     double totals[2] = {static_cast<double>(step_->product_flops()), peak_flops};
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];
     options.peak_flops = totals[1];
     if (options_.profile)
-      options.profile = profile_options(*options_.profile, mesh_, world_.rank(), peak_flops, kernels_);
+      options.profile = profile_options(*options_.profile, mesh_, world_.rank(), peak_flops, kernels_.table());
     return options;
   }
 
@@ -184,7 +185,7 @@ class Job {
   const TrainCommand& options_;
   const config::Run& run_;
   Communicator& world_;
-  CpuKernelTable kernels_;
+  RankKernels kernels_;
   Mesh mesh_;
   std::optional<RunData> data_;
   StepGraphOptions graphs_;

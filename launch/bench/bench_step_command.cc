@@ -24,17 +24,18 @@
 #include "launch/config/convert.h"
 #include "launch/machine.h"
 #include "launch/profile_options.h"
+#include "launch/rank_kernels.h"
 
 namespace synthesizer {
 namespace {
 
 struct BenchOptions {
-  std::string attention = "V", precision = "fp32", wire = "full", recompute = "NONE";
+  std::string attention = "V", precision = "fp32", wire = "full", recompute = "NONE", device = "cpu";
   int64_t batch = 8, source = 512, target = 114, layers = 6, d_model = 512, d_ff = 2048, heads = 8, d_head = 64;
   int64_t vocab = 32128, steps = 5;
   int64_t micro_batches = 1, leaves = 0;  // leaves: of ORDERED; 0: FAST
   int threads = 0, tensor = 1, zero = 0;
-  bool products = false;
+  bool products = false, tf32 = false;
   std::string profile;  // folder
   bool json = false;
 };
@@ -106,6 +107,7 @@ int bench_products(const BenchOptions& bench, Session& session) {
   const StepGraphOptions options = step_options(bench);
   if (session.world().size() > 1)
     fail_usage("[bench step] --products: got {} ranks, expected one", session.world().size());
+  if (bench.device != "cpu") fail_usage("[bench step] --products: got --device {}, expected cpu", bench.device);
   if (!bench.profile.empty()) fail_usage("[bench step] --products and --profile exclude each other");
   if (bench.tensor > 1 || bench.zero > 0 || bench.micro_batches > 1 || bench.leaves > 0 || bench.wire != "full" ||
       options.recompute != Recompute::kNone)
@@ -133,6 +135,10 @@ int bench_products(const BenchOptions& bench, Session& session) {
 }
 
 int bench_step(const BenchOptions& bench, Session& session) {
+  if (bench.device != "cpu" && bench.device != "cuda")
+    fail_usage("[bench step] --device: got {}, expected cpu or cuda", bench.device);
+  if (bench.tf32 && (bench.device != "cuda" || bench.precision != "fp32"))
+    fail_usage("[bench step] --tf32 is for --device cuda with --precision fp32");
   if (bench.products) return bench_products(bench, session);
   if (!bench.profile.empty()) {
     if (bench.steps > kMostProfiledSteps)
@@ -154,17 +160,19 @@ int bench_step(const BenchOptions& bench, Session& session) {
   options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
   options.optimizer.in_parts = bench.zero > 0;
   const int threads = session.threads(bench.threads);
-  const CpuKernelTable kernels(threads, nullptr, best_isa(), bench.leaves > 0);
+  const RankKernels kernels = bench.device == "cuda"
+                                  ? RankKernels(threads, GpuOptions{session.rank_on_host(), bench.tf32})
+                                  : RankKernels(threads, bench.leaves > 0);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
   PartitionOptions partition;
   partition.update = {bench.zero, static_cast<int>(bench.leaves), wire_of(bench, data)};
   std::optional<ProfileOptions> limits;  // measured before the step is there, whose memory is to be the peak
   if (!bench.profile.empty()) {
-    const double peak_flops = product_peak(options.bfloat16 ? DType::kBFloat16 : options.dtype, threads);
-    limits = profile_options(bench.steps, mesh, world.rank(), peak_flops, kernels);
+    const double peak_flops = kernels.product_peak(options.bfloat16 ? DType::kBFloat16 : options.dtype);
+    limits = profile_options(bench.steps, mesh, world.rank(), peak_flops, kernels.table());
   }
-  TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels,
+  TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels.table(),
                  axis_communicators(mesh));
   step.state().initialize(1);
   const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
@@ -189,7 +197,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
          {"recompute", bench.recompute},
          {"seconds_per_step", fastest.seconds},
          {"tokens_per_second", tokens / fastest.seconds},
-         {"peak_bytes", peak_resident_bytes()},
+         {"peak_bytes", kernels.gpu() != nullptr ? kernels.gpu()->peak_bytes() : peak_resident_bytes()},
          {"arena_bytes", step.program().arena_bytes()},
          {"flops_per_step", flops},
          {"loss", loss},
@@ -235,6 +243,9 @@ void add_bench_step_command(CommandLine& line) {
   app.add_option("--zero", options->zero, "ZeRO stage: 0, 1 or 2")->check(CLI::Range(0, 2))->capture_default_str();
   app.add_option("--recompute", options->recompute, "NONE, ATTENTION or BLOCK: what backward makes again")
       ->capture_default_str();
+  app.add_option("--device", options->device, "cpu, or cuda: then peak_bytes is of the GPU's memory")
+      ->capture_default_str();
+  app.add_flag("--tf32", options->tf32, "Products of fp32 on a GPU in TF32");
   app.add_option("--profile", options->profile,
                  "Folder to write trace.json (opens in Perfetto) and by_op.csv of the timed steps to");
   app.add_flag("--products", options->products, "Time the step's matrix products alone");

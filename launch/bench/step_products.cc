@@ -10,8 +10,8 @@
 #include "core/graph/passes.h"
 #include "core/graph/report.h"
 #include "core/graph/schedule.h"
-#include "core/kernels/logit_blocks.h"
 #include "core/kernels/einsum_plan.h"
+#include "core/kernels/logit_blocks.h"
 #include "core/ops/cross_entropy.h"
 #include "core/ops/einsum.h"
 

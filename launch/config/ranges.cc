@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "launch/config/fields.h"
+#include "launch/gpu/gpu.h"
 
 namespace synthesizer {
 namespace {
@@ -89,7 +90,7 @@ struct Available {
 
 std::vector<Available> available_values() {
   return {
-      {"device", {"CPU"}},
+      {"device", built_with_cuda() ? std::vector<std::string>{"CPU", "CUDA"} : std::vector<std::string>{"CPU"}},
   };
 }
 

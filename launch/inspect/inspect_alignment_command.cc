@@ -23,6 +23,7 @@
 #include "launch/config/text.h"
 #include "launch/cores.h"
 #include "launch/output_folder.h"
+#include "launch/rank_kernels.h"
 #include "launch/text_lines.h"
 
 namespace synthesizer {
@@ -166,8 +167,8 @@ void look(const Subject& subject, const InspectAlignment& options, Text& text, i
   graphs.input_mask = graphs.input_mask || !options.input.empty();
   std::vector<int64_t> layers;
   for (const int64_t layer : options.layers) layers.push_back(layer - 1);
-  const CpuKernelTable kernels(threads_of_process());
-  AlignmentSurvey survey(graphs, layers, kernels);
+  const RankKernels kernels(subject.run, threads_of_process(), 0);
+  AlignmentSurvey survey(graphs, layers, kernels.table());
   const size_t color = report.samples.empty() ? 0 : report.samples.back().color + 1;
   const std::string moment = fmt::format("step {}", subject.reader.state().step);
   if (name.initial) {

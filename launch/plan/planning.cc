@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "core/graph/report.h"
-#include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/mesh.h"
 #include "launch/assembly.h"
 #include "launch/config/check.h"
+#include "launch/rank_kernels.h"
 
 namespace synthesizer {
 namespace {
@@ -27,7 +27,7 @@ Planned plan_run(const config::Run& run, const MeshShape& shape, const std::opti
   const Mesh mesh = Mesh::fake(shape, 0);
   const StepGraphOptions graphs = graph_options(run, planned_vocabulary(run), mesh);
   const Partition partition = partition_of(run, mesh);
-  const CpuKernelTable kernels = kernels_of(run, threads);
+  const std::unique_ptr<KernelTable> kernels = planned_kernels(run, threads);
   Planned planned;
   planned.mesh = shape;
   planned.threads = threads;
@@ -39,12 +39,12 @@ Planned plan_run(const config::Run& run, const MeshShape& shape, const std::opti
   const StepGraphs step = training_graphs(graphs, partition);
   planned.parameters = count_parameters(step.update());
   planned.tokens = run.data().batch() * (int64_t{run.data().input_length()} + run.data().target_length());
-  planned.step = plan_step(step, kernels, shape);
+  planned.step = plan_step(step, *kernels, shape);
   for (const size_t graph : step.order) {
     planned.product_flops += product_flops(*step.graphs[graph]);
     planned.recomputed_flops += recomputed_flops(*step.graphs[graph]);
   }
-  planned.evaluation = plan_step(*evaluation_graph(graphs, partition), kernels, shape).arena;
+  planned.evaluation = plan_step(*evaluation_graph(graphs, partition), *kernels, shape).arena;
   planned.device = device;
   if (device) planned.time = time_step(step, shape, *device);
   return planned;

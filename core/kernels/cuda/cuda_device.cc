@@ -1,5 +1,6 @@
 #include "core/kernels/cuda/cuda_device.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <exception>
@@ -199,10 +200,18 @@ std::byte* CudaDevice::allocate(int64_t bytes) {
          cudaGetErrorString(status));
   }
   check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream_), "clearing memory");
+  allocated_[memory] = bytes;
+  bytes_ += bytes;
+  peak_ = std::max(peak_, bytes_);
   return static_cast<std::byte*>(memory);
 }
 
-void CudaDevice::release(std::byte* memory) noexcept { cudaFree(memory); }
+void CudaDevice::release(std::byte* memory) noexcept {
+  const auto found = allocated_.find(memory);
+  bytes_ -= found->second;
+  allocated_.erase(found);
+  cudaFree(memory);
+}
 
 std::byte* CudaDevice::allocate_pinned(int64_t bytes) {
   void* memory = nullptr;

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -44,12 +45,16 @@ class CudaDevice : public Device {
   cudaStream_t stream() const { return stream_; }
   cudaStream_t communication_stream() const { return communication_stream_; }
   int index() const { return index_; }
+  // Of what allocate() gave and release() has not got back, at most so far.
+  int64_t peak_bytes() const { return peak_; }
 
  private:
   int index_;
   std::string name_;
   cudaStream_t stream_ = nullptr, communication_stream_ = nullptr;
   std::unique_ptr<HostCalls> calls_;
+  std::map<const void*, int64_t> allocated_;
+  int64_t bytes_ = 0, peak_ = 0;
 };
 
 }  // namespace synthesizer::cuda

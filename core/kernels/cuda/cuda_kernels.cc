@@ -71,13 +71,19 @@ const KernelEntry& entry(const Op& op) {
 
 }  // namespace
 
+int64_t kernel_workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
+                         const ProductLibrary& products) {
+  const KernelEntry& found = entry(op);
+  const CudaContext context{.products = &products};
+  return found.workspace == nullptr ? 0 : align_up(found.workspace({op, inputs, outputs, context, nullptr}));
+}
+
 CudaKernelTable::CudaKernelTable(CudaDevice& device, const ProductLibrary& products, KernelCounters* counters)
     : device_(device), context_{device.stream(), device.communication_stream(), counters, &products, &device} {}
 
 int64_t CudaKernelTable::workspace(const Op& op, std::span<const ValueType> inputs,
                                    std::span<const ValueType> outputs) const {
-  const KernelEntry& found = entry(op);
-  return found.workspace == nullptr ? 0 : align_up(found.workspace({op, inputs, outputs, context_, nullptr}));
+  return kernel_workspace(op, inputs, outputs, *context_.products);
 }
 
 std::unique_ptr<Kernel> CudaKernelTable::make(const Op& op, std::span<const ValueType> inputs,

@@ -14,6 +14,10 @@ namespace synthesizer::cuda {
 // The entries of each family.
 std::vector<std::span<const KernelEntry>> kernel_entries();
 
+// As CudaKernelTable::workspace(), where there need be no GPU.
+int64_t kernel_workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
+                         const ProductLibrary& products);
+
 class CudaKernelTable : public KernelTable {
  public:
   // All outlive the table and its kernels; `counters` is optional.
