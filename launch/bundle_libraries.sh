@@ -3,7 +3,8 @@
 # glibc's own, which every machine has and no other machine's can stand in for.
 is_glibc() {
   case ${1##*/} in
-    ld-linux*.so.* | libc.so.6 | libm.so.6 | libpthread.so.0 | libdl.so.2 | librt.so.1 | libresolv.so.2 | libutil.so.1 | libanl.so.1 | libnsl.so.1 | libmvec.so.1 | linux-vdso.so.1) return 0 ;;
+    ld-linux*.so.* | libc.so.6 | libm.so.6 | libmvec.so.1 | linux-vdso.so.1) return 0 ;;
+    libpthread.so.0 | libdl.so.2 | librt.so.1 | libresolv.so.2 | libutil.so.1 | libanl.so.1) return 0 ;;
   esac
   return 1
 }

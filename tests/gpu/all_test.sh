@@ -41,7 +41,11 @@ case "$*" in
   bench\ step*) echo '{"seconds_per_step":0.5,"flops_per_step":1e14,"peak_bytes":2000000000,"loss":3}' ;;
   train*)
     mkdir -p "$run"
-    printf '{"step":1,"loss":9.5,"tokens_per_second":10}\n{"step":2,"loss":9.25,"tokens_per_second":10}\n{"step":2,"validation_loss":9.125}\n' >"$run/metrics.jsonl"
+    {
+      echo '{"step":1,"loss":9.5,"tokens_per_second":10}'
+      echo '{"step":2,"loss":9.25,"tokens_per_second":10}'
+      echo '{"step":2,"validation_loss":9.125}'
+    } >"$run/metrics.jsonl"
     echo curve >"$run/report.html"
     [[ "$*" == *ranks.txtpb* ]] || exit 75
     ;;

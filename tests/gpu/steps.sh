@@ -5,16 +5,20 @@ shards=6
 steps=(ops kernels golden memcheck-1 racecheck-1 ranks golden-ranks ops-ranks train-1 train-2
   peak race-V race-R+V race-R race-LightConv race-DynConv profile)
 for ((i = 2; i <= shards; ++i)); do steps+=("memcheck-$i" "racecheck-$i"); done
+steps+=(differences)
 
-# Which tests are in which step: each in one. Apart are those whose ranks are threads that wait for each other through the one GPU.
+# Which tests are in which step: each in one. Apart are those whose ranks are threads that wait for each other through the one
+# GPU, and differences, which take a step an element each.
 op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*'
 rank_tests='*Mesh*:AllReduce*:Collectives*'
-declare -A filter=([ops]=$op_tests [kernels]="*-$op_tests:$rank_tests:Golden*" [ops-ranks]=$rank_tests
-  [golden]='Golden*-*Ranks*' [golden-ranks]='Golden*Ranks*')
+differences='*ByCentralDifferences*'
+declare -A filter=([ops]="$op_tests-$differences" [differences]=$differences [ops-ranks]=$rank_tests
+  [kernels]="*-$op_tests:$rank_tests:Golden*" [golden]='Golden*-*Ranks*'
+  [golden-ranks]='Golden*Ranks*')
 
 run_step() {
   case $1 in
-    ops | kernels | golden | golden-ranks | ops-ranks) tests_named "${filter[$1]}" ;;
+    ops | kernels | golden | golden-ranks | ops-ranks | differences) tests_named "${filter[$1]}" ;;
     memcheck-*) sanitized memcheck "${1#*-}" --leak-check no ;;
     racecheck-*) sanitized racecheck "${1#*-}" ;;
     ranks) ranks ;;
@@ -38,22 +42,25 @@ tests_named() {
 
 # tool NAME: one of the toolkit.
 tool() {
-  command -v "$1" || ls "${CUDA_HOME:-/usr/local/cuda}/bin/$1" || { echo "no $1: neither on PATH nor in CUDA_HOME or /usr/local/cuda" >&2; return 1; }
+  command -v "$1" || ls "${CUDA_HOME:-/usr/local/cuda}/bin/$1" ||
+    { echo "no $1: neither on PATH nor in CUDA_HOME or /usr/local/cuda" >&2; return 1; }
 }
 
 # sanitized TOOL SHARD [OPTIONS]
 sanitized() {
   local checked=$1 shard=$2 sanitizer code=0 output=$results/tests.tmp
   sanitizer=$(tool compute-sanitizer)
-  GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$((shard - 1)) "$sanitizer" --tool "$checked" "${@:3}" --error-exitcode 9 \
-    "$tests" --gtest_brief=1 --gtest_filter='*OpRow*:*Chain*:*Attention*:*Position*:*Einsum*:*Softmax*:*Window*' | tee "$output" || code=$?
+  GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$((shard - 1)) "$sanitizer" --tool "$checked" "${@:3}" \
+    --error-exitcode 9 "$tests" --gtest_brief=1 \
+    --gtest_filter="*OpRow*:*Chain*:*Attention*:*Position*:*Einsum*:*Softmax*:*Window*-$differences" |
+    tee "$output" || code=$?
   note "shard $shard of $shards: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|^\[  PASSED' "$output" | paste -sd ';')"
   rm -f "$output"
   return "$code"
 }
 
-# Of training lines alone: the first field of that name in a line of metrics.
-field() { grep -oE "\"$1\":[-+.0-9e]+" "$2" | cut -d: -f2; }
+# field NAME [FILE]: the numbers of that name in lines of JSON.
+field() { grep -oE "\"$1\":[-+.0-9e]+" "${2:--}" | cut -d: -f2; }
 
 # losses_of NAME RANKS [--set…]: the losses of a short run, one a line, in NAME.losses
 losses_of() {
@@ -81,6 +88,16 @@ ranks() {
   done
 }
 
+# row FIELD…: of each line of metrics that it reads, as a row of a table.
+row() {
+  local line name cells
+  while read -r line; do
+    cells="|"
+    for name in "$@"; do cells+=" $(field "$name" <<<"$line") |"; done
+    note "$cells"
+  done
+}
+
 # train PART: five and a half minutes of one run, which is told to save and stop.
 train() {
   local code=0 run=$results/train
@@ -89,11 +106,14 @@ train() {
   [ $code -eq 75 ] || { echo "train ended with exit code $code, expected 75: saved and stopped" >&2; return 1; }
   cp "$run/report.html" "$results/train.html"
   cp "$run/metrics.jsonl" "$results/train.jsonl"
-  note "T5-small, R+V, bf16, batch 128 x 512/114; curve in train.html, all lines in train.jsonl" "" "| step | loss | tokens/s |" "|---|---|---|"
-  grep '"loss":' "$run/metrics.jsonl" | awk -v lines="$(grep -c '"loss":' "$run/metrics.jsonl")" '(NR - 1) % int(lines / 15 + 1) == 0 || NR == lines' |
-    while read -r line; do note "| $(field step <(echo "$line")) | $(field loss <(echo "$line")) | $(field tokens_per_second <(echo "$line")) |"; done
+  note "T5-small, R+V, bf16, batch 128 x 512/114; curve in train.html, all lines in train.jsonl" "" \
+    "| step | loss | tokens/s |" "|---|---|---|"
+  grep '"loss":' "$run/metrics.jsonl" >"$results/lines.tmp"
+  awk -v lines="$(wc -l <"$results/lines.tmp")" '(NR - 1) % int(lines / 15 + 1) == 0 || NR == lines' "$results/lines.tmp" |
+    row step loss tokens_per_second
   note "" "| step | validation loss |" "|---|---|"
-  grep '"validation_loss":' "$run/metrics.jsonl" | while read -r line; do note "| $(field step <(echo "$line")) | $(field validation_loss <(echo "$line")) |"; done
+  grep '"validation_loss":' "$run/metrics.jsonl" | row step validation_loss
+  rm "$results/lines.tmp"
 }
 
 sizes="--batch 128 --source 512 --target 114 --layers 12 --d-model 768 --d-ff 3072 --heads 12 --d-head 64 --vocab 32128"
@@ -128,8 +148,8 @@ race() {
   best() { field "$1" "$2" | sort -g | head -n 1; }
   ours=$(best seconds_per_step "$lines")
   if [ -n "$peer" ]; then theirs=$(best seconds_per_step "$lines.peer"); fi
-  note "T5-base, \`$kind\`, bf16, batch 128 x 512/114:" "$(awk -v ours="$ours" -v theirs="$theirs" -v flops="$(best flops_per_step "$lines")" \
-    -v bytes="$(best peak_bytes "$lines")" -v peak="$(field flops "$results/peak.json" 2>/dev/null)" 'BEGIN {
+  note "T5-base, \`$kind\`, bf16, batch 128 x 512/114:" "$(awk -v ours="$ours" -v theirs="$theirs" \
+    -v flops="$(best flops_per_step "$lines")" -v bytes="$(best peak_bytes "$lines")" -v peak="$(field flops "$results/peak.json" 2>/dev/null)" 'BEGIN {
       printf "%.4f s a step, %.0f tokens/s, %.0f TFLOP/s", ours, 128 * 626 / ours, flops / ours / 1e12
       if (peak) printf ", %.1f%% of the measured peak", 100 * flops / ours / peak
       printf ", %.1f GB", bytes / 1e9
