@@ -57,7 +57,8 @@ case $1 in
   *) echo '{"seconds_per_step":0.75}' ;;
 esac
 FAKE
-export SYNTHESIZER_PYTHON=$root/bin/python SYNTHESIZER_PEER=peer.py CUDA_HOME=$folder/nowhere PATH=$root/bin:$PATH
+cd "$folder"
+export SYNTHESIZER_PYTHON=root/bin/python SYNTHESIZER_PEER=peer.py CUDA_HOME=$folder/nowhere PATH=$root/bin:$PATH
 unset SYNTHESIZER_BIN SYNTHESIZER_NCCL SYNTHESIZER_CORPUS
 
 wrong() { echo "wrong: $*" >&2; cat "$folder/output" "$results/results.md" >&2; exit 1; }
@@ -65,7 +66,7 @@ results=$folder/results report=$folder/results/results.md
 # all CODE ARGUMENT…: runs it, and expects that exit code.
 all() {
   local expected=$1 code=0
-  "$root/tests/gpu/all" --results "$results" "${@:2}" >"$folder/output" 2>&1 || code=$?
+  root/tests/gpu/all --results results "${@:2}" >"$folder/output" 2>&1 || code=$?
   [ "$code" -eq "$expected" ] || wrong "exit code $code of all ${*:2}, expected $expected"
 }
 sections() { sed -n 's/^## \(.*\): .*/\1/p' "$report"; }
@@ -81,6 +82,7 @@ for line in '## golden-ranks: failed (exit code 1)' '- failed: Golden.Float64Two
   grep -qF -- "$line" "$report" || wrong "no line '$line'"
 done
 grep -q 'gpu_tests --gtest_filter=Golden\*-\*Ranks\*' "$CALLS" || wrong "golden cases were not run"
+grep -q "python $folder/peer.py --device cuda --kinds R+V" "$CALLS" || wrong "the peer is not run as it is called"
 [ -s "$results/race-R+V.txt" ] || wrong "no output of a step"
 
 # What is there is not run again; what is missing is.

@@ -149,7 +149,8 @@ race() {
   ours=$(best seconds_per_step "$lines")
   if [ -n "$peer" ]; then theirs=$(best seconds_per_step "$lines.peer"); fi
   note "T5-base, \`$kind\`, bf16, batch 128 x 512/114:" "$(awk -v ours="$ours" -v theirs="$theirs" \
-    -v flops="$(best flops_per_step "$lines")" -v bytes="$(best peak_bytes "$lines")" -v peak="$(field flops "$results/peak.json" 2>/dev/null)" 'BEGIN {
+    -v flops="$(best flops_per_step "$lines")" -v bytes="$(best peak_bytes "$lines")" \
+    -v peak="$(field flops "$results/peak.json" 2>/dev/null)" 'BEGIN {
       printf "%.4f s a step, %.0f tokens/s, %.0f TFLOP/s", ours, 128 * 626 / ours, flops / ours / 1e12
       if (peak) printf ", %.1f%% of the measured peak", 100 * flops / ours / peak
       printf ", %.1f GB", bytes / 1e9
@@ -163,8 +164,8 @@ profile() {
   local ncu
   "$program" bench step --device cuda --attention R+V --precision bf16 $sizes --steps 3 --profile "$results/profile" --json
   note "a step of T5-base, \`R+V\`, by op; all in profile/by_op.csv" '```' "$(head -n 25 "$results/profile/by_op.csv")" '```'
-  if ncu=$(tool ncu) && timeout 200 "$ncu" --launch-skip 600 --launch-count 150 --section SpeedOfLight --csv \
-    "$program" bench step --device cuda --attention R+V --precision bf16 $sizes --steps 2 --json >"$results/profile/ncu.csv" 2>&1; then
+  if ncu=$(tool ncu) && timeout 200 "$ncu" --launch-skip 600 --launch-count 150 --section SpeedOfLight --csv "$program" \
+    bench step --device cuda --attention R+V --precision bf16 $sizes --steps 2 --json >"$results/profile/ncu.csv" 2>&1; then
     note "" "counters of 150 kernels: profile/ncu.csv"
   else
     note "" "no counters by ncu: $(tail -n 1 "$results/profile/ncu.csv" 2>/dev/null | cut -c1-200)"
