@@ -48,7 +48,7 @@ endif()
 
 # What a target is made of: every .cc of its folder but EXCEPT, and ALSO what is elsewhere or generated; or ONLY these.
 macro(synthesizer_sources)
-  cmake_parse_arguments(ARG "RUNS_PROGRAM" "PREFIX;FILTER" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "RUNS_PROGRAM" "FILTER;SHARDS" "EXCEPT;ALSO;ONLY;LINKS;RANKS" ${ARGN})
   if(ARG_ONLY)
     set(ARG_SOURCES ${ARG_ONLY})
   else()
@@ -68,8 +68,9 @@ function(synthesizer_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()
 
-# synthesizer_test(NAME [RUNS_PROGRAM] [PREFIX text] [FILTER tests] [sources as above] LINKS target…): one GoogleTest program a
-# folder, each of its tests (that FILTER, a filter of GoogleTest, lets through) a ctest test, PREFIX before its name. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM.
+# synthesizer_test(NAME [RUNS_PROGRAM] [SHARDS n] [FILTER tests] [sources as above] LINKS target…): one GoogleTest program a
+# folder, each of its tests a ctest test. RUNS_PROGRAM: they start the program as users do, SYNTHESIZER_PROGRAM. SHARDS: n
+# ctest tests instead, of programs with many short tests that take long to start; FILTER (of GoogleTest): not all of them.
 function(synthesizer_test name)
   synthesizer_sources(${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -88,7 +89,17 @@ function(synthesizer_test name)
     # The thread sanitizer does not see libgomp's barriers: with them, every parallel loop looks like a race.
     list(APPEND properties ENVIRONMENT_MODIFICATION OMP_NUM_THREADS=set:1)
   endif()
-  gtest_discover_tests(${name} TEST_PREFIX "${ARG_PREFIX}" TEST_FILTER "${ARG_FILTER}" DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
+  if(NOT ARG_SHARDS)
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTIES ${properties})
+    return()
+  endif()
+  math(EXPR last "${ARG_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    add_test(NAME ${name}.${shard} COMMAND ${name} --gtest_brief=1 "--gtest_filter=${ARG_FILTER}"
+             WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name}.${shard} PROPERTIES ${properties})
+    set_property(TEST ${name}.${shard} APPEND PROPERTY ENVIRONMENT GTEST_TOTAL_SHARDS=${ARG_SHARDS} GTEST_SHARD_INDEX=${shard})
+  endforeach()
 endfunction()
 
 # synthesizer_mpi_test(NAME RANKS n… [sources as above] LINKS target…): one GoogleTest program that every rank runs whole,

@@ -84,7 +84,7 @@ int evaluate(const EvalCommand& options, Session& session) {
   std::unique_ptr<Graph> graph = evaluation_graph(graphs, partition_of(run, mesh));
   StateStore state(*graph, kernels.table().device());
   run_together(world, [&] { read_state(*reader, state, CheckpointPart::kModel); });
-  Evaluation evaluation(std::move(graph), kernels.table(), axis_communicators(mesh), state,
+  Evaluation evaluation(std::move(graph), kernels.table(), kernels.communicators(mesh), state,
                         data->validation(rows, run.eval().batches()), row_ranks(run, mesh),
                         {vocabulary.pieces, vocabulary.size(), first_row(run, mesh)});
   const EvaluationResult result = evaluation.run();

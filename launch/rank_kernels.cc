@@ -1,5 +1,6 @@
 #include "launch/rank_kernels.h"
 
+#include "dist/parallel.h"
 #include "launch/machine.h"
 
 namespace synthesizer {
@@ -12,11 +13,17 @@ bool ordered(const config::Run& run) { return run.parallel().reduction() == conf
 RankKernels::RankKernels(int threads, bool same_bits)
     : threads_(threads), cpu_(std::make_unique<CpuKernelTable>(threads, nullptr, best_isa(), same_bits)) {}
 
-RankKernels::RankKernels(int threads, const GpuOptions& gpu) : threads_(threads), gpu_(open_gpu(gpu)) {}
+RankKernels::RankKernels(int threads, bool same_bits, const GpuOptions& gpu)
+    : threads_(threads), ordered_(same_bits), gpu_(open_gpu(gpu)) {}
 
 RankKernels::RankKernels(const config::Run& run, int threads, int local_rank)
-    : RankKernels(run.device() == config::Run::CUDA ? RankKernels(threads, GpuOptions{local_rank, run.tf32()})
-                                                    : RankKernels(threads, ordered(run))) {}
+    : RankKernels(run.device() == config::Run::CUDA
+                      ? RankKernels(threads, ordered(run), GpuOptions{local_rank, run.tf32()})
+                      : RankKernels(threads, ordered(run))) {}
+
+AxisCommunicators RankKernels::communicators(const Mesh& mesh) const {
+  return gpu_ ? gpu_->communicators(mesh, ordered_) : axis_communicators(mesh);
+}
 
 double RankKernels::product_peak(DType dtype) const {
   return gpu_ ? synthesizer::product_peak(dtype, gpu_->kernels()) : synthesizer::product_peak(dtype, threads_);

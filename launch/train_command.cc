@@ -92,6 +92,8 @@ class Job {
 
   int train() {
     run_together(world_, [&] { as_input([&] { prepare(); }); });
+    communicators_ = kernels_.communicators(mesh_);
+    run_together(world_, [&] { as_input([&] { build(); }); });
     check_profile();
     const std::string record = run_record(run_, *data_);
     step_->state().initialize(run_.seed());
@@ -130,13 +132,15 @@ class Job {
     data_.emplace(run_);
     graphs_ = graph_options(run_, data_->objective().vocabulary(), mesh_);
     check_model(graphs_.model);
+  }
+
+  void build() {
     const Partition partition = partition_of(run_, mesh_);
-    const AxisCommunicators communicators = axis_communicators(mesh_);
     const BatchRows rows = batch_rows(run_, mesh_);
     step_ = std::make_unique<TrainStep>(training_graphs(graphs_, partition), graphs_.optimizer, kernels_.table(),
-                                        communicators);
+                                        communicators_);
     const Vocabulary& vocabulary = data_->objective().vocabulary();
-    evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_.table(), communicators, step_->state(),
+    evaluation_.emplace(evaluation_graph(graphs_, partition), kernels_.table(), communicators_, step_->state(),
                         data_->validation(rows, run_.eval().batches()), row_ranks(run_, mesh_),
                         EvaluationOptions{vocabulary.pieces, vocabulary.size(), first_row(run_, mesh_)});
     source_ = data_->training(rows);
@@ -187,6 +191,7 @@ class Job {
   Communicator& world_;
   RankKernels kernels_;
   Mesh mesh_;
+  AxisCommunicators communicators_;
   std::optional<RunData> data_;
   StepGraphOptions graphs_;
   std::unique_ptr<TrainStep> step_;

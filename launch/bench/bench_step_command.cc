@@ -160,9 +160,9 @@ int bench_step(const BenchOptions& bench, Session& session) {
   options.accumulation.micro_batches = {parts / data, bench.leaves > 0 && bench.zero > 1};
   options.optimizer.in_parts = bench.zero > 0;
   const int threads = session.threads(bench.threads);
-  const RankKernels kernels = bench.device == "cuda"
-                                  ? RankKernels(threads, GpuOptions{session.rank_on_host(), bench.tf32})
-                                  : RankKernels(threads, bench.leaves > 0);
+  const RankKernels kernels =
+      bench.device == "cuda" ? RankKernels(threads, bench.leaves > 0, GpuOptions{session.rank_on_host(), bench.tf32})
+                             : RankKernels(threads, bench.leaves > 0);
   const Mesh mesh({{{"data", data}, {"tensor", bench.tensor}}}, world);
   const Layout layout{{{"batch", "data"}, {"heads", "tensor"}, {"ff", "tensor"}, {"vocab", "tensor"}}};
   PartitionOptions partition;
@@ -173,7 +173,7 @@ int bench_step(const BenchOptions& bench, Session& session) {
     limits = profile_options(bench.steps, mesh, world.rank(), peak_flops, kernels.table());
   }
   TrainStep step(training_graphs(options, partition_for(mesh, layout, partition)), options.optimizer, kernels.table(),
-                 axis_communicators(mesh));
+                 kernels.communicators(mesh));
   step.state().initialize(1);
   const RandomBatch random(options.shape, bench.vocab, mesh.coordinate("data"), data);
   std::optional<Profile> profile;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/graph/kernel.h"
+#include "dist/mesh.h"
 
 namespace synthesizer {
 
@@ -14,6 +15,9 @@ class Gpu {
   virtual const KernelTable& kernels() const = 0;
   // "cuda 0 (NVIDIA H200), cuBLASLt 13.0.2"
   virtual std::string name() const = 0;
+  // Of the mesh's axes with more than one rank, by NCCL; they live as long as this, and are made once. Collective.
+  // `ordered`: sums in one order for any number of ranks. Throws Error without NCCL.
+  virtual AxisCommunicators communicators(const Mesh& mesh, bool ordered) = 0;
   // Bytes of the device's memory that the program has taken, at most so far.
   virtual int64_t peak_bytes() const = 0;
 };

@@ -16,6 +16,6 @@ std::unique_ptr<Gpu> open_gpu(const GpuOptions&) { fail_usage(kAbsent); }
 
 std::unique_ptr<KernelTable> planned_gpu_kernels() { fail_usage(kAbsent); }
 
-std::string gpu_versions() { return "CUDA: not built in\n"; }
+std::string gpu_versions() { return "CUDA: not built in"; }
 
 }  // namespace synthesizer

@@ -1,13 +1,17 @@
 // Built with CUDA.
 #include <cuda_runtime.h>
 
-#include <optional>
+#include <functional>
 
 #include "core/base/error.h"
 #include "core/kernels/cuda/cublaslt/library.h"
 #include "core/kernels/cuda/cublaslt/products.h"
 #include "core/kernels/cuda/cuda_device.h"
 #include "core/kernels/cuda/cuda_kernels.h"
+#include "dist/nccl/local_gpu.h"
+#include "dist/nccl/nccl_communicator.h"
+#include "dist/nccl/nccl_library.h"
+#include "dist/parallel.h"
 #include "launch/gpu/gpu.h"
 
 namespace synthesizer {
@@ -21,10 +25,23 @@ class CudaGpu : public Gpu {
   std::string name() const override { return fmt::format("{}, {}", device_.name(), products_.name()); }
   int64_t peak_bytes() const override { return device_.peak_bytes(); }
 
+  AxisCommunicators communicators(const Mesh& mesh, bool ordered) override {
+    if (mesh.world().size() == 1) return {};
+    if (mesh_ == nullptr) {
+      nccl_ = std::make_unique<NcclLibrary>();
+      world_ = std::make_unique<NcclCommunicator>(*nccl_, device_, mesh.world(), NcclOptions{.ordered = ordered});
+      mesh_ = std::make_unique<Mesh>(mesh.shape(), *world_);
+    }
+    return axis_communicators(*mesh_);
+  }
+
  private:
   cuda::CudaDevice device_;
   cuda::CublasLtProducts products_;
   cuda::CudaKernelTable table_;
+  std::unique_ptr<NcclLibrary> nccl_;
+  std::unique_ptr<NcclCommunicator> world_;
+  std::unique_ptr<Mesh> mesh_;  // of the GPUs
 };
 
 // What cuBLASLt's products take, where it is not loaded.
@@ -64,7 +81,7 @@ std::unique_ptr<Gpu> open_gpu(const GpuOptions& options) {
   const int count = cuda::device_count(&why);
   if (count == 0) fail_usage("device: got CUDA, but no GPU can be used here: {}. CPU needs none", why);
   try {
-    return std::make_unique<CudaGpu>(options.local_rank % count, options.tf32);
+    return std::make_unique<CudaGpu>(gpu_of(local_rank(options.local_rank), count), options.tf32);
   } catch (const Error& error) {
     fail_usage("device: got CUDA, but {}", error.what());
   }
@@ -83,12 +100,19 @@ std::string gpu_versions() {
       lines += fmt::format("GPU {}: {}, sm_{}{}, {} MiB\n", i, properties.name, properties.major, properties.minor,
                            properties.totalGlobalMem >> 20);
   }
-  try {
+  // A line each, in place of which there may be what is wrong.
+  const auto line_of = [&](const char* library, const std::function<std::string()>& name) {
+    try {
+      lines += name();
+    } catch (const Error& error) {
+      lines += fmt::format("{}: {}", library, error.what());
+    }
+  };
+  line_of("cuBLASLt", [] {
     const auto cublaslt = cuda::load_cublaslt();
-    lines += fmt::format("cuBLASLt {} ({})\n", cublaslt->version, cublaslt->path);
-  } catch (const Error& error) {
-    lines += fmt::format("cuBLASLt: {}\n", error.what());
-  }
+    return fmt::format("cuBLASLt {} ({})\n", cublaslt->version, cublaslt->path);
+  });
+  line_of("NCCL", [] { return NcclLibrary().name(); });
   return lines;
 }
 

@@ -32,6 +32,10 @@ const std::vector<NotRun> kNotRun = {
     {"SYNTHESIZER_GOLDEN_DIR=", "runs tests out of the build folder"},
     {"tests/fuzz/run.sh", "takes minutes, and clang"},
     {"SYNTHESIZER_PYTHON=", "measures for an hour, with Python's libraries"},
+    {"$synthesizer train my_run.txtpb --set device=CUDA", "needs a GPU"},
+    {"$synthesizer bench step --device cuda", "needs a GPU"},
+    {"mpirun -n 8 $synthesizer train my_run.txtpb --set device=CUDA", "needs GPUs"},
+    {"$synthesizer plan my_run.txtpb --set device=CUDA", "needs a program with CUDA"},
     {"tests/bench/", "measures for minutes to hours"},
 };
 

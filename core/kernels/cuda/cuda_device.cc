@@ -33,10 +33,15 @@ class HostCalls {
     try {
       (*call.work)();
     } catch (...) {
-      const std::lock_guard lock(call.calls->mutex_);
-      call.calls->error_ = std::current_exception();
-      call.calls->failed_ = true;
+      call.calls->stop(std::current_exception());
     }
+  }
+  // The first error stays.
+  void stop(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (failed_) return;
+    error_ = std::move(error);
+    failed_ = true;
   }
   void rethrow() {
     if (failed_) std::rethrow_exception(error_);
@@ -238,14 +243,17 @@ void CudaDevice::download(void* to, const void* from, int64_t bytes) {
 }
 
 void CudaDevice::finish() {
-  for (const cudaStream_t stream : {stream_, communication_stream_})
-    check(cudaStreamSynchronize(stream), "waiting for the GPU");
-  calls_->rethrow();
+  const cudaError_t first = cudaStreamSynchronize(stream_), second = cudaStreamSynchronize(communication_stream_);
+  calls_->rethrow();  // it says more than what CUDA then says of the work that it has cut short
+  check(first, "waiting for the GPU");
+  check(second, "waiting for the GPU");
 }
 
 void CudaDevice::call(cudaStream_t stream, const std::function<void()>& work) {
   check(cudaLaunchHostFunc(stream, &HostCalls::run, calls_->call(work)), "calling the host");
 }
+
+void CudaDevice::stop(std::exception_ptr error) noexcept { calls_->stop(std::move(error)); }
 
 std::unique_ptr<Lane> CudaDevice::lane(std::vector<std::function<void()>> jobs) {
   return std::make_unique<StreamLane>(stream_, communication_stream_, std::move(jobs));

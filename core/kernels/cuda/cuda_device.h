@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <exception>
 #include <map>
 #include <memory>
 #include <string>
@@ -41,6 +42,9 @@ class CudaDevice : public Device {
   // Calls `work` on the host when `stream` comes to it, captured or not; it must live as long as that may be. What it
   // throws, the next download() or finish() throws, and no work is called from then on.
   void call(cudaStream_t stream, const std::function<void()>& work);
+  // From any thread: what is done from now on is worth nothing. The next download() or finish() throws `error`, once
+  // what was given has ended in whatever way, and no work of call() is called any more.
+  void stop(std::exception_ptr error) noexcept;
 
   cudaStream_t stream() const { return stream_; }
   cudaStream_t communication_stream() const { return communication_stream_; }

@@ -10,6 +10,7 @@
 #include "launch/config/fields.h"
 #include "launch/config/load.h"
 #include "launch/config/ranges.h"
+#include "launch/gpu/gpu.h"
 #include "tests/launch/messages.h"
 #include "tests/support/temporary_folder.h"
 
@@ -109,7 +110,6 @@ const CheckCase kCases[] = {
     {{"parallel.microbatches=3", "data.batch=32", "parallel.layout=heads:tensor"},
      "data.batch: got 32, expected a multiple of parallel.microbatches 3. The nearest are 30 and 33"},
     {{"parallel.zero=3"}, "parallel.zero: got 3, expected at least 0 and at most 2"},
-    {{"device=CUDA"}, "device: got CUDA, which is not in this version, expected CPU"},
     // fields against each other
     {{"model.num_heads=7"},
      "model.d_head: 0 stands for d_model / num_heads, and 512 is no multiple of 7. Give d_head, or another num_heads"},
@@ -236,6 +236,16 @@ TEST(CheckRun, AcceptsWhatIsRight) {
       EXPECT_EQ(usage_message([&] { check_run(right(folder, assignments), world); }), "")
           << testing::PrintToString(assignments);
     }
+}
+
+TEST(CheckRun, TakesCudaWhereItIsBuiltIn) {
+  const TemporaryFolder folder;
+  const config::Run run = right(folder, {"device=CUDA"});
+  if (built_with_cuda())
+    check_run(run, 1);
+  else
+    EXPECT_EQ(usage_message([&] { check_run(run, 1); }),
+              "device: got CUDA, which is not in this version, expected CPU");
 }
 
 TEST(CheckRun, MeshTakesAllRanksByDefault) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "data/manifest.h"
 #include "launch/config/ranges.h"
@@ -15,6 +16,7 @@ std::string train(const std::string& more) { return "train run.txtpb " + more; }
 std::string set(const std::string& assignment) { return "train run.txtpb --set " + assignment; }
 
 TEST(WrongTrain, Configurations) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
   const Workplace place;
   const auto edit = [](const std::string& text, const std::string& by) { return replace("run.txtpb", text, by); };
   const Wrong table[] = {
@@ -37,6 +39,8 @@ TEST(WrongTrain, Configurations) {
       {"train run.txtpb", {"the text ends here, but a brace is still open"}, {cut("run.txtpb", 46)}},
       {"train run.txtpb", {"base.txtpb: no such configuration file"}, {edit("steps: 4", "base: \"base.txtpb\"")}},
       {"train run.txtpb", {"circle"}, {edit("steps: 4", "base: \"run.txtpb\"")}},
+      // Built without CUDA, or on a machine where no GPU is to be seen.
+      {set("device=CUDA"), {"device: got CUDA, "}},
       {set("model.d_modle=3"), {"unknown field 'd_modle' in model; did you mean d_model"}},
       {set("modle.d_model=3"), {"unknown field 'modle'", "did you mean model?"}},
       {set("attention=V"),

@@ -119,6 +119,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     total = cuda_shim::settings().device_memory;
   }
   *properties = {.name = "shim",
+                 .uuid = {"cuda shim"},
                  .totalGlobalMem = total,
                  .sharedMemPerBlock = size_t{48} << 10,
                  .regsPerBlock = 65536,

@@ -104,6 +104,19 @@ TEST(CudaDevice, AnErrorInACaptureEndsIt) {
   device.finish();  // the stream captures no more
 }
 
+TEST(CudaDevice, AStoppedDeviceSaysWhyAndCallsNothingMore) {
+  CudaDevice device(0);
+  device.finish();
+  device.stop(std::make_exception_ptr(Error("[nccl] first")));
+  device.stop(std::make_exception_ptr(Error("[nccl] second")));
+  bool called = false;
+  const std::function<void()> work = [&] { called = true; };
+  device.call(device.communication_stream(), work);
+  EXPECT_EQ(message_of([&] { device.finish(); }), "[nccl] first");
+  EXPECT_EQ(message_of([&] { device.download(nullptr, nullptr, 0); }), "[nccl] first");
+  EXPECT_FALSE(called);
+}
+
 TEST(CudaDevice, AWrongLaunchNamesItsKernel) {
   EXPECT_THAT(message_of([] { check(cudaErrorInvalidConfiguration, "unary_kernel"); }),
               HasSubstr("[cuda] unary_kernel"));
