@@ -9,7 +9,7 @@ steps+=(differences)
 
 # Which tests are in which step: each in one. Apart are those whose ranks are threads that wait for each other through the one
 # GPU, and differences, which take a step an element each.
-op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*'
+op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*:TrainStep*'
 rank_tests='*Mesh*:AllReduce*:Collectives*'
 differences='*ByCentralDifferences*'
 declare -A filter=([ops]="$op_tests-$differences" [differences]=$differences [ops-ranks]=$rank_tests
