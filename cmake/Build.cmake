@@ -2,6 +2,8 @@
 
 option(SYNTHESIZER_TESTS "Build the tests" ON)
 set(SYNTHESIZER_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined or thread")
+option(SYNTHESIZER_GPU_TESTS "Build the tests that run on a GPU: tests/gpu" OFF)
+option(SYNTHESIZER_PRODUCT_LIBRARIES "Matrix products of the CPU by oneDNN and OpenBLAS; without: by plain loops, but by panels as ever" ON)
 option(SYNTHESIZER_FUZZ "Build the fuzz targets of tests/fuzz with libFuzzer, which only clang has" OFF)
 
 set(CMAKE_CXX_STANDARD 20)

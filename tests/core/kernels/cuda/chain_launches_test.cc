@@ -10,7 +10,6 @@
 #include "core/kernels/cuda/launch.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
-#include "tests/support/cuda_shim/control.h"
 #include "tests/support/test_kernels.h"
 
 namespace synthesizer::cuda {
@@ -21,7 +20,6 @@ std::vector<std::string> launches;
 // Of one run of a chain over [length, model] with inputs x [length, model] and `rows` of [length].
 std::vector<std::string> launches_of(const Shape& over, int rows, std::vector<ChainStep> steps,
                                      const std::vector<int>& results) {
-  cuda_shim::reset();
   Graph graph;
   std::vector<Value> inputs{input(graph, "x", DType::kFloat32, over)};
   for (int i = 0; i < rows; ++i)

@@ -1,4 +1,4 @@
-// A GPU as a Device: memory, copies, marks, lanes and replays, on the stand-in.
+// A GPU as a Device: memory, copies, marks, lanes and replays, on the stand-in and on a GPU.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 #include "core/kernels/cuda/launch.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/storage.h"
-#include "tests/support/cuda_shim/control.h"
+#include "tests/core/kernels/cuda/device_check.h"
 #include "tests/support/test_kernels.h"
 
 namespace synthesizer::cuda {
@@ -29,50 +29,24 @@ std::string message_of(const std::function<void()>& action) {
   return "nothing thrown";
 }
 
-class CudaDeviceTest : public ::testing::Test {
- protected:
-  CudaDeviceTest() { cuda_shim::reset(); }
-  ~CudaDeviceTest() override { cuda_shim::reset(); }
-};
-
-TEST_F(CudaDeviceTest, WithoutADriverThereIsNone) {
-  cuda_shim::set_device_count(0);
-  std::string why;
-  EXPECT_EQ(device_count(&why), 0);
-  EXPECT_THAT(why, HasSubstr("driver"));
-  EXPECT_THAT(message_of([] { CudaDevice device(0); }), HasSubstr("[cuda] no GPU 0: there are 0"));
-}
-
-TEST_F(CudaDeviceTest, MemoryIsClearedAndGivenBack) {
-  const int64_t before = cuda_shim::live_allocations();
-  {
-    CudaDevice device(0);
-    EXPECT_THAT(device.name(), HasSubstr("cuda 0"));
-    const Storage storage(1000, &device);
-    EXPECT_EQ(storage.device(), &device);
-    std::vector<char> bytes(1000, 'x');
-    device.download(bytes.data(), storage.data(), 1000);
-    EXPECT_EQ(bytes, std::vector<char>(1000, '\0'));
-    std::memset(bytes.data(), 7, 1000);
-    device.upload(storage.data() + 0, bytes.data(), 1000);
-    std::vector<char> back(1000);
-    device.download(back.data(), storage.data(), 1000);
-    EXPECT_EQ(back, bytes);
-    EXPECT_EQ(Storage::pinned(10, device).device(), nullptr);
-  }
-  EXPECT_EQ(cuda_shim::live_allocations(), before);
-  EXPECT_EQ(cuda_shim::live_handles(), 0);
-}
-
-TEST_F(CudaDeviceTest, OutOfMemorySaysHowMuchIsFree) {
-  cuda_shim::set_device_memory(1 << 20);
+TEST(CudaDevice, MemoryIsCleared) {
   CudaDevice device(0);
-  EXPECT_THAT(message_of([&] { Storage storage(2 << 20, &device); }),
-              HasSubstr("could not allocate 2097152 bytes, 1048576 of 1048576 are free"));
+  EXPECT_THAT(device.name(), HasSubstr("cuda 0"));
+  const Storage storage(1000, &device);
+  EXPECT_EQ(storage.device(), &device);
+  std::vector<char> bytes(1000, 'x');
+  device.download(bytes.data(), storage.data(), 1000);
+  EXPECT_EQ(bytes, std::vector<char>(1000, '\0'));
+  std::memset(bytes.data(), 7, 1000);
+  device.upload(storage.data() + 0, bytes.data(), 1000);
+  std::vector<char> back(1000);
+  device.download(back.data(), storage.data(), 1000);
+  EXPECT_EQ(back, bytes);
+  EXPECT_EQ(Storage::pinned(10, device).device(), nullptr);
 }
 
 // y = relu(x) of a program on the device, with inputs written anew or left, and the state's own memory.
-TEST_F(CudaDeviceTest, ProgramsRunAgainAndAgainFromACapturedGraph) {
+TEST(CudaDevice, ProgramsRunAgainAndAgainFromACapturedGraph) {
   Graph graph;
   const Shape shape{kModel(33)};
   const Value x = input(graph, "x", DType::kFloat32, shape), other = input(graph, "other", DType::kFloat32, shape);
@@ -93,12 +67,12 @@ TEST_F(CudaDeviceTest, ProgramsRunAgainAndAgainFromACapturedGraph) {
       ASSERT_EQ(y[i], std::max(expected, 0.0f) + 0.5f) << "run " << run << " element " << i;
     }
   }
-  EXPECT_EQ(cuda_shim::capture_violations(), 0);
+  check_captures();
   program.run();  // with the inputs as they are
   EXPECT_EQ(program.output<float>("y")[0], 0.5f);
 }
 
-TEST_F(CudaDeviceTest, LaneJobsAreOrderedByEventsInsideACapture) {
+TEST(CudaDevice, LaneJobsAreOrderedByEventsInsideACapture) {
   CudaDevice device(0);
   Storage memory(4, &device);
   std::vector<int32_t> seen;
@@ -119,10 +93,10 @@ TEST_F(CudaDeviceTest, LaneJobsAreOrderedByEventsInsideACapture) {
     device.finish();
     EXPECT_EQ(value, run);
   }
-  EXPECT_EQ(cuda_shim::capture_violations(), 0);
+  check_captures();
 }
 
-TEST_F(CudaDeviceTest, AnErrorInACaptureEndsIt) {
+TEST(CudaDevice, AnErrorInACaptureEndsIt) {
   CudaDevice device(0);
   const std::unique_ptr<Replay> replay = device.replay();
   replay->run([] {});
@@ -130,7 +104,7 @@ TEST_F(CudaDeviceTest, AnErrorInACaptureEndsIt) {
   device.finish();  // the stream captures no more
 }
 
-TEST_F(CudaDeviceTest, AStoppedDeviceSaysWhyAndCallsNothingMore) {
+TEST(CudaDevice, AStoppedDeviceSaysWhyAndCallsNothingMore) {
   CudaDevice device(0);
   device.finish();
   device.stop(std::make_exception_ptr(Error("[nccl] first")));
@@ -143,7 +117,7 @@ TEST_F(CudaDeviceTest, AStoppedDeviceSaysWhyAndCallsNothingMore) {
   EXPECT_FALSE(called);
 }
 
-TEST_F(CudaDeviceTest, AWrongLaunchNamesItsKernel) {
+TEST(CudaDevice, AWrongLaunchNamesItsKernel) {
   EXPECT_THAT(message_of([] { check(cudaErrorInvalidConfiguration, "unary_kernel"); }),
               HasSubstr("[cuda] unary_kernel"));
 }

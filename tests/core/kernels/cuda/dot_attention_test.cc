@@ -9,7 +9,6 @@
 
 #include "core/kernels/cuda/launch.h"
 #include "tests/core/kernels/kernel_check.h"
-#include "tests/support/cuda_shim/control.h"
 
 namespace synthesizer {
 namespace {

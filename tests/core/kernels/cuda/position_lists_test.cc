@@ -10,7 +10,7 @@
 
 #include "core/kernels/cuda/cuda_device.h"
 #include "core/tensor/storage.h"
-#include "tests/support/cuda_shim/control.h"
+#include "tests/support/test_kernels.h"
 
 namespace synthesizer::cuda {
 namespace {
@@ -50,12 +50,11 @@ std::vector<std::vector<int32_t>> sorted(const RowsById& by, const std::vector<i
 }
 
 void check(const RowsById& by, const std::vector<int32_t>& ids) {
-  for (const auto schedule :
-       {cuda_shim::Schedule::kForward, cuda_shim::Schedule::kBackward, cuda_shim::Schedule::kShuffled}) {
-    cuda_shim::set_schedule(schedule, 3);
-    EXPECT_EQ(sorted(by, ids), expected(by, ids)) << by.positions << " positions, " << by.rows << " rows";
+  for (const KernelVariant& variant : kernel_variants()) {
+    const std::unique_ptr<KernelTable> kernels = variant.make();
+    EXPECT_EQ(sorted(by, ids), expected(by, ids))
+        << variant.name << ": " << by.positions << " positions, " << by.rows << " rows";
   }
-  cuda_shim::reset();
 }
 
 // A third of one id, the others at random, some outside on both sides.

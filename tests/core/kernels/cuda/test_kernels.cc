@@ -1,7 +1,10 @@
 #include "tests/support/test_kernels.h"
 
+#include <gtest/gtest.h>
+
 #include "core/kernels/cuda/cuda_kernels.h"
 #include "tests/core/kernels/cuda/cpu_products.h"
+#include "tests/core/kernels/cuda/device_check.h"
 #include "tests/support/cuda_shim/control.h"
 
 namespace synthesizer {
@@ -54,5 +57,7 @@ std::vector<const std::type_info*> ops_with_kernels() {
     for (const cuda::KernelEntry& entry : family) ops.push_back(entry.op);
   return ops;
 }
+
+void cuda::check_captures() { EXPECT_EQ(cuda_shim::capture_violations(), 0); }
 
 }  // namespace synthesizer

@@ -9,8 +9,8 @@
 
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "dist/fake_communicator.h"
+#include "tests/core/kernels/cuda/device_check.h"
 #include "tests/core/train/small_step.h"
-#include "tests/support/cuda_shim/control.h"
 #include "tests/support/test_kernels.h"
 
 namespace synthesizer {
@@ -89,7 +89,7 @@ void expect_alike(const StepGraphOptions& options, double tolerance) {
     apart = std::max(apart, std::abs(a[i] - b[i]));
   }
   EXPECT_LE(apart, 20 * tolerance * largest);
-  EXPECT_EQ(cuda_shim::capture_violations(), 0);
+  cuda::check_captures();
 }
 
 TEST(TrainStepOnCuda, IsThatOfTheCpu) {
