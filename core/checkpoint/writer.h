@@ -21,8 +21,9 @@
 
 namespace synthesizer {
 
-// All public calls but in_flight() and reserve() are collective and made by one thread. If one throws, it throws the same on all
-// ranks; the checkpoint in work is given up and removed, those before it stay, and a later begin() starts afresh.
+// All public calls but in_flight() and reserve() are collective and made by one thread. If one throws, it throws the
+// same on all ranks; the checkpoint in work is given up and removed, those before it stay, and a later begin() starts
+// afresh.
 class CheckpointWriter {
  public:
   // Makes the folder, removes leftovers of a killed run. The communicator must outlive the writer.

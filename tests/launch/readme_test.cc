@@ -36,6 +36,8 @@ const std::vector<NotRun> kNotRun = {
     {"$synthesizer bench step --device cuda", "needs a GPU"},
     {"mpirun -n 8 $synthesizer train my_run.txtpb --set device=CUDA", "needs GPUs"},
     {"$synthesizer plan my_run.txtpb --set device=CUDA", "needs a program with CUDA"},
+    {"launch/gpu-bundle", "builds for minutes, for GPUs"},
+    {"tests/gpu/all", "needs a GPU"},
     {"tests/bench/", "measures for minutes to hours"},
 };
 
