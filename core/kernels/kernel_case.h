@@ -35,6 +35,12 @@ struct BasicKernelEntry {
   int64_t (*workspace)(const BasicKernelCase<Context>&);  // null: none
 };
 
+// K, of no element type.
+template <typename K, typename Context>
+std::unique_ptr<Kernel> make_untyped(const BasicKernelCase<Context>& c) {
+  return std::make_unique<K>(c);
+}
+
 // K<float> or K<double>, as the first output is: of what is never stored in bf16 (weights, what is made of them alone).
 template <template <typename> typename K, typename Context>
 std::unique_ptr<Kernel> make_floating(const BasicKernelCase<Context>& c, DType dtype) {
@@ -69,6 +75,29 @@ int64_t workspace_by_output(const BasicKernelCase<Context>& c) {
 template <template <typename> typename K, size_t kInput = 0, typename Context>
 std::unique_ptr<Kernel> make_by_input(const BasicKernelCase<Context>& c) {
   return make_stored<K>(c, c.inputs[kInput].dtype);
+}
+
+// K<From, To>, as the first input and the first output are.
+template <template <typename, typename> typename K, typename From>
+struct ConversionFrom {
+  template <typename To>
+  using Kernel = K<From, To>;
+};
+template <template <typename, typename> typename K, typename Context>
+std::unique_ptr<Kernel> make_conversion(const BasicKernelCase<Context>& c) {
+  switch (c.inputs[0].dtype) {
+    case DType::kInt32:
+      return make_by_output<ConversionFrom<K, int32_t>::template Kernel>(c);
+    case DType::kFloat32:
+      return make_by_output<ConversionFrom<K, float>::template Kernel>(c);
+    case DType::kFloat64:
+      return make_by_output<ConversionFrom<K, double>::template Kernel>(c);
+    case DType::kBFloat16:
+      return make_by_output<ConversionFrom<K, BFloat16>::template Kernel>(c);
+    case DType::kInt64:
+      break;
+  }
+  fail("[{}] no kernel from {}", c.op.name(), to_string(c.inputs[0].dtype));
 }
 
 template <typename T>

@@ -82,8 +82,8 @@ void NcclCommunicator::all_reduce(void* data, int64_t count, DType dtype, Reduct
   const NcclCall call{"all_reduce", count * size_of(dtype)};
   if (joins(dtype, reduction)) return all_reduce_joined(call, data, count, dtype, reduction);
   handle_->call(call, [&](NcclComm comm) {
-    return family_.library.api().AllReduce(data, data, static_cast<size_t>(count), type_of(dtype),
-                                           operation_of(reduction), comm, stream());
+    return family_.api.AllReduce(data, data, static_cast<size_t>(count), type_of(dtype), operation_of(reduction), comm,
+                                 stream());
   });
 }
 
@@ -92,14 +92,14 @@ void NcclCommunicator::reduce_scatter(const void* in, void* out, int64_t count, 
   const NcclCall call{"reduce_scatter", count * size_of(dtype) * size()};
   if (joins(dtype, reduction)) return reduce_scatter_joined(call, in, out, count, dtype, reduction);
   handle_->call(call, [&](NcclComm comm) {
-    return family_.library.api().ReduceScatter(in, out, static_cast<size_t>(count), type_of(dtype),
-                                               operation_of(reduction), comm, stream());
+    return family_.api.ReduceScatter(in, out, static_cast<size_t>(count), type_of(dtype), operation_of(reduction), comm,
+                                     stream());
   });
 }
 
 void NcclCommunicator::gather(const NcclCall& call, const void* in, void* out, int64_t bytes) {
   handle_->call(call, [&](NcclComm comm) {
-    return family_.library.api().AllGather(in, out, static_cast<size_t>(bytes), NcclType::kInt8, comm, stream());
+    return family_.api.AllGather(in, out, static_cast<size_t>(bytes), NcclType::kInt8, comm, stream());
   });
 }
 
@@ -131,8 +131,7 @@ void NcclCommunicator::broadcast(void* data, int64_t bytes, int root) {
   CHECK(root >= 0 && root < size(), "broadcast from rank {} of {}", root, size());
   if (size() == 1 || bytes == 0) return;
   handle_->call({"broadcast", bytes}, [&](NcclComm comm) {
-    return family_.library.api().Broadcast(data, data, static_cast<size_t>(bytes), NcclType::kInt8, root, comm,
-                                           stream());
+    return family_.api.Broadcast(data, data, static_cast<size_t>(bytes), NcclType::kInt8, root, comm, stream());
   });
 }
 
@@ -141,7 +140,7 @@ void NcclCommunicator::barrier() {
   if (size() == 1) return;
   std::byte* const word = family_.scratch(0);
   handle_->call({"barrier", size_of(DType::kInt32)}, [&](NcclComm comm) {
-    return family_.library.api().AllReduce(word, word, 1, NcclType::kInt32, NcclOperation::kSum, comm, stream());
+    return family_.api.AllReduce(word, word, 1, NcclType::kInt32, NcclOperation::kSum, comm, stream());
   });
 }
 
@@ -153,7 +152,7 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
   handle_->call({"split", 0}, [&](NcclComm comm) {
     NcclResult result = NcclResult::kSuccess;
     made = std::make_unique<NcclHandle>(family_.watch, place_of(rank(), size()), [&](NcclComm* part) {
-      return result = family_.library.api().CommSplit(comm, color, key, part, nullptr);
+      return result = family_.api.CommSplit(comm, color, key, part, nullptr);
     });
     return result;
   });

@@ -8,7 +8,7 @@ namespace synthesizer {
 
 template <typename SentTo, typename ReceivedFrom>
 void NcclCommunicator::exchange(const NcclCall& call, const SentTo& sent, const ReceivedFrom& received) {
-  const NcclApi& api = family_.library.api();
+  const NcclApi& api = family_.api;
   handle_->call_group(call, [&](NcclComm comm) {
     NcclResult result = NcclResult::kSuccess;
     for (int step = 1; step < size() && result == NcclResult::kSuccess; ++step) {

@@ -10,7 +10,7 @@ namespace synthesizer {
 // Beside a piece: blocks begin at multiples of kAlignment, and one element a rank may be more than a piece.
 NcclCommunicator::Family::Family(const NcclLibrary& library_, cuda::CudaDevice& device_, const NcclOptions& options_,
                                  int size)
-    : library(library_),
+    : api(library_.api()),
       device(device_),
       options(options_),
       watch(library_, device_, options_.watch_interval),

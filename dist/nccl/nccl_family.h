@@ -15,7 +15,7 @@ struct NcclCommunicator::Family {
   // stream, so one such memory serves them all. Throws Error if the stream captures then.
   std::byte* scratch(int half);
 
-  const NcclLibrary& library;
+  const NcclApi& api;
   cuda::CudaDevice& device;
   const NcclOptions options;
   NcclWatch watch;

@@ -71,7 +71,7 @@ void NcclWatch::look() {
 NcclHandle::NcclHandle(NcclWatch& watch) : watch_(watch), exceptions_(std::uncaught_exceptions()) { watch_.rethrow(); }
 
 void NcclHandle::made() {
-  const NcclApi& api = watch_.library().api();
+  const NcclApi& api = watch_.nccl().api();
   check(api.CommCount(comm_, &size_));
   check(api.CommUserRank(comm_, &rank_));
   watch_.add(this);
@@ -80,7 +80,7 @@ void NcclHandle::made() {
 NcclHandle::~NcclHandle() {
   watch_.remove(this);
   if (comm_ == nullptr) return;
-  const NcclApi& api = watch_.library().api();
+  const NcclApi& api = watch_.nccl().api();
   if (std::uncaught_exceptions() > exceptions_ || watch_.failed()) {
     api.CommAbort(comm_);
     return;
@@ -90,22 +90,21 @@ NcclHandle::~NcclHandle() {
 }
 
 void NcclHandle::fail_to_make(NcclResult result, const std::string& where) {
-  fail("[nccl] making a communicator with {}: {} [{}]", watch_.library().name(),
-       words_of(watch_.library().api(), nullptr, result), where);
+  fail("[nccl] making a communicator with {}: {} [{}]", watch_.nccl().name(),
+       words_of(watch_.nccl().api(), nullptr, result), where);
 }
 
 std::string NcclHandle::place() const { return fmt::format("[rank {}/{}]", rank_, size_); }
 
 void NcclHandle::check(NcclResult result) const {
   if (result == NcclResult::kSuccess) return;
-  fail("[nccl] {} of {} bytes: {} {}", last_.name, last_.bytes, words_of(watch_.library().api(), comm_, result),
-       place());
+  fail("[nccl] {} of {} bytes: {} {}", last_.name, last_.bytes, words_of(watch_.nccl().api(), comm_, result), place());
 }
 
 std::string NcclHandle::look() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock() || comm_ == nullptr) return "";
-  const NcclApi& api = watch_.library().api();
+  const NcclApi& api = watch_.nccl().api();
   NcclResult error = NcclResult::kSuccess;
   const NcclResult result = api.CommGetAsyncError(comm_, &error);
   if (result != NcclResult::kSuccess) error = result;
@@ -117,7 +116,7 @@ std::string NcclHandle::look() {
 void NcclHandle::abort() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock() || comm_ == nullptr) return;
-  watch_.library().api().CommAbort(comm_);
+  watch_.nccl().api().CommAbort(comm_);
   comm_ = nullptr;
 }
 

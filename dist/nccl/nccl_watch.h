@@ -34,7 +34,7 @@ class NcclWatch {
   // Throws what went wrong, if anything has.
   void rethrow() const;
 
-  const NcclLibrary& library() const { return library_; }
+  const NcclLibrary& nccl() const { return library_; }
   cuda::CudaDevice& device() const { return device_; }
 
  private:
@@ -90,7 +90,7 @@ class NcclHandle {
   template <typename Work>
   void call_group(const NcclCall& what, const Work& work) {
     call(what, [&](NcclComm comm) {
-      const NcclApi& api = watch_.library().api();
+      const NcclApi& api = watch_.nccl().api();
       if (const NcclResult result = api.GroupStart(); result != NcclResult::kSuccess) return result;
       const NcclResult result = work(comm), end = api.GroupEnd();
       return result == NcclResult::kSuccess ? end : result;

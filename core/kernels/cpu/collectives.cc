@@ -194,19 +194,14 @@ class KeepOnFirstKernel : public Kernel {
   size_t bytes_;
 };
 
-template <typename K>
-std::unique_ptr<Kernel> make(const KernelCase& c) {
-  return std::make_unique<K>(c);
-}
-
 }  // namespace
 
 std::span<const KernelEntry> collective_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(AllReduce), make<AllReduceKernel>, nullptr},
-                                         {&typeid(ReduceScatter), make<ReduceScatterKernel>, scatter_workspace},
-                                         {&typeid(AllGather), make<AllGatherKernel>, gather_workspace},
-                                         {&typeid(AllToAll), make<AllToAllKernel>, all_to_all_workspace},
-                                         {&typeid(KeepOnFirst), make<KeepOnFirstKernel>, nullptr}};
+  static const KernelEntry kEntries[] = {{&typeid(AllReduce), make_untyped<AllReduceKernel>, nullptr},
+                                         {&typeid(ReduceScatter), make_untyped<ReduceScatterKernel>, scatter_workspace},
+                                         {&typeid(AllGather), make_untyped<AllGatherKernel>, gather_workspace},
+                                         {&typeid(AllToAll), make_untyped<AllToAllKernel>, all_to_all_workspace},
+                                         {&typeid(KeepOnFirst), make_untyped<KeepOnFirstKernel>, nullptr}};
   return kEntries;
 }
 

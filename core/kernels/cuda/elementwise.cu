@@ -155,35 +155,13 @@ class CastKernel : public Kernel {
   int64_t count_;
 };
 
-template <typename From>
-struct CastFrom {
-  template <typename To>
-  using Kernel = CastKernel<From, To>;
-};
-
-std::unique_ptr<Kernel> make_cast(const KernelCase& c) {
-  switch (c.inputs[0].dtype) {
-    case DType::kInt32:
-      return make_by_output<CastFrom<int32_t>::Kernel>(c);
-    case DType::kFloat32:
-      return make_by_output<CastFrom<float>::Kernel>(c);
-    case DType::kFloat64:
-      return make_by_output<CastFrom<double>::Kernel>(c);
-    case DType::kBFloat16:
-      return make_by_output<CastFrom<BFloat16>::Kernel>(c);
-    case DType::kInt64:
-      break;
-  }
-  fail("[cast] no kernel from {}", to_string(c.inputs[0].dtype));
-}
-
 }  // namespace
 
 std::span<const KernelEntry> elementwise_kernels() {
   static const KernelEntry kEntries[] = {{&typeid(Unary), make_by_output<UnaryKernel>, nullptr},
                                          {&typeid(UnaryGradient), make_by_output<UnaryGradientKernel>, nullptr},
                                          {&typeid(Binary), make_by_output<BinaryKernel>, nullptr},
-                                         {&typeid(Cast), make_cast, nullptr}};
+                                         {&typeid(Cast), make_conversion<CastKernel>, nullptr}};
   return kEntries;
 }
 

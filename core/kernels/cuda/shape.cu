@@ -165,19 +165,14 @@ class ConstantKernel : public Kernel {
   double value_;
 };
 
-template <typename K>
-std::unique_ptr<Kernel> make(const KernelCase& c) {
-  return std::make_unique<K>(c);
-}
-
 }  // namespace
 
 std::span<const KernelEntry> shape_kernels() {
-  static const KernelEntry kEntries[] = {{&typeid(Reshape), make<ReshapeKernel>, nullptr},
+  static const KernelEntry kEntries[] = {{&typeid(Reshape), make_untyped<ReshapeKernel>, nullptr},
                                          {&typeid(Slice), make_slice, nullptr},
                                          {&typeid(Pad), make_pad, nullptr},
-                                         {&typeid(SliceAt), make<SliceAtKernel>, nullptr},
-                                         {&typeid(Constant), make<ConstantKernel>, nullptr}};
+                                         {&typeid(SliceAt), make_untyped<SliceAtKernel>, nullptr},
+                                         {&typeid(Constant), make_untyped<ConstantKernel>, nullptr}};
   return kEntries;
 }
 

@@ -14,11 +14,6 @@
 
 namespace synthesizer::cuda {
 
-// One lane's part of D.
-struct Accumulator16x8 {
-  float x[4];
-};
-
 // An address as instructions on shared memory take it.
 __device__ inline uint32_t shared_address(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));

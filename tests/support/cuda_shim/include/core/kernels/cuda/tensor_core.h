@@ -21,10 +21,6 @@ void copy_async_wait(int groups_left);
 
 namespace synthesizer::cuda {
 
-struct Accumulator16x8 {
-  float x[4];
-};
-
 inline void mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                         const cuda_shim::Where& where = cuda_shim::Where::here()) {
   cuda_shim::mma_16x8x16(d, a, b, where);
