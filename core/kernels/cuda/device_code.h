@@ -28,6 +28,15 @@ __device__ inline unsigned char* shared_memory() {
 __device__ inline int64_t thread_of_grid() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t threads_of_grid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
+// The blocks of a grid that do one piece of work, and which of them this is.
+struct GridSlice {
+  int64_t block, blocks;
+
+  __device__ int64_t thread() const { return block * blockDim.x + threadIdx.x; }
+  __device__ int64_t threads() const { return blocks * blockDim.x; }
+};
+__device__ inline GridSlice whole_grid() { return {blockIdx.x, gridDim.x}; }
+
 // The functions that core/ops/functors.h is a template over.
 struct Math {
   static __device__ float exp(float x) { return expf(x); }

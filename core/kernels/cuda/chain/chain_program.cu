@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/kernels/cuda/chain_program.h"
+#include "core/kernels/cuda/chain/chain_program.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"

@@ -2,7 +2,7 @@
 // steps, so that finding out what a step is costs little beside doing it.
 #pragma once
 
-#include "core/kernels/cuda/chain_program.h"
+#include "core/kernels/cuda/chain/chain_program.h"
 #include "core/kernels/cuda/sums.h"
 #include "core/kernels/cuda/tensor_core.h"
 

@@ -1,7 +1,7 @@
 // The kernels of chains: who takes which elements of the index space in the order that the chain's sums ask for.
 #pragma once
 
-#include "core/kernels/cuda/chain_sums.h"
+#include "core/kernels/cuda/chain/chain_sums.h"
 #include "core/kernels/cuda/launch.h"
 
 namespace synthesizer::cuda {
@@ -40,9 +40,9 @@ struct ChainElements {
   static constexpr int kDoubles = 0;  // of a sum and thread
 
   template <typename T>
-  static __device__ void run(const ChainThread<T>& thread, double*, const ReducePlan&) {
+  static __device__ void run(const GridSlice& grid, const ChainThread<T>& thread, double*, const ReducePlan&) {
     const int64_t count = thread.count();
-    for (int64_t at = thread_of_grid() * kFour; at < count; at += threads_of_grid() * kFour)
+    for (int64_t at = grid.thread() * kFour; at < count; at += grid.threads() * kFour)
       thread.run(at, within(at, count), NoSums());
   }
 };
@@ -52,10 +52,10 @@ struct ChainRows {
   static constexpr int kDoubles = 1;
 
   template <typename T>
-  static __device__ void run(const ChainThread<T>& thread, double* own, const ReducePlan& plan) {
+  static __device__ void run(const GridSlice& grid, const ChainThread<T>& thread, double* own, const ReducePlan& plan) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, of_row = lane % plan.lanes;
     const RowSums sums{own, plan.lanes};
-    for (int64_t item = thread_of_grid() / kWarp; item < plan.items; item += threads_of_grid() / kWarp) {
+    for (int64_t item = grid.thread() / kWarp; item < plan.items; item += grid.threads() / kWarp) {
       const int64_t row = item / plan.groups, group = item - row * plan.groups;
       const int64_t place = row * (kWarp / plan.lanes) + lane / plan.lanes;
       const bool is_place = place < plan.places;
@@ -83,13 +83,13 @@ struct ChainColumns {
   static constexpr int kDoubles = kFour;
 
   template <typename T>
-  static __device__ void run(const ChainThread<T>& thread, double* own, const ReducePlan& plan) {
+  static __device__ void run(const GridSlice& grid, const ChainThread<T>& thread, double* own, const ReducePlan& plan) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, side_by_side = kWarp / plan.lanes;
     const int of_row = lane % plan.lanes;
     const int64_t group_items = (plan.groups + side_by_side - 1) / side_by_side;
     const int64_t most_rows = (plan.pieces + plan.groups - 1) / plan.groups;
     const ColumnSums sums{own};
-    for (int64_t item = thread_of_grid() / kWarp; item < plan.items; item += threads_of_grid() / kWarp) {
+    for (int64_t item = grid.thread() / kWarp; item < plan.items; item += grid.threads() / kWarp) {
       const int64_t group = item % group_items * side_by_side + lane / plan.lanes;
       const int64_t tile = item / group_items % plan.tiles, place = item / group_items / plan.tiles;
       const int64_t column = tile * kTile + of_row * kFour;
@@ -124,13 +124,13 @@ __global__ void __launch_bounds__(kThreads, 3)
     chain_kernel(const __grid_constant__ ChainArgument argument, const uint4* kept, int words, ReducePlan plan) {
   const ChainMemory<T> memory(kept == nullptr ? argument.words : kept, words);
   const ChainThread<T> thread(shared_memory(), memory.slots);
-  Order::run(thread, memory.sums, plan);
+  Order::run(whole_grid(), thread, memory.sums, plan);
 }
 
 // Of sums over rows whose tiles lie apart: tiles [tile, row] of each group are added one after the other.
 template <typename T>
-__global__ void join_tiles_kernel(const double* tiles, double* partial, T* y, ReducePlan plan) {
-  for (int64_t i = thread_of_grid(); i < plan.groups * plan.outputs; i += threads_of_grid()) {
+__device__ void join_tiles(const GridSlice& grid, const double* tiles, double* partial, T* y, const ReducePlan& plan) {
+  for (int64_t i = grid.thread(); i < plan.groups * plan.outputs; i += grid.threads()) {
     const int64_t group = i / plan.outputs, row = i - group * plan.outputs;
     double sum = 0;
     for (int64_t tile = plan.first_of(group); tile < plan.first_of(group + 1); ++tile)
@@ -140,6 +140,11 @@ __global__ void join_tiles_kernel(const double* tiles, double* partial, T* y, Re
     else
       partial[i] = sum;
   }
+}
+
+template <typename T>
+__global__ void join_tiles_kernel(const double* tiles, double* partial, T* y, ReducePlan plan) {
+  join_tiles<T>(whole_grid(), tiles, partial, y, plan);
 }
 
 }  // namespace synthesizer::cuda

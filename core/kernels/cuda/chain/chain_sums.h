@@ -2,7 +2,7 @@
 // of its own. A thread keeps its sums in shared memory, an element of each thread side by side.
 #pragma once
 
-#include "core/kernels/cuda/chain_steps.h"
+#include "core/kernels/cuda/chain/chain_steps.h"
 
 namespace synthesizer::cuda {
 
