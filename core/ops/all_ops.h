@@ -38,6 +38,7 @@ inline constexpr std::array kNamedOps = {
     OpEntry{"sum_squares", OpRole::kCompute},
     OpEntry{"broadcast", OpRole::kCompute},
     OpEntry{"chain", OpRole::kCompute},
+    OpEntry{"horizontal", OpRole::kCompute},
     OpEntry{"slice", OpRole::kCompute},
     OpEntry{"pad", OpRole::kCompute},
     OpEntry{"slice_at", OpRole::kCompute},

@@ -12,6 +12,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/passes/chain_pass.h"
 #include "core/ops/passes/fuse.h"
+#include "core/ops/passes/horizontal_pass.h"
 #include "core/ops/passes/keep_casts.h"
 
 namespace synthesizer {
@@ -59,8 +60,10 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
 }
 
 // The last passes, after recompute.
-std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
-  return passes ? make_chains(*fuse_exactly(*graph)) : std::move(graph);
+std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, const StepGraphOptions& options) {
+  if (!options.passes) return graph;
+  graph = make_chains(*fuse_exactly(*graph));
+  return options.horizontal ? fuse_horizontally(*graph) : std::move(graph);
 }
 
 // A weight's bf16 copy is there all the time, a cast of it from forward to backward. Where activations are most of a
@@ -149,7 +152,7 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
   graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
   if (keeps_casts(options)) graph = keep_casts(*graph);
   graph = with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
-  return chained(std::move(graph), options.passes);
+  return chained(std::move(graph), options);
 }
 
 }  // namespace
@@ -178,7 +181,7 @@ std::unique_ptr<Graph> evaluation_graph(const StepGraphOptions& options, const P
   auto graph = std::make_unique<Graph>();
   const Model model = build(*graph, options, Mode::kEvaluate);
   graph->mark_output("nll", model.outputs.nll);
-  return chained(finish(std::move(graph), options.passes, partition), options.passes);
+  return chained(finish(std::move(graph), options.passes, partition), options);
 }
 
 std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vector<int64_t> layers) {
@@ -192,7 +195,7 @@ std::unique_ptr<Graph> alignment_graph(const StepGraphOptions& options, std::vec
   build.loss = false;
   build.alignments = std::move(layers);
   build_model(*graph, options.model, options.shape, options.loss, build);
-  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
+  return chained(finish(std::move(graph), options.passes, nullptr), options);
 }
 
 std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
@@ -206,7 +209,7 @@ std::unique_ptr<Graph> decoding_graph(const StepGraphOptions& options) {
   build.next_logits = true;
   const Model model = build_model(*graph, options.model, options.shape, options.loss, build);
   graph->mark_output("next_logits", model.outputs.next_logits);
-  return chained(finish(std::move(graph), options.passes, nullptr), options.passes);
+  return chained(finish(std::move(graph), options.passes, nullptr), options);
 }
 
 }  // namespace synthesizer

@@ -8,6 +8,7 @@ namespace synthesizer {
 std::span<const KernelEntry> product_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> chain_kernels();
+std::span<const KernelEntry> horizontal_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> softmax_kernels();
 std::span<const KernelEntry> shared_attention_kernels();
@@ -31,6 +32,7 @@ std::vector<std::span<const KernelEntry>> cpu_kernel_entries() {
   return {product_kernels(),
           elementwise_kernels(),
           chain_kernels(),
+          horizontal_kernels(),
           reduce_kernels(),
           softmax_kernels(),
           shared_attention_kernels(),
@@ -59,7 +61,7 @@ CpuKernelTable::CpuKernelTable(int threads, KernelCounters* counters, Isa isa, b
   context_.loops = make_loops(isa);
 }
 
-const KernelEntry& CpuKernelTable::entry(const Op& op) const {
+const KernelEntry& cpu_kernel_entry(const Op& op) {
   static const auto families = cpu_kernel_entries();
   for (const std::span<const KernelEntry> family : families)
     for (const KernelEntry& entry : family)
@@ -69,14 +71,14 @@ const KernelEntry& CpuKernelTable::entry(const Op& op) const {
 
 int64_t CpuKernelTable::workspace(const Op& op, std::span<const ValueType> inputs,
                                   std::span<const ValueType> outputs) const {
-  const KernelEntry& found = entry(op);
+  const KernelEntry& found = cpu_kernel_entry(op);
   return found.workspace == nullptr ? 0 : align_up(found.workspace({op, inputs, outputs, context_, nullptr}));
 }
 
 std::unique_ptr<Kernel> CpuKernelTable::make(const Op& op, std::span<const ValueType> inputs,
                                              std::span<const ValueType> outputs,
                                              const AxisCommunicators& communicators) const {
-  return entry(op).make({op, inputs, outputs, context_, &communicators});
+  return cpu_kernel_entry(op).make({op, inputs, outputs, context_, &communicators});
 }
 
 }  // namespace synthesizer

@@ -11,6 +11,8 @@ namespace synthesizer {
 
 // The entries of each family.
 std::vector<std::span<const KernelEntry>> cpu_kernel_entries();
+// The op's. Throws Error if there is none.
+const KernelEntry& cpu_kernel_entry(const Op& op);
 
 class CpuKernelTable : public KernelTable {
  public:
@@ -26,8 +28,6 @@ class CpuKernelTable : public KernelTable {
   int threads() const { return context_.threads; }
 
  private:
-  const KernelEntry& entry(const Op& op) const;
-
   CpuContext context_;
 };
 

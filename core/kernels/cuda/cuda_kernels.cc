@@ -5,6 +5,7 @@
 namespace synthesizer::cuda {
 
 // The list of all kernels: the entries of each family, one file each.
+std::span<const KernelEntry> adamw_kernels();
 std::span<const KernelEntry> broadcast_kernels();
 std::span<const KernelEntry> chain_kernels();
 std::span<const KernelEntry> collective_kernels();
@@ -16,6 +17,7 @@ std::span<const KernelEntry> dropout_kernels();
 std::span<const KernelEntry> einsum_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> embedding_kernels();
+std::span<const KernelEntry> horizontal_kernels();
 std::span<const KernelEntry> reduce_kernels();
 std::span<const KernelEntry> relative_bias_kernels();
 std::span<const KernelEntry> rms_norm_gradient_kernels();
@@ -32,6 +34,7 @@ std::span<const KernelEntry> window_kernels();
 
 std::vector<std::span<const KernelEntry>> kernel_entries() {
   return {
+      adamw_kernels(),                      //
       broadcast_kernels(),                  //
       chain_kernels(),                      //
       collective_kernels(),                 //
@@ -43,6 +46,7 @@ std::vector<std::span<const KernelEntry>> kernel_entries() {
       einsum_kernels(),                     //
       elementwise_kernels(),                //
       embedding_kernels(),                  //
+      horizontal_kernels(),                 //
       reduce_kernels(),                     //
       relative_bias_kernels(),              //
       rms_norm_gradient_kernels(),          //
@@ -59,9 +63,7 @@ std::vector<std::span<const KernelEntry>> kernel_entries() {
   };
 }
 
-namespace {
-
-const KernelEntry& entry(const Op& op) {
+const KernelEntry& kernel_entry(const Op& op) {
   static const auto families = kernel_entries();
   for (const std::span<const KernelEntry> family : families)
     for (const KernelEntry& entry : family)
@@ -69,11 +71,9 @@ const KernelEntry& entry(const Op& op) {
   fail("[{}] CUDA has no kernel for this op", op.name());
 }
 
-}  // namespace
-
 int64_t kernel_workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,
                          const ProductLibrary& products) {
-  const KernelEntry& found = entry(op);
+  const KernelEntry& found = kernel_entry(op);
   const CudaContext context{.products = &products};
   return found.workspace == nullptr ? 0 : align_up(found.workspace({op, inputs, outputs, context, nullptr}));
 }
@@ -89,7 +89,7 @@ int64_t CudaKernelTable::workspace(const Op& op, std::span<const ValueType> inpu
 std::unique_ptr<Kernel> CudaKernelTable::make(const Op& op, std::span<const ValueType> inputs,
                                               std::span<const ValueType> outputs,
                                               const AxisCommunicators& communicators) const {
-  return entry(op).make({op, inputs, outputs, context_, &communicators});
+  return kernel_entry(op).make({op, inputs, outputs, context_, &communicators});
 }
 
 }  // namespace synthesizer::cuda

@@ -13,6 +13,8 @@ namespace synthesizer::cuda {
 
 // The entries of each family.
 std::vector<std::span<const KernelEntry>> kernel_entries();
+// The op's. Throws Error if there is none.
+const KernelEntry& kernel_entry(const Op& op);
 
 // As CudaKernelTable::workspace(), where there need be no GPU.
 int64_t kernel_workspace(const Op& op, std::span<const ValueType> inputs, std::span<const ValueType> outputs,

@@ -20,6 +20,7 @@ std::vector<OpCase> shared_attention_cases();
 std::vector<OpCase> shared_product_cases();
 std::vector<OpCase> dot_attention_cases();
 std::vector<OpCase> update_cases();
+std::vector<OpCase> horizontal_cases();
 std::vector<OpCase> window_cases();
 std::vector<OpCase> take_cases();
 std::vector<OpCase> leaf_cases();
@@ -30,7 +31,7 @@ const std::vector<OpCase>& all_cases() {
     for (const auto family :
          {elementwise_cases, chain_cases, product_cases, reduce_cases, shape_cases, normal_cases, embedding_cases,
           dropout_cases, cross_entropy_cases, shared_attention_cases, shared_product_cases, dot_attention_cases,
-          update_cases, window_cases, take_cases, leaf_cases})
+          update_cases, horizontal_cases, window_cases, take_cases, leaf_cases})
       for (OpCase& row : family()) all.push_back(std::move(row));
     return all;
   }();

@@ -1,0 +1,14 @@
+// Graphs drawn at random, for passes that must change no bit, and how that is seen.
+#pragma once
+
+#include "core/graph/graph.h"
+
+namespace synthesizer {
+
+// Of nodes that can be chains and of some that cannot, over two index spaces, in float32.
+void draw_graph(Graph& graph, uint32_t seed);
+
+// Two runs of each from the same values give the same results and leave the same behind, with 1 and 3 threads.
+void expect_same_bits(Graph& before, Graph& after);
+
+}  // namespace synthesizer
