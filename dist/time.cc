@@ -11,6 +11,7 @@
 #include "core/ops/dot_attention.h"
 #include "core/ops/einsum.h"
 #include "core/ops/shared_attention.h"
+#include "core/ops/shared_product.h"
 #include "dist/lanes.h"
 
 namespace synthesizer {
@@ -60,6 +61,8 @@ ProductSize product_size(const Op& op, std::span<const ValueType> inputs, std::s
   if (dynamic_cast<const SharedAttention*>(&op) != nullptr ||
       dynamic_cast<const SharedAttentionGradient*>(&op) != nullptr)
     return shared_size(inputs[1].shape, inputs[2].shape);
+  if (dynamic_cast<const SharedProduct*>(&op) != nullptr || dynamic_cast<const SharedProductGradient*>(&op) != nullptr)
+    return shared_size(inputs[0].shape, inputs[1].shape);
   if (const auto* attention = dynamic_cast<const DotAttention*>(&op))
     return attention_size(attention->options(), inputs);
   if (const auto* gradient = dynamic_cast<const DotAttentionGradient*>(&op))

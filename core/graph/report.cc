@@ -12,12 +12,6 @@ namespace {
 
 Cost cost_of(const Graph& graph, const Node& node) { return node.op->cost(graph.input_types(node), node.outputs); }
 
-bool is_product(const Op& op) {
-  return op.name() == "einsum" || op.name().starts_with("linear_cross_entropy") ||
-         op.name().starts_with("shared_attention") || op.name().starts_with("shared_product") ||
-         op.name().starts_with("dot_attention");
-}
-
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -28,6 +22,12 @@ std::string escaped(const std::string& text) {
 }
 
 }  // namespace
+
+bool is_product(const Op& op) {
+  return op.name() == "einsum" || op.name().starts_with("linear_cross_entropy") ||
+         op.name().starts_with("shared_attention") || op.name().starts_with("shared_product") ||
+         op.name().starts_with("dot_attention");
+}
 
 std::vector<NodeReport> report_nodes(const Graph& graph, const PlacementsByName& placements) {
   std::vector<NodeReport> rows;

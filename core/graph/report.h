@@ -27,9 +27,11 @@ std::string graph_table(const Graph& graph, const PlacementsByName& placements);
 // Graphviz: a box an op, an edge a value labelled with its dims.
 std::string graph_dot(const Graph& graph);
 
-// Floating-point operations of the ops that are matrix products: einsum, linear_cross_entropy, shared_attention,
-// shared_product, dot_attention and their gradients. What is done again counts once: these are the model's, which
-// utilisation is measured by.
+// Whether the op's work is matrix products: einsum, linear_cross_entropy, shared_attention, shared_product,
+// dot_attention and their gradients.
+bool is_product(const Op& op);
+// Floating-point operations of those ops. What is done again counts once: these are the model's, which utilisation is
+// measured by.
 int64_t product_flops(const Graph& graph);
 // Floating-point operations, of all ops, that a step does a second time (core/graph/recompute.h).
 int64_t recomputed_flops(const Graph& graph);

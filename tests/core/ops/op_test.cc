@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/graph/differentiate.h"
+#include "core/graph/report.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/ops/all_ops.h"
 #include "core/ops/collectives.h"
@@ -15,6 +16,7 @@
 #include "core/ops/reduce.h"
 #include "core/tensor/bfloat16.h"
 #include "dist/thread_communicator.h"
+#include "dist/time.h"
 #include "tests/core/ops/op_runner.h"
 
 namespace synthesizer {
@@ -303,6 +305,17 @@ TEST(AllOps, EveryKernelHasARow) {
        {&typeid(AllReduce), &typeid(ReduceScatter), &typeid(AllGather), &typeid(AllToAll)})
     classes.insert(collective->name());
   for (const std::type_info* op : ops_with_kernels()) EXPECT_TRUE(classes.contains(op->name())) << op->name();
+}
+
+// What counts as the model's products is planned as products, not as operations on single elements.
+TEST(AllOps, TheTimeOfEveryProductIsThatOfAProduct) {
+  for (const OpCase& row : all_cases()) {
+    Graph graph;
+    row.build(graph, add_leaves(graph, row, DType::kFloat32, whole_shapes(row)), DType::kFloat32);
+    const Node& node = graph.nodes().back();
+    const ProductSize size = product_size(*node.op, graph.input_types(node), node.outputs);
+    EXPECT_EQ(size.m > 0 && size.n > 0 && size.k > 0, is_product(*node.op)) << row.op << " " << row.label;
+  }
 }
 
 }  // namespace
