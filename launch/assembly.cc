@@ -43,7 +43,7 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   options.bfloat16 = run.precision() == config::Run::BF16;
   options.seed = run.seed();
   options.recompute = recompute_choice(run.recompute());
-  options.horizontal = run.device() == config::Run::CUDA;
+  options.for_gpu = run.device() == config::Run::CUDA;
   options.freeze.assign(run.freeze().begin(), run.freeze().end());
   return options;
 }

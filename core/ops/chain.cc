@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/ops/contract.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"
 
@@ -62,7 +63,12 @@ std::optional<ChainOrder> chain_order(const Shape& over, std::span<const DimName
 }
 
 bool is_chain_value(const Op& op) {
-  return as<Unary>(op) || as<UnaryGradient>(op) || as<Binary>(op) || as<Broadcast>(op);
+  return as<Unary>(op) || as<UnaryGradient>(op) || as<Binary>(op) || as<Broadcast>(op) || as<Dropout>(op);
+}
+
+bool ChainStep::reads_elements(size_t i) const {
+  if (as<Assign>(*op) != nullptr) return i > 0;
+  return i == 0 || as<Dropout>(*op) == nullptr;
 }
 
 bool is_chain_end(const Op& op) {
@@ -147,9 +153,15 @@ std::vector<ValueType> Chain::value_types(std::span<const ValueType> inputs) con
 std::vector<ValueType> Chain::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, static_cast<size_t>(inputs_));
   const DType calculated = dtype(inputs);
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (last_read(static_cast<int>(i)) >= 0)
-      expect_type(name(), fmt::format("input {}", i), inputs[i], {calculated, inputs[i].shape});
+  for (const ChainStep& step : steps_) {
+    for (size_t k = 0; k < step.operands.size(); ++k) {
+      const auto i = static_cast<size_t>(step.operands[k]);
+      if (i < inputs.size() && step.reads_elements(k))
+        expect_type(name(), fmt::format("input {}", i), inputs[i], {calculated, inputs[i].shape});
+    }
+    CHECK(calculated != DType::kBFloat16 || !is_chain_end(*step.op), "[chain] {} ends a chain in bf16",
+          step.op->name());
+  }
   const std::vector<ValueType> types = value_types(inputs);
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Op& op = *steps_[s].op;

@@ -13,9 +13,12 @@
 
 namespace synthesizer {
 
-// Unary, UnaryGradient, Binary and Broadcast give a value of each element of the index space; Reduce (a sum, in one
-// part) and Assign end a chain: no step reads what they give.
+// Unary, UnaryGradient, Binary, Broadcast and Dropout give a value of each element of the index space; Reduce (a sum,
+// in one part) and Assign end a chain: no step reads what they give.
 struct ChainStep {
+  // Whether operand i is read element by element: not the target of an Assign, nor what a Dropout is told of the step.
+  bool reads_elements(size_t i) const;
+
   std::shared_ptr<const Op> op;
   std::vector<int> operands;  // values: first the chain's inputs, then what each step gives
   bool again = false;         // another node computes it too: no operation of the model is counted twice
@@ -35,9 +38,9 @@ std::optional<ChainOrder> chain_order(const Shape& over, std::span<const DimName
 bool is_chain_value(const Op& op);  // one that gives a value of each element
 bool is_chain_end(const Op& op);
 
-// The steps one after the other, in one type and the same to the bit; targets may be in bf16, to be rounded to. A
-// result may lie in the memory of an input that no later step reads. It is made of one rank's nodes after
-// differentiation and partition, so it has no gradient and is not split.
+// The steps one after the other, in one type and the same to the bit: in bf16 each step rounds, and there are no ends.
+// Targets may be in bf16, to be rounded to. A result may lie in the memory of an input that no later step reads. It is
+// made of one rank's nodes after differentiation and partition, so it has no gradient and is not split.
 class Chain : public Op {
  public:
   static constexpr size_t kMostValues = 128;  // inputs and steps
@@ -50,7 +53,7 @@ class Chain : public Op {
   const std::vector<ChainStep>& steps() const { return steps_; }
   const std::vector<int>& results() const { return results_; }
   ChainOrder order() const { return order_; }
-  // What the steps calculate in.
+  // What the steps give.
   DType dtype(std::span<const ValueType> inputs) const;
   // The last step that reads the value, -1: none. The target of an Assign is not read by it; sums read after all steps.
   int last_read(int value) const;

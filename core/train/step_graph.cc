@@ -62,8 +62,8 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
 // The last passes, after recompute.
 std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, const StepGraphOptions& options) {
   if (!options.passes) return graph;
-  graph = make_chains(*fuse_exactly(*graph));
-  return options.horizontal ? fuse_horizontally(*graph) : std::move(graph);
+  graph = make_chains(*fuse_exactly(*graph), options.for_gpu);
+  return options.for_gpu ? fuse_horizontally(*graph) : std::move(graph);
 }
 
 // A weight's bf16 copy is there all the time, a cast of it from forward to backward. Where activations are most of a

@@ -31,7 +31,7 @@ struct StepGraphOptions {
   bool packed = false;              // whether rows hold several documents; in decoding they never do
   std::vector<std::string> freeze;  // parameters whose canonical name is one of these, or begins with one and a dot
   bool passes = true;               // optimize passes, and ops that do the work of several
-  bool horizontal = false;          // core/ops/passes/horizontal_pass.h: for a GPU
+  bool for_gpu = false;             // of the passes also those that pay where a start is dear and arithmetic is not
   Recompute recompute = Recompute::kNone;  // of training
   bool keep_casts = true;                  // core/ops/passes/keep_casts.h, if it is worth its memory (false: tests)
   bool update = true;                      // false: gradients only (tests)

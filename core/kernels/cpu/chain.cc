@@ -64,13 +64,44 @@ int64_t workspace_of(const KernelCase& c) {
 }
 
 int64_t chain_workspace(const KernelCase& c) {
-  return c.as<Chain>().dtype(c.inputs) == DType::kFloat64 ? workspace_of<double>(c) : workspace_of<float>(c);
+  const DType dtype = c.as<Chain>().dtype(c.inputs);
+  if (dtype == DType::kBFloat16) return workspace_of<BFloat16>(c);
+  return dtype == DType::kFloat64 ? workspace_of<double>(c) : workspace_of<float>(c);
 }
 
+// Where nothing is reduced.
 template <typename T>
-class ChainKernel : public Kernel {
+class ElementChainKernel : public Kernel {
  public:
-  explicit ChainKernel(const KernelCase& c)
+  explicit ElementChainKernel(const KernelCase& c)
+      : plan_(c),
+        steps_(c, plan_.longest),
+        threads_(c.context.threads),
+        work_(static_cast<int64_t>(c.as<Chain>().steps().size())) {}
+
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    const int64_t pieces = (plan_.count + kPiece - 1) / kPiece;
+    const int64_t ahead = plan_.count < kCached ? 0 : kAhead;
+    parallel_ranges(threads_, pieces, plan_.longest * work_, [&](int64_t begin, int64_t end) {
+      auto* const registers =
+          reinterpret_cast<T*>(static_cast<std::byte*>(workspace) + omp_get_thread_num() * thread_bytes(plan_, steps_));
+      for (int64_t p = begin; p < end; ++p)
+        steps_.run(inputs, outputs, registers, p * kPiece, std::min(kPiece, plan_.count - p * kPiece), ahead,
+                   [](int, const T*) {});
+    });
+  }
+
+ private:
+  ChainPlan plan_;
+  ChainSteps<T> steps_;
+  int threads_;
+  int64_t work_;  // steps
+};
+
+template <typename T>
+class SumChainKernel : public Kernel {
+ public:
+  explicit SumChainKernel(const KernelCase& c)
       : plan_(c),
         steps_(c, plan_.longest),
         order_(c.as<Chain>().order()),
@@ -81,7 +112,6 @@ class ChainKernel : public Kernel {
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const Run run{inputs, outputs, static_cast<double*>(workspace),
                   static_cast<std::byte*>(workspace) + align_up(plan_.doubles * 8)};
-    if (order_ == ChainOrder::kElements) return elements(run);
     if (order_ == ChainOrder::kReduction)
       reduction(run);
     else
@@ -120,15 +150,6 @@ class ChainKernel : public Kernel {
     size_t i = 0;
     while (plan_.sums[i].step != step) ++i;
     return i;
-  }
-
-  void elements(const Run& run) const {
-    const int64_t pieces = (plan_.count + kPiece - 1) / kPiece;
-    parallel_ranges(threads_, pieces, plan_.longest * work_, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p)
-        steps_.run(run.inputs, run.outputs, registers(run), p * kPiece, std::min(kPiece, plan_.count - p * kPiece),
-                   ahead(kAhead), [](int, const T*) {});
-    });
   }
 
   // As core/kernels/cpu/reduce.cc goes.
@@ -245,7 +266,10 @@ class ChainKernel : public Kernel {
 };
 
 std::unique_ptr<Kernel> make_chain(const KernelCase& c) {
-  return make_floating<ChainKernel>(c, c.as<Chain>().dtype(c.inputs));
+  const Chain& chain = c.as<Chain>();
+  const DType dtype = chain.dtype(c.inputs);
+  if (chain.order() == ChainOrder::kElements) return make_stored<ElementChainKernel>(c, dtype);
+  return make_floating<SumChainKernel>(c, dtype);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "core/kernels/cpu/cast_elements.h"
 #include "core/kernels/cpu/kernel_case.h"
+#include "core/kernels/dropout_mask.h"
 #include "core/kernels/geometry.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
@@ -30,7 +31,7 @@ class ChainSteps {
     for (size_t s = 0; s < chain.steps().size(); ++s) values_.push_back({});
     for (size_t r = 0; r < chain.results().size(); ++r)
       values_[static_cast<size_t>(chain.results()[r])].output = static_cast<int>(r);
-    for (const ChainStep& step : chain.steps()) codes_.push_back(code_of(step));
+    for (const ChainStep& step : chain.steps()) codes_.push_back(code_of(step, chain.over()));
     for (size_t s = 0; s < codes_.size(); ++s) {
       if (codes_[s].kind != Kind::kAssign) continue;
       const auto target = static_cast<size_t>(chain.steps()[s].operands[0]);
@@ -65,7 +66,8 @@ class ChainSteps {
   }
 
  private:
-  enum class Kind { kUnary, kGradient, kBinary, kCopy, kReduce, kAssign, kRound };
+  enum class Kind { kUnary, kGradient, kBinary, kCopy, kDropout, kReduce, kAssign, kRound };
+  using C = Compute<T>;
   static constexpr int64_t kShort = 1024;      // elements of a part
   static constexpr int64_t kShortestRow = 64;  // shorter ones are copied side by side
 
@@ -93,8 +95,9 @@ class ChainSteps {
   struct Code {
     Kind kind = Kind::kCopy;
     int function = 0;
-    T scale = 0, shift = 0;
+    C scale = 0, shift = 0;
     int a = 0, b = 0;
+    int draw = 0;            // of a dropout
     std::vector<int> loads;  // inputs that no earlier step has read
   };
 
@@ -110,21 +113,35 @@ class ChainSteps {
     return value;
   }
 
-  static Code code_of(const ChainStep& step) {
+  // Of a dropout: its mask as the index space lies in it.
+  struct Draw {
+    DropoutStream stream;
+    C scale;
+    int64_t first, between_micro_batches;
+    Walk rows;
+    int64_t length, stride;
+    int step, micro_batch;  // inputs, -1: none
+  };
+
+  Code code_of(const ChainStep& step, const Shape& over) {
     Code code;
     code.a = code.b = step.operands[0];
-    if (step.operands.size() > 1) code.b = step.operands[1];
+    if (step.operands.size() > 1 && step.reads_elements(1)) code.b = step.operands[1];
     if (const auto* unary = dynamic_cast<const Unary*>(step.op.get())) {
       code.kind = Kind::kUnary;
       code.function = static_cast<int>(unary->function());
-      code.scale = static_cast<T>(unary->scale());
-      code.shift = static_cast<T>(unary->shift());
+      code.scale = static_cast<C>(unary->scale());
+      code.shift = static_cast<C>(unary->shift());
     } else if (const auto* gradient = dynamic_cast<const UnaryGradient*>(step.op.get())) {
       code.kind = Kind::kGradient;
       code.function = static_cast<int>(gradient->function());
     } else if (const auto* binary = dynamic_cast<const Binary*>(step.op.get())) {
       code.kind = Kind::kBinary;
       code.function = static_cast<int>(binary->function());
+    } else if (const auto* dropout = dynamic_cast<const Dropout*>(step.op.get())) {
+      code.kind = Kind::kDropout;
+      code.draw = static_cast<int>(draws_.size());
+      draws_.push_back(draw_of(*dropout, step, over));
     } else if (dynamic_cast<const Reduce*>(step.op.get()) != nullptr) {
       code.kind = Kind::kReduce;
     } else if (dynamic_cast<const Assign*>(step.op.get()) != nullptr) {
@@ -133,6 +150,27 @@ class ChainSteps {
       code.b = step.operands[2];
     }
     return code;
+  }
+
+  static Draw draw_of(const Dropout& op, const ChainStep& step, const Shape& over) {
+    const DropoutKey key(op);
+    const WholeMask mask(op, over);
+    Draw draw{{key.key0, key.key1, 0, 0, key.name_low, key.threshold},
+              static_cast<C>(key.scale),
+              mask.first,
+              mask.between_micro_batches,
+              {},
+              1,
+              0,
+              step.operands[1],
+              step.operands.size() > 2 ? step.operands[2] : -1};
+    const Shape* shapes[1] = {&mask.shape};
+    draw.rows = Walk(over.dims(), shapes);
+    draw.rows.merge();
+    int64_t strides[Walk::kTensors];
+    draw.length = draw.rows.take_last(strides);
+    draw.stride = strides[0];
+    return draw;
   }
 
   // Where each value lies: of one that is nowhere else a register, from the step that makes it to the last that reads
@@ -190,7 +228,7 @@ class ChainSteps {
   T* home(const Value& value, std::span<void* const> inputs, std::span<void* const> outputs, T* registers,
           int64_t piece, int64_t at) const {
     if (value.output >= 0) return output<T>(outputs, static_cast<size_t>(value.output)) + at;
-    if (value.target >= 0 && *input<T>(inputs, static_cast<size_t>(value.applied)) != 0)
+    if (value.target >= 0 && widened(*input<T>(inputs, static_cast<size_t>(value.applied))) != 0)
       return output<T>(outputs, static_cast<size_t>(value.target)) + at;
     if (value.whole) return registers + shorts_ * short_ + value.place * longest_ + (at - piece);
     return registers + value.place * short_;
@@ -207,7 +245,7 @@ class ChainSteps {
       if (code.kind == Kind::kReduce) continue;
       if (code.kind == Kind::kRound) {
         const auto to = static_cast<size_t>(values_[inputs_ + s].output);
-        if (*places[code.b].data != 0)
+        if (widened(*places[code.b].data) != 0)
           cast_elements(tables_, places[code.a].data, output<BFloat16>(outputs, to) + at, n);
         continue;
       }
@@ -227,13 +265,40 @@ class ChainSteps {
         case Kind::kCopy:
           copy(a.data, y, n);
           break;
+        case Kind::kDropout:
+          drop(draws_[static_cast<size_t>(code.draw)], inputs, a.data, y, at, n);
+          break;
         case Kind::kReduce:
         case Kind::kRound:
           break;
         case Kind::kAssign:  // b: whether to
-          if (*b.data != 0) copy(a.data, y, n);
+          if (widened(*b.data) != 0) copy(a.data, y, n);
           break;
       }
+    }
+  }
+
+  // Rows that lie behind each other may have the same mask: it is drawn once then.
+  void drop(const Draw& draw, std::span<void* const> inputs, const T* x, T* y, int64_t at, int64_t n) const {
+    const auto told = [&](int i) { return *input<int64_t>(inputs, static_cast<size_t>(i)); };
+    DropoutStream stream = draw.stream;
+    const auto step = static_cast<uint64_t>(told(draw.step));
+    stream.step_low = static_cast<uint32_t>(step);
+    stream.step_high = static_cast<uint32_t>(step >> 32);
+    const int64_t first = draw.first + (draw.micro_batch < 0 ? 0 : told(draw.micro_batch) * draw.between_micro_batches);
+    C mask[kShort];
+    int64_t drawn_from = -1, drawn = 0;
+    for (int64_t done = 0; done < n;) {
+      const int64_t row = (at + done) / draw.length, column = (at + done) % draw.length;
+      const int64_t count = draw.stride > 1 ? 1 : std::min(n - done, draw.length - column);
+      const int64_t from = first + draw.rows.offset(row, 0) + column * draw.stride;
+      if (const int64_t words = draw.stride == 0 ? 1 : count; from != drawn_from || words > drawn) {
+        loops_.dropout_mask(stream, static_cast<uint64_t>(from), words, draw.scale, mask);
+        drawn_from = from;
+        drawn = words;
+      }
+      loops_.multiply_by(x + done, mask, draw.stride == 0 ? 0 : 1, y + done, count);
+      done += count;
     }
   }
 
@@ -308,6 +373,7 @@ class ChainSteps {
   bool computes_ = false;           // sums alone read as fast as memory gives
   std::vector<Value> values_;
   std::vector<Code> codes_;
+  std::vector<Draw> draws_;
 };
 
 }  // namespace synthesizer

@@ -1,13 +1,10 @@
 // Dropout: the bits are those of core/ops/dropout.h, whatever the layout. The mask is made once for each of its
 // elements.
-#include "core/ops/dropout.h"
-
-#include <cmath>
 #include <vector>
 
-#include "core/base/philox.h"
 #include "core/kernels/cpu/kernel_case.h"
 #include "core/kernels/cpu/parallel.h"
+#include "core/kernels/dropout_mask.h"
 #include "core/kernels/geometry.h"
 
 namespace synthesizer {
@@ -38,16 +35,12 @@ class DropoutKernel : public Kernel {
   explicit DropoutKernel(const KernelCase& c) : context_(c.context) {
     const Dropout& op = c.as<Dropout>();
     const Shape mask(mask_dims(op, c.in(0)));
-    walk_mask(op, mask);
+    walk_mask(op, c.in(0), mask);
     walk_product(c.in(0), mask);
     shared_ = mask.elements() < c.in(0).elements();
-    const PhiloxKey key = philox_key(op.seed() ^ (op.name_hash() >> 32 << 32));
-    stream_.key0 = key[0];
-    stream_.key1 = key[1];
-    stream_.name_low = static_cast<uint32_t>(op.name_hash());
-    // uniform_float(word) >= rate, in the integers it is made of.
-    stream_.threshold = static_cast<uint32_t>(std::ceil(op.rate() * 16777216.0));
-    scale_ = static_cast<Compute<T>>(1.0 / (1.0 - op.rate()));
+    const DropoutKey key(op);
+    stream_ = {key.key0, key.key1, 0, 0, key.name_low, key.threshold};
+    scale_ = static_cast<Compute<T>>(key.scale);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
@@ -67,21 +60,11 @@ class DropoutKernel : public Kernel {
 
  private:
   // The local mask as it lies in the whole one: rows of consecutive elements.
-  void walk_mask(const Dropout& op, const Shape& mask) {
-    std::vector<Dim> whole;
-    std::vector<int64_t> begin;
-    for (size_t i = 0; i < op.block().whole.rank(); ++i) {
-      if (is_shared(op, op.block().whole.dims()[i].name)) continue;
-      whole.push_back(op.block().whole.dims()[i]);
-      begin.push_back(op.block().begin[i]);
-    }
-    const int64_t rows_between = spread_batch(op, mask, whole, begin);
-    const Shape whole_mask(whole);
-    const std::vector<int64_t> strides = whole_mask.strides();
-    for (size_t i = 0; i < whole.size(); ++i) begin_ += begin[i] * strides[i];
-    first_ = begin_;
-    micro_batch_stride_ = rows_between * stride_of(whole_mask, kBatch.name);
-    const Shape* shapes[1] = {&whole_mask};
+  void walk_mask(const Dropout& op, const Shape& x, const Shape& mask) {
+    const WholeMask whole(op, x);
+    begin_ = first_ = whole.first;
+    micro_batch_stride_ = whole.between_micro_batches;
+    const Shape* shapes[1] = {&whole.shape};
     mask_rows_ = Walk(mask.dims(), shapes);
     mask_rows_.merge();
     int64_t ignored[Walk::kTensors];
@@ -93,20 +76,6 @@ class DropoutKernel : public Kernel {
       mask_length_ = 1;
     }
     mask_pieces_ = (mask_length_ + kPiece - 1) / kPiece;
-  }
-
-  // The step's whole batch in the place of one micro-batch; gives the rows from one micro-batch to the next, 0 if there
-  // is but one.
-  static int64_t spread_batch(const Dropout& op, const Shape& mask, std::vector<Dim>& whole,
-                              std::vector<int64_t>& begin) {
-    const MicroBatches& parts = op.micro_batches();
-    if (parts.count == 1 || !mask.has(kBatch.name)) return 0;
-    const size_t batch = Shape(whole).index(kBatch.name);
-    const int64_t part_rows = whole[batch].size;
-    whole[batch].size *= parts.count;
-    if (parts.interleaved) return part_rows;
-    begin[batch] *= parts.count;
-    return mask.size(kBatch.name);
   }
 
   void walk_product(const Shape& x, const Shape& mask) {

@@ -24,29 +24,35 @@ struct TakeLargest {
 template <typename T>
 using Four = Pack<T, kFour>;
 
-// The first `n` (0 to 4) of four elements side by side, 0 behind them: at once where they are all there and aligned.
-template <typename T>
-__device__ inline Four<T> load_four(const T* x, int n) {
-  if (n == kFour && reinterpret_cast<uintptr_t>(x) % sizeof(Four<T>) == 0) return *reinterpret_cast<const Four<T>*>(x);
-  Four<T> read = {};
-  for (int j = 0; j < kFour; ++j)
+// The first `n` (0 to kCount) of elements side by side, 0 behind them: at once where they are all there and aligned.
+template <int kCount, typename T>
+__device__ inline Pack<T, kCount> load_some(const T* x, int n) {
+  using Values = Pack<T, kCount>;
+  if (n == kCount && reinterpret_cast<uintptr_t>(x) % sizeof(Values) == 0) return *reinterpret_cast<const Values*>(x);
+  Values read = {};
+  for (int j = 0; j < kCount; ++j)
     if (j < n) read.at[j] = x[j];
   return read;
 }
-template <typename T>
-__device__ inline void store_four(const Four<T>& from, T* y, int n) {
-  if (n == kFour && reinterpret_cast<uintptr_t>(y) % sizeof(Four<T>) == 0) {
-    *reinterpret_cast<Four<T>*>(y) = from;
+template <int kCount, typename T>
+__device__ inline void store_some(const Pack<T, kCount>& from, T* y, int n) {
+  if (n == kCount && reinterpret_cast<uintptr_t>(y) % sizeof(from) == 0) {
+    *reinterpret_cast<Pack<T, kCount>*>(y) = from;
     return;
   }
-  for (int j = 0; j < kFour; ++j)
+  for (int j = 0; j < kCount; ++j)
     if (j < n) y[j] = from.at[j];
 }
+template <typename T>
+__device__ inline Four<T> load_four(const T* x, int n) {
+  return load_some<kFour>(x, n);
+}
 
-// How many of four elements from `at` on are within `length`.
+// How many of kCount elements from `at` on are within `length`.
+template <int kCount = kFour>
 __device__ inline int within(int64_t at, int64_t length) {
   const int64_t left = length - at;
-  return left >= kFour ? kFour : left > 0 ? static_cast<int>(left) : 0;
+  return left >= kCount ? kCount : left > 0 ? static_cast<int>(left) : 0;
 }
 
 // One lane's part of a tile.

@@ -4,6 +4,7 @@
 
 #include "core/graph/leaf.h"
 #include "core/graph/recompute.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"
 
@@ -24,16 +25,6 @@ bool is_cheap(const Op& op) {
   return dynamic_cast<const Broadcast*>(&op) != nullptr;
 }
 
-// Whether the node can be part of a chain. A chain calculates in the type that its values have in memory, so nothing in
-// bf16 is, but for what an update writes.
-bool chains(const Graph& graph, const Node& node) {
-  const auto stored = [](const ValueType& type) { return type.dtype == DType::kBFloat16; };
-  const std::vector<ValueType> inputs = graph.input_types(node);
-  if (dynamic_cast<const Assign*>(node.op.get()) != nullptr) return !stored(inputs[1]);
-  return (is_chain_value(*node.op) || is_chain_end(*node.op)) && std::none_of(inputs.begin(), inputs.end(), stored) &&
-         std::none_of(node.outputs.begin(), node.outputs.end(), stored);
-}
-
 // The type of the index space that a node goes over.
 ValueType space_of(const Graph& graph, const Node& node) {
   if (dynamic_cast<const Reduce*>(node.op.get()) != nullptr) return graph.type(node.inputs[0]);
@@ -43,11 +34,26 @@ ValueType space_of(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-ChainGroups::ChainGroups(const Graph& graph) : graph_(graph), group_of_(graph.nodes().size(), -1) {
+// Whether the node can be part of a chain: all its elements are of one type, and what ends a chain is not in bf16, but
+// for what an update writes.
+bool ChainGroups::chains(const Node& node) const {
+  const bool end = is_chain_end(*node.op);
+  if (!end && !is_chain_value(*node.op)) return false;
+  if (!dropouts_ && dynamic_cast<const Dropout*>(node.op.get()) != nullptr) return false;
+  const ChainStep step{node.op, {}};
+  const DType dtype =
+      dynamic_cast<const Assign*>(node.op.get()) ? graph_.type(node.inputs[1]).dtype : node.outputs[0].dtype;
+  for (size_t i = 0; i < node.inputs.size(); ++i)
+    if (step.reads_elements(i) && graph_.type(node.inputs[i]).dtype != dtype) return false;
+  return !end || dtype != DType::kBFloat16;
+}
+
+ChainGroups::ChainGroups(const Graph& graph, bool dropouts)
+    : graph_(graph), dropouts_(dropouts), group_of_(graph.nodes().size(), -1) {
   int others = 0;
   for (const Node& node : graph.nodes()) {
     others_.push_back(others);
-    others += !chains(graph, node) && !node.inputs.empty() && !runs_nothing(node);
+    others += !chains(node) && !node.inputs.empty() && !runs_nothing(node);
     for (const ValueRef& input : node.inputs)
       if (auto& of = readers_[input]; of.empty() || of.back() != node.id) of.push_back(node.id);
     for (const Alias& alias : node.op->aliases())
@@ -56,7 +62,7 @@ ChainGroups::ChainGroups(const Graph& graph) : graph_(graph), group_of_(graph.no
   }
   for (const auto& [name, ref] : graph.outputs()) results_.insert(ref);
   for (const Node& node : graph.nodes())
-    if (chains(graph, node)) add(node);
+    if (chains(node)) add(node);
   for (size_t g = 0; g < groups_.size(); ++g) {
     const std::set<int> members = groups_[g].members;
     for (const int node : members) compute_again({node, 0});

@@ -23,7 +23,8 @@ struct ChainGroup {
 
 class ChainGroups {
  public:
-  explicit ChainGroups(const Graph& graph);
+  // `dropouts`: whether they may be in one.
+  ChainGroups(const Graph& graph, bool dropouts);
 
   // Of the node, null if it is in none of two nodes and more.
   const ChainGroup* of(int node) const;
@@ -31,6 +32,7 @@ class ChainGroups {
   bool given(ValueRef value) const;
 
  private:
+  bool chains(const Node& node) const;
   int group_of(ValueRef value) const { return group_of_[static_cast<size_t>(value.node)]; }
   bool full(ValueRef value, const ChainGroup& group) const { return graph_.type(value) == group.over; }
   bool gives_value(ValueRef value) const { return is_chain_value(*graph_.node(value.node).op); }
@@ -46,6 +48,7 @@ class ChainGroups {
   bool closure(ValueRef value, const ChainGroup& of, std::set<int>& nodes, std::set<ValueRef>& inputs) const;
 
   const Graph& graph_;
+  bool dropouts_;
   std::vector<int> others_;  // by node: those before it that can be in no chain and compute something
   std::map<ValueRef, std::vector<int>> readers_;  // ascending
   std::set<ValueRef> results_;                    // of the step

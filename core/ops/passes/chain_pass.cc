@@ -67,8 +67,8 @@ class ChainBuilder {
 
 }  // namespace
 
-std::unique_ptr<Graph> make_chains(const Graph& graph) {
-  const ChainGroups groups(graph);
+std::unique_ptr<Graph> make_chains(const Graph& graph, bool dropouts) {
+  const ChainGroups groups(graph, dropouts);
   auto result = std::make_unique<Graph>();
   GraphCopy copy(graph, *result);
   std::set<int> counted;

@@ -1,5 +1,8 @@
 // Rows of chains. The reference is the chain's unfused form, in double: its ops have rows of their own.
+#include <algorithm>
+
 #include "core/ops/chain.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"
 #include "core/tensor/bfloat16.h"
@@ -28,7 +31,7 @@ OpCase chain_row(const std::string& label, const Shape& over, const std::vector<
   const auto op = std::make_shared<Chain>(over, inputs.size(), steps, results);
   OpCase c;
   c.op = "chain";
-  c.bfloat16 = false;
+  c.bfloat16 = std::none_of(steps.begin(), steps.end(), [](const ChainStep& step) { return is_chain_end(*step.op); });
   c.label = label;
   c.inputs = inputs;
   c.build = [op](Graph& g, In in, DType) { return g.add(op, in); };
@@ -80,6 +83,18 @@ OpCase of_many_values() {
   return chain_row("many_values", over, inputs, steps, {sum});
 }
 
+// y = tanh(x) with a mask that is shared along `shared`, then times z; x the second of two micro-batches.
+OpCase dropout_row(const std::string& label, const Shape& over, const DimNames& shared) {
+  const Block block{over, std::vector<int64_t>(over.rank())};
+  const Dropout whole(0.25, 9, 0x123456789abcdefULL, shared, block);
+  const std::shared_ptr<const Op> op = whole.in_micro_batches({2, false});
+  const auto scalar = [](const char* name, double value) { return OpInput{name, {}, value, value, DType::kInt64}; };
+  OpCase c = chain_row("dropout" + label, over, {{"x", over}, {"z", over}, scalar("step", 5), scalar("micro_batch", 1)},
+                       {f(UnaryFunction::kTanh, 0), {op, {4, 2, 3}}, f(kMultiply, 5, 1)}, {6});
+  c.bytes = 3 * 4 * over.elements() + 16;
+  return c;
+}
+
 std::vector<OpCase> element_rows() {
   const Shape odd{kLength(31), kModel(33)}, deep{kBatch(3), kLength(31), kHeads(5), kHead(7)};
   OpCase even = chain_row("even", {kHeads(4), kModel(8)}, {{"a", {kHeads(4), kModel(8)}}, {"b", {kModel(8)}}},
@@ -110,6 +125,11 @@ std::vector<OpCase> element_rows() {
       chain_row("long", {kLength(37), kModel(511)}, {{"x", {kLength(37), kModel(511)}}, {"column", {kModel(511)}}},
                 {f(kSquare, 0), f(kMultiply, 2, 1)}, {3}),
       of_many_values(),
+      dropout_row("_whole", {kBatch(3), kLength(31), kModel(33)}, {}),
+      dropout_row("_shared", {kBatch(2), kLength(67), kModel(32)}, {"length"}),
+      dropout_row("_shared_row", {kBatch(2), kLength(67), kModel(9)}, {"model"}),
+      dropout_row("_shared_rows", {kModel(32), kLength(5), kBatch(7)}, {"model"}),
+      dropout_row("_one", {kBatch(1), kModel(1)}, {"model", "batch"}),
   };
 }
 

@@ -7,6 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/ops/cast.h"
+#include "core/ops/dropout.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/passes/chain_pass.h"
@@ -178,20 +180,54 @@ TEST(Chain, RefusesWhatIsNone) {
   EXPECT_THROW(Chain(kSpace, 2, {{std::make_shared<Einsum>(DimNames{}), {0, 1}}}, {2}), Error);
 }
 
-TEST(Chain, NoBitChangesInGraphsDrawnAtRandom) {
+class DrawnChains : public testing::TestWithParam<DType> {};
+
+TEST_P(DrawnChains, ChangeNoBit) {
   size_t chains = 0, nodes = 0;
-  for (uint32_t seed = 0; seed < 80; ++seed) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
     Graph graph;
-    draw_graph(graph, seed);
-    const auto fused = make_chains(graph);
+    draw_graph(graph, seed, GetParam());
+    const auto fused = make_chains(graph, true);
     chains += count(*fused, "chain");
     nodes += graph.nodes().size() - fused->nodes().size();
     expect_same_bits(graph, *fused);
     if (HasFatalFailure()) return;
   }
-  EXPECT_GT(chains, 200u);
-  EXPECT_GT(nodes, 800u);
+  EXPECT_GT(chains, 150u);
+  EXPECT_GT(nodes, 500u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, DrawnChains, testing::Values(DType::kFloat32, DType::kBFloat16),
+                         [](const auto& of) { return std::string(to_string(of.param)); });
+
+// What backward does behind a dropout.
+TEST(Chain, TakesDropoutsWhereItIsAsked) {
+  Built b;
+  const Value step = input(b.graph, "step", DType::kInt64, {});
+  const Value dropped = dropout(relu(b.x), 0.25, {"length"}, step, 3);
+  mark_outputs(b.graph, {{dropped * b.y}});
+  const auto chains = make_chains(b.graph, true);
+  EXPECT_EQ(count(*chains, "chain"), 1u);
+  EXPECT_EQ(count(*chains, "dropout"), 0u);
+  expect_same_bits(b.graph, *chains);
+  EXPECT_EQ(count(*make_chains(b.graph), "dropout"), 1u);
+}
+
+// What is in bf16 and what is not are not one chain, and sums are no part of one in bf16.
+TEST(Chain, KeepsTypesApart) {
+  Graph graph;
+  const Value x = cast(input(graph, "x", DType::kFloat32, kSpace), DType::kBFloat16);
+  const Value y = tanh(x * x);
+  mark_outputs(graph, {{y, reduce_sum(y, {"length"}), tanh(cast(y, DType::kFloat32)) * 2}});
+  const auto chains = make_chains(graph);
+  EXPECT_EQ(count(*chains, "chain"), 2u);
+  EXPECT_EQ(count(*chains, "reduce_sum"), 1u);
+  EXPECT_EQ(count(*chains, "cast"), 2u);
+  expect_same_bits(graph, *chains);
+  const auto sum = std::make_shared<Reduce>(ReduceFunction::kSum, DimNames{"length"});
+  const ValueType stored{DType::kBFloat16, kSpace};
+  EXPECT_THROW(Chain(kSpace, 1, {{sum, {0}}}, {1}).infer(std::vector{stored}), Error);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/graph/leaf.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 #include "core/ops/update.h"
@@ -51,23 +52,25 @@ void expect_same_bits(Graph& before, Graph& after) {
   }
 }
 
-void draw_graph(Graph& graph, uint32_t seed) {
+void draw_graph(Graph& graph, uint32_t seed, DType dtype) {
   std::mt19937 random(seed);
   const auto pick = [&](size_t n) { return random() % n; };
   const Dim a{"a", 1 + static_cast<int64_t>(pick(3))}, l{"l", 70}, m{"m", 40 + static_cast<int64_t>(pick(80))};
   const Shape shapes[] = {{a, l, m}, {a, l, m}, {l, m}, {a, l}, {a, m}, {m}, {l}, {}};
   std::vector<Value> values, states;
   for (size_t i = 0; i < std::size(shapes); ++i) {
-    values.push_back(input(graph, fmt::format("x{}", i), DType::kFloat32, shapes[i]));
-    if (i % 2 == 0) states.push_back(state(graph, fmt::format("s{}", i), DType::kFloat32, shapes[i], {}));
+    values.push_back(input(graph, fmt::format("x{}", i), dtype, shapes[i]));
+    if (i % 2 == 0 && dtype != DType::kBFloat16)
+      states.push_back(state(graph, fmt::format("s{}", i), dtype, shapes[i], {}));
   }
   values.insert(values.end(), states.begin(), states.end());
-  const Value on = constant(graph, DType::kFloat32, {}, 1), off = constant(graph, DType::kFloat32, {}, 0);
+  const Value on = constant(graph, dtype, {}, 1), off = constant(graph, dtype, {}, 0);
+  const Value now = input(graph, "step", DType::kInt64, {});
   const auto any = [&] { return values[values.size() - 1 - pick(std::min<size_t>(values.size(), 14))]; };
   const auto drop = [&](Value old) { std::erase_if(values, [&](const Value& v) { return v.ref() == old.ref(); }); };
   for (int step = 0; step < 50; ++step) {
     const Value x = any();
-    const size_t kind = pick(10);
+    const size_t kind = pick(11);
     if (kind < 5) {
       values.push_back(binary(x, any(), static_cast<BinaryFunction>(pick(3))));
     } else if (kind < 7) {
@@ -79,6 +82,11 @@ void draw_graph(Graph& graph, uint32_t seed) {
         if (pick(2) == 0) over.push_back(dim.name);
       if (over.empty()) over = x.shape().names();
       values.push_back(pick(2) == 0 ? reduce_sum(x, over) * 0.01 : reduce_max(x, over));
+    } else if (kind == 9) {
+      DimNames shared;
+      for (const Dim& dim : x.shape().dims())
+        if (pick(3) == 0) shared.push_back(dim.name);
+      values.push_back(dropout(x, 0.25, shared, now, seed));
     } else if (!states.empty()) {
       const Value target = states.back();
       std::vector<Value> like;
@@ -86,9 +94,9 @@ void draw_graph(Graph& graph, uint32_t seed) {
         if (v.shape() == target.shape() && v.ref() != target.ref()) like.push_back(v);
       if (like.empty()) continue;
       states.pop_back();
-      const Value now = assign(target, like[pick(like.size())], pick(2) == 0 ? on : off);
+      const Value put = assign(target, like[pick(like.size())], pick(2) == 0 ? on : off);
       drop(target);
-      values.push_back(now);
+      values.push_back(put);
     }
     if (values.back().shape().rank() > 3) values.pop_back();
   }

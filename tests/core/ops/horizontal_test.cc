@@ -135,7 +135,7 @@ TEST(HorizontalFusion, NoBitChangesInGraphsDrawnAtRandom) {
     SCOPED_TRACE(seed);
     Graph graph;
     draw_graph(graph, seed);
-    const auto chained = make_chains(graph);
+    const auto chained = make_chains(graph, true);
     for (const Graph* before : {&graph, chained.get()}) {
       const auto fused = fuse_horizontally(*before);
       for (const HorizontalFusion* fusion : fusions(*fused)) parts += fusion->parts().size();

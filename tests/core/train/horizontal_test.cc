@@ -36,7 +36,7 @@ StepGraphOptions options_of(const Setting& setting, bool horizontal) {
   options.optimizer.clip_norm = 1;
   options.optimizer.adafactor.min_factored = 4;
   options.accumulation.micro_batches.count = setting.micro_batches;
-  options.horizontal = horizontal;
+  options.for_gpu = horizontal;
   return options;
 }
 

@@ -27,13 +27,15 @@ int64_t chain_workspace(const KernelCase& c) {
 template <typename T>
 class ChainKernel : public Kernel {
  public:
+  using C = Compute<T>;
+
   explicit ChainKernel(const KernelCase& c) : stream_(c.context.stream), work_(c) {
     lay_out(work_);
-    with_order(work_.kind, [&]<typename Order>() {
+    with_order<T>(work_.kind, [&]<typename Order>() {
       kernel_ = chain_kernel<T, Order>;
       block_ = chain_block<T, Order>(work_.program);
     });
-    blocks_ = blocks_for(work_.warps() * kWarp, block_.threads);
+    blocks_ = blocks_for(work_.warps(kChainWidth<T>) * kWarp, block_.threads);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
@@ -42,9 +44,9 @@ class ChainKernel : public Kernel {
     for (size_t i = 0; i < work_.spaces.size(); ++i) {
       const ChainSum& sum = work_.program.sums()[i];
       double* const partial = ChainWork::address(workspace, work_.spaces[i].partial_at);
-      T* const y = output<T>(outputs, sum.output);
+      C* const y = output<C>(outputs, sum.output);
       if (const double* tiles = ChainWork::address(workspace, work_.spaces[i].tiles_at))
-        launch(stream_, {"join_tiles_kernel", blocks_for(sum.plan.groups * sum.plan.outputs)}, join_tiles_kernel<T>,
+        launch(stream_, {"join_tiles_kernel", blocks_for(sum.plan.groups * sum.plan.outputs)}, join_tiles_kernel<C>,
                tiles, partial, y, sum.plan);
       if (partial != nullptr) combine<AddUp>(stream_, partial, y, sum.plan.groups, sum.plan.outputs);
     }
@@ -78,7 +80,7 @@ class ChainKernel : public Kernel {
 static_assert(sizeof(ChainArgument) + sizeof(ReducePlan) + 16 <= 4096, "arguments of a kernel");
 
 std::unique_ptr<Kernel> make_chain(const KernelCase& c) {
-  return make_floating<ChainKernel>(c, c.as<Chain>().dtype(c.inputs));
+  return make_stored<ChainKernel>(c, c.as<Chain>().dtype(c.inputs));
 }
 
 }  // namespace

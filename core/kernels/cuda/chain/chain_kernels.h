@@ -15,12 +15,12 @@ struct ChainArgument {
 // The block's shared memory: the program, then from 32 bytes on the slots of its threads, then their sums.
 template <typename T>
 struct ChainMemory {
-  Four<T>* slots;
+  ChainPack<T>* slots;
   double* sums;
 
   static __host__ __device__ int64_t program_bytes(int64_t bytes) { return (bytes + 31) / 32 * 32; }
   static int64_t thread_bytes(int64_t slots, int64_t doubles) {
-    return slots * static_cast<int64_t>(sizeof(Four<T>)) + doubles * 8;
+    return slots * static_cast<int64_t>(sizeof(ChainPack<T>)) + doubles * 8;
   }
 
   // All threads of the block call it.
@@ -29,7 +29,7 @@ struct ChainMemory {
     for (int i = static_cast<int>(threadIdx.x); i < words; i += static_cast<int>(blockDim.x))
       reinterpret_cast<uint4*>(memory)[i] = program[i];
     __syncthreads();
-    slots = reinterpret_cast<Four<T>*>(memory + program_bytes(words * 16));
+    slots = reinterpret_cast<ChainPack<T>*>(memory + program_bytes(words * 16));
     const int count = reinterpret_cast<const ChainHeader*>(memory)->slots;
     sums = reinterpret_cast<double*>(slots + count * static_cast<int>(blockDim.x)) + threadIdx.x;
   }
@@ -41,9 +41,10 @@ struct ChainElements {
 
   template <typename T>
   static __device__ void run(const GridSlice& grid, const ChainThread<T>& thread, double*, const ReducePlan&) {
+    constexpr int kWidth = kChainWidth<T>;
     const int64_t count = thread.count();
-    for (int64_t at = grid.thread() * kFour; at < count; at += grid.threads() * kFour)
-      thread.run(at, within(at, count), NoSums());
+    for (int64_t at = grid.thread() * kWidth; at < count; at += grid.threads() * kWidth)
+      thread.run(at, within<kWidth>(at, count), NoSums());
   }
 };
 

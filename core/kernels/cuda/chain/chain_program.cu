@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/kernels/cuda/chain/chain_program.h"
+#include "core/kernels/dropout_mask.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/update.h"
@@ -30,6 +31,7 @@ class Compiler {
   std::vector<ChainLoad> loads;
   std::vector<ChainDim> dims;
   std::vector<ChainConstants> constants;
+  std::vector<ChainMask> masks;
   std::vector<ChainSum> sums;
   int slots() const { return static_cast<int>(free_after_.size()); }
 
@@ -38,8 +40,12 @@ class Compiler {
 
   // The values that a step takes element by element.
   std::vector<int> operands(int s) const {
-    const auto& all = chain_.steps()[static_cast<size_t>(s)].operands;
-    return dynamic_cast<const Assign*>(&op(s)) != nullptr ? std::vector{all[1]} : all;
+    const ChainStep& step = chain_.steps()[static_cast<size_t>(s)];
+    if (dynamic_cast<const Assign*>(&op(s)) != nullptr) return {step.operands[1]};
+    std::vector<int> read;
+    for (size_t i = 0; i < step.operands.size(); ++i)
+      if (step.reads_elements(i)) read.push_back(step.operands[i]);
+    return read;
   }
 
   // The last step that reads each value, and whether all who read it come right behind the step that makes it.
@@ -68,13 +74,35 @@ class Compiler {
   // All are read before the first step: memory then brings them side by side.
   void load(int input) {
     const Shape* shapes[1] = {&case_.in(static_cast<size_t>(input))};
-    Walk walk(chain_.over().dims(), shapes);
-    walk.merge();
-    ChainLoad load{static_cast<uint8_t>(input), take_slot(static_cast<size_t>(input), -1), 0,
-                   static_cast<uint8_t>(walk.rank), static_cast<int32_t>(dims.size())};
-    load.whole = chain_.over().elements() == 1 || (walk.rank == 1 && walk.stride[0][0] == 1);
-    for (int d = 0; load.whole == 0 && d < walk.rank; ++d) dims.push_back({walk.size[d], walk.stride[0][d]});
+    ChainLoad load{static_cast<uint8_t>(input), take_slot(static_cast<size_t>(input), -1), 0, 0, 0};
+    lie(shapes, load);
     loads.push_back(load);
+  }
+
+  // How the tensor lies in the index space: as a whole, or dims to walk.
+  template <typename Placed>
+  void lie(std::span<const Shape* const> shape, Placed& of) {
+    Walk walk(chain_.over().dims(), shape);
+    walk.merge();
+    of.rank = static_cast<uint8_t>(walk.rank);
+    of.dims = static_cast<int32_t>(dims.size());
+    of.whole = chain_.over().elements() == 1 || (walk.rank == 1 && walk.stride[0][0] == 1);
+    for (int d = 0; of.whole == 0 && d < walk.rank; ++d) dims.push_back({walk.size[d], walk.stride[0][d]});
+  }
+
+  void add_mask(const Dropout& op, const ChainStep& step) {
+    const DropoutKey key(op);
+    const WholeMask mask(op, chain_.over());
+    ChainMask made{{key.key0, key.key1, key.name_low, key.threshold, mask.first, mask.between_micro_batches, 0},
+                   key.scale,
+                   static_cast<uint8_t>(step.operands[1]),
+                   static_cast<uint8_t>(step.operands.size() > 2 ? step.operands[2] : kNowhere),
+                   0,
+                   0,
+                   0};
+    const Shape* shapes[1] = {&mask.shape};
+    lie(shapes, made);
+    masks.push_back(made);
   }
 
   void step(int s) {
@@ -97,14 +125,15 @@ class Compiler {
       code.op = rounds ? kRoundOp : kAssignOp;
       code.of = static_cast<uint8_t>(step.operands[2]);
     } else {
-      set_function(code, *step.op);
+      set_function(code, step);
       if (needs_slot_[value] != 0) code.to = take_slot(value, s);
       latest_ = inputs_ + s;
     }
     codes.push_back(code);
   }
 
-  void set_function(ChainCode& code, const Op& op) {
+  void set_function(ChainCode& code, const ChainStep& step) {
+    const Op& op = *step.op;
     if (const auto* unary = dynamic_cast<const Unary*>(&op)) {
       code.op = static_cast<uint8_t>(kUnaryOps + static_cast<int>(unary->function()));
       if (unary->function() != UnaryFunction::kAffine) return;
@@ -114,6 +143,10 @@ class Compiler {
       code.op = static_cast<uint8_t>(kGradientOps + static_cast<int>(gradient->function()));
     } else if (const auto* binary = dynamic_cast<const Binary*>(&op)) {
       code.op = static_cast<uint8_t>(kBinaryOps + static_cast<int>(binary->function()));
+    } else if (const auto* dropout = dynamic_cast<const Dropout*>(&op)) {
+      code.op = kDropoutOp;
+      code.of = static_cast<uint8_t>(masks.size());
+      add_mask(*dropout, step);
     } else {
       code.op = kCopyOp;
     }
@@ -149,6 +182,7 @@ ChainProgram::ChainProgram(const KernelCase& c) {
   room(c.outputs.size() * sizeof(void*), header.outputs_at);
   room(sums_.size() * sizeof(ChainSumPlace), header.sums_at);
   room(bytes_of(compiled.constants), header.constants_at);
+  room(bytes_of(compiled.masks), header.masks_at);
   room(bytes_of(compiled.dims), header.dims_at);
   room(bytes_of(compiled.loads), header.loads_at);
   room(bytes_of(compiled.codes), header.codes_at);
@@ -159,6 +193,7 @@ ChainProgram::ChainProgram(const KernelCase& c) {
   };
   std::memcpy(at(0), &header, sizeof(header));
   put(compiled.constants, header.constants_at);
+  put(compiled.masks, header.masks_at);
   put(compiled.dims, header.dims_at);
   put(compiled.loads, header.loads_at);
   put(compiled.codes, header.codes_at);

@@ -1,11 +1,12 @@
 // The steps of a chain as the device's interpreter reads them: one block of bytes, which goes to the kernel as an
-// argument if it is small enough. Values live in slots: four elements a thread and slot, in shared memory; what the
+// argument if it is small enough. Values live in slots: a few elements a thread and slot, in shared memory; what the
 // next step reads stays in registers.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "core/kernels/cuda/dropout_words.h"
 #include "core/kernels/cuda/kernel_case.h"
 #include "core/kernels/cuda/reduce_plan.h"
 #include "core/ops/functors.h"
@@ -18,6 +19,7 @@ enum ChainOp {
   kGradientOps = kUnaryOps + functors::kUnaryFunctions,
   kBinaryOps = kGradientOps + functors::kUnaryFunctions,
   kCopyOp = kBinaryOps + functors::kBinaryFunctions,
+  kDropoutOp,     // of a: dropout number `of`
   kSumOp,         // of a: sum number `of`
   kSumSquaresOp,  // of a²
   kAssignOp,      // a to `output`, if input `of` is not 0
@@ -31,7 +33,7 @@ struct alignas(8) ChainCode {
   uint8_t op, a, b;  // slots
   uint8_t to;        // the slot, kNowhere: none
   uint8_t output;    // the result, kNowhere: none
-  uint8_t of;        // of affine: the pair of its constants
+  uint8_t of;        // of affine: the pair of its constants; of a dropout its mask
   uint8_t unused[2];
 };
 // An input that steps read.
@@ -47,6 +49,15 @@ struct ChainDim {
 struct ChainConstants {
   double scale, shift;
 };
+// A dropout's mask.
+struct ChainMask {
+  DropoutDraw draw;
+  double scale;
+  uint8_t step, micro_batch;  // inputs, kNowhere: none
+  uint8_t whole;              // it lies as the index space does; else it is walked:
+  uint8_t rank;               // dims, the last fastest,
+  int32_t dims;               // the first of them
+};
 // Where a sum goes: to y, or by group (or tile) to `partial`, if it is not null.
 struct ChainSumPlace {
   void* y;
@@ -58,7 +69,7 @@ struct ChainSumPlace {
 struct alignas(16) ChainHeader {
   int64_t count;  // elements of the index space
   int32_t codes, loads, slots, sums;
-  int32_t inputs_at, outputs_at, sums_at, constants_at, dims_at, loads_at, codes_at;
+  int32_t inputs_at, outputs_at, sums_at, constants_at, masks_at, dims_at, loads_at, codes_at;
   int32_t bytes;  // a multiple of 16
 };
 

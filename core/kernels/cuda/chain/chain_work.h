@@ -58,8 +58,11 @@ struct ChainWork {
     return at < 0 ? nullptr : reinterpret_cast<double*>(static_cast<std::byte*>(workspace) + at);
   }
 
-  // Warps that have something to do.
-  int64_t warps() const { return program.sums().empty() ? (program.count() + kTile - 1) / kTile : plan.items; }
+  // Warps that have something to do, of threads that take so many elements at a time.
+  int64_t warps(int width) const {
+    const int64_t of_warp = kWarp * width;
+    return program.sums().empty() ? (program.count() + of_warp - 1) / of_warp : plan.items;
+  }
 
   ChainProgram program;
   ChainKind kind = ChainKind::kElements;
@@ -88,19 +91,15 @@ ChainBlock chain_block(const ChainProgram& program) {
   return block;
 }
 
-// visit.operator()<Order>().
-template <typename Visit>
+// visit.operator()<Order>(), of what there is of chains in T.
+template <typename T, typename Visit>
 void with_order(ChainKind kind, const Visit& visit) {
-  switch (kind) {
-    case ChainKind::kElements:
-      return visit.template operator()<ChainElements>();
-    case ChainKind::kRows:
-      return visit.template operator()<ChainRows>();
-    case ChainKind::kColumns:
-      return visit.template operator()<ChainColumns<false>>();
-    case ChainKind::kRowsAndColumns:
-      return visit.template operator()<ChainColumns<true>>();
+  if constexpr (sizeof(T) > 2) {
+    if (kind == ChainKind::kRows) return visit.template operator()<ChainRows>();
+    if (kind == ChainKind::kColumns) return visit.template operator()<ChainColumns<false>>();
+    if (kind == ChainKind::kRowsAndColumns) return visit.template operator()<ChainColumns<true>>();
   }
+  return visit.template operator()<ChainElements>();
 }
 
 }  // namespace synthesizer::cuda

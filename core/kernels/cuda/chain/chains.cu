@@ -105,7 +105,7 @@ struct ChainsLayout {
     for (size_t i = 0; i < work.size(); ++i)
       if (work[i].kind == kind) launch.chains.push_back(i);
     if (launch.chains.empty()) return;
-    with_order(kind, [&]<typename Order>() {
+    with_order<T>(kind, [&]<typename Order>() {
       for (const size_t i : launch.chains)
         launch.block.threads = std::min(launch.block.threads, chain_block<T, Order>(work[i].program).threads);
       for (const size_t i : launch.chains)
@@ -114,7 +114,7 @@ struct ChainsLayout {
     });
     std::vector<int64_t> wanted;
     for (const size_t i : launch.chains)
-      wanted.push_back((work[i].warps() * kWarp + launch.block.threads - 1) / launch.block.threads);
+      wanted.push_back((work[i].warps(kChainWidth<T>) * kWarp + launch.block.threads - 1) / launch.block.threads);
     launch.section = table.section<ChainEntry>(wanted);
     launches.push_back(std::move(launch));
   }
@@ -130,7 +130,7 @@ class ChainsKernel : public Kernel {
     if (table_.begin(stream_, inputs, outputs, workspace)) fill(inputs, outputs, workspace);
     table_.send(stream_, workspace);
     for (const auto& of : layout_.launches)
-      with_order(of.kind, [&]<typename Order>() {
+      with_order<T>(of.kind, [&]<typename Order>() {
         launch(stream_, {"chains_kernel", of.section.grid(), of.block.threads, of.block.shared_bytes},
                chains_kernel<T, Order>, static_cast<const unsigned char*>(workspace), of.section.entries(workspace),
                of.section.blocks(workspace));

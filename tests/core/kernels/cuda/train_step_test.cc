@@ -22,7 +22,7 @@ StepGraphOptions options_of(const std::string& attention, OptimizerKind optimize
   StepGraphOptions options = small_step(attention, optimizer, kBatchSize);
   options.model.dropout = 0.25;
   options.optimizer.clip_norm = 0.5;
-  options.horizontal = true;  // as on every GPU
+  options.for_gpu = true;  // as on every GPU
   return options;
 }
 
