@@ -10,6 +10,7 @@
 #include "core/graph/passes.h"
 #include "core/graph/recompute.h"
 #include "core/ops/cast.h"
+#include "core/ops/dropout.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -35,19 +36,21 @@ class Uses {
     for (const Node& node : graph.nodes())
       for (const ValueRef& input : node.inputs) {
         ++count_[input];
-        first_.emplace(input, node.id);
+        readers_[input].push_back(node.id);
       }
     for (const auto& [name, ref] : graph.outputs()) ++count_[ref];
   }
   bool once(ValueRef ref) const { return count_.at(ref) == 1; }
   // Whether no node before `id` reads it.
   bool from(ValueRef ref, int id) const {
-    const auto it = first_.find(ref);
-    return it == first_.end() || it->second >= id;
+    const auto it = readers_.find(ref);
+    return it == readers_.end() || it->second.front() >= id;
   }
+  const std::vector<int>& readers(ValueRef ref) const { return readers_.at(ref); }
 
  private:
-  std::map<ValueRef, int> count_, first_;
+  std::map<ValueRef, int> count_;
+  std::map<ValueRef, std::vector<int>> readers_;  // ascending
 };
 
 // A pattern looks at the last node of its group.
@@ -80,6 +83,22 @@ std::optional<Fusion> widen(const Graph& graph, const Node& node, const Uses& us
     wide = std::make_shared<Reduce>(reduce->function(), reduce->over(), reduce->parts(), true);
   if (!wide) return {};
   return Fusion{wide, inner.inputs, inner.name, {inner.id}, {{node.id, 0}}};
+}
+
+std::optional<Fusion> relu_gradient_of_dropped(const Graph& graph, const Node& node, const Uses& uses) {
+  const auto* gradient = dynamic_cast<const UnaryGradient*>(node.op.get());
+  if (gradient == nullptr || gradient->function() != UnaryFunction::kRelu) return {};
+  const ValueRef saved = node.inputs[0], dy = node.inputs[1];
+  const Node& backward = graph.node(dy.node);
+  if (dynamic_cast<const Dropout*>(backward.op.get()) == nullptr) return {};
+  for (const int reader : uses.readers(saved)) {
+    const Node& forward = graph.node(reader);
+    if (dynamic_cast<const Dropout*>(forward.op.get()) == nullptr || forward.inputs[0] != saved) continue;
+    if (forward.op->attributes() != backward.op->attributes()) continue;
+    if (!std::equal(forward.inputs.begin() + 1, forward.inputs.end(), backward.inputs.begin() + 1)) continue;
+    return Fusion{node.op, {{reader, 0}, dy}, node.name, {}, {{node.id, 0}}};
+  }
+  return {};
 }
 
 const Binary* as_sum(const Graph& graph, const Node& node) {
@@ -189,7 +208,7 @@ std::unique_ptr<Graph> replace(const Graph& graph, std::span<const Pattern> patt
 }  // namespace
 
 std::unique_ptr<Graph> fuse(const Graph& graph) {
-  static constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen};
+  static constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen, relu_gradient_of_dropped};
   return replace(graph, kPatterns);
 }
 

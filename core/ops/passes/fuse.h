@@ -12,6 +12,8 @@ namespace synthesizer {
 //   second gradient the size of the table is made. Chains become chains.
 //   f32(einsum of bf16), f32(sum of bf16)  →  wide ones: not rounded to bf16 on the way. These are the gradients of
 //   weights.
+//   relu_gradient(y, dropout(dy))  →  relu_gradient(dropout(y), dropout(dy)), of the same mask, where forward has the
+//   first: what the mask keeps is positive where y is, and the rest is 0 anyway; so y need not be kept for backward.
 // Values change only by rounding.
 std::unique_ptr<Graph> fuse(const Graph& graph);
 

@@ -54,6 +54,7 @@ class HorizontalGroups {
     find_readers();
     find_late();
     for (const Node& node : graph.nodes()) ops_[at(node.id)] = candidate(node);
+    drop_what_others_wait_for();
     make_units();
   }
 
@@ -111,14 +112,14 @@ class HorizontalGroups {
 
   // Late: after what decides on the updates, which waits for all gradients.
   void find_late() {
-    std::vector<char> decides(count_);
+    decides_.assign(count_, 0);
     for (const Node& node : graph_.nodes())
       for (const size_t input : applies(*node.op))
-        if (const int by = node.inputs[input].node; leaf(by) == nullptr) decides[at(by)] = 1;
+        if (const int by = node.inputs[input].node; leaf(by) == nullptr) decides_[at(by)] = 1;
     late_.assign(count_, 0);
     for (const Node& node : graph_.nodes())
       for (const ValueRef& input : node.inputs)
-        if (decides[at(input.node)] != 0 || late_[at(input.node)] != 0) late_[at(node.id)] = 1;
+        if (decides_[at(input.node)] != 0 || late_[at(input.node)] != 0) late_[at(node.id)] = 1;
   }
 
   bool read_late(ValueRef value) const {
@@ -162,6 +163,21 @@ class HorizontalGroups {
   }
   static bool is_compute(DType dtype) { return dtype == DType::kFloat32 || dtype == DType::kFloat64; }
 
+  // What waits for others of its kind must hold up nothing but the update: gradients that come later would make what
+  // backward reads live longer.
+  void drop_what_others_wait_for() {
+    for (size_t i = count_; i-- > 0;) {
+      if (ops_[i] == nullptr || late_[i] != 0) continue;
+      const Node& node = graph_.nodes()[i];
+      for (size_t output = 0; output < node.outputs.size(); ++output) {
+        const auto found = readers_.find({node.id, static_cast<int>(output)});
+        if (found == readers_.end()) continue;
+        for (const int reader : found->second)
+          if (late_[at(reader)] == 0 && ops_[at(reader)] == nullptr && !decides_[at(reader)]) ops_[i] = nullptr;
+      }
+    }
+  }
+
   // Nodes with the same text can be one.
   std::string kind(const Node& node) const {
     const Op& op = *ops_[at(node.id)];
@@ -190,7 +206,7 @@ class HorizontalGroups {
   const Graph& graph_;
   size_t count_;
   std::map<ValueRef, std::vector<int>> readers_;
-  std::vector<char> late_;
+  std::vector<char> decides_, late_;
   std::vector<std::shared_ptr<const Op>> ops_;
   std::vector<std::vector<int>> before_;
   std::vector<Unit> units_;

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/ops/cast.h"
+#include "core/ops/dropout.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
@@ -110,6 +111,39 @@ TEST(Fuse, LeavesOtherShapes) {
   const auto fused = fuse(b.graph);
   EXPECT_EQ(count(*fused, "add"), 1u);
   expect_same_results(b.graph, *fused);
+}
+
+// The hidden layer of a feed-forward network with dropout, and its gradient.
+struct Dropped {
+  Graph graph;
+  Value hidden, dropped, dx;
+
+  explicit Dropped(uint64_t seed_of_gradient) {
+    const Shape shape{kLength(31), kFf(33)};
+    const Value x = input(graph, "x", DType::kFloat64, shape) - input(graph, "y", DType::kFloat64, shape);
+    const Value step = input(graph, "step", DType::kInt64, {});
+    hidden = relu(x);
+    dropped = dropout(hidden, 0.25, {"length"}, step, 7);
+    const Dropout& forward = dynamic_cast<const Dropout&>(*dropped.node().op);
+    const auto backward = std::make_shared<Dropout>(forward.rate(), seed_of_gradient, forward.name_hash(),
+                                                    forward.shared(), forward.block());
+    const Value dy = graph.add_one(backward, {{input(graph, "dy", DType::kFloat64, shape), step}});
+    dx = graph.add_one(std::make_shared<UnaryGradient>(UnaryFunction::kRelu), {{hidden, dy}});
+    mark_outputs(graph, {{dropped, dx}});
+  }
+};
+
+TEST(Fuse, TakesReluGradientsFromWhatTheMaskHasKept) {
+  Dropped same(7);
+  const auto fused = fuse(same.graph);
+  const Node& gradient = fused->node(fused->outputs()[1].second.node);
+  EXPECT_EQ(fused->node(gradient.inputs[0].node).op->name(), "dropout");
+  EXPECT_EQ(gradient.inputs[0], fused->outputs()[0].second);
+  expect_same_results(same.graph, *fused);
+  // With another mask an element that is dropped may have a gradient.
+  Dropped other(8);
+  const auto left = fuse(other.graph);
+  EXPECT_EQ(left->node(left->node(left->outputs()[1].second.node).inputs[0].node).op->name(), "relu");
 }
 
 struct Rows {

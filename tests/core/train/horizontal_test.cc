@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/graph/leaf.h"
+#include "core/graph/program.h"
 #include "core/kernels/cpu/cpu_kernels.h"
 #include "core/ops/update.h"
 #include "core/train/train_step.h"
@@ -78,6 +79,28 @@ TEST_P(HorizontalTraining, HasAsManyNodesHoweverManyParametersThereAre) {
   const size_t more = update_nodes(training_graphs(options, nullptr).update());
   EXPECT_LE(more, few + 4);  // the sum of all squares is a line of nodes
   EXPECT_LE(few, 40u);
+}
+
+// Nothing is held up that backward needs: that would keep what it reads, and all that blocks make again.
+TEST_P(HorizontalTraining, NeedsNoMoreMemory) {
+  const CpuKernelTable kernels(1);
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kBlock}) {
+    StepGraphOptions options = options_of(GetParam(), true);
+    options.model.d_model = options.model.d_ff = 64;
+    options.model.encoder.max_length = options.model.decoder.max_length = 64;
+    options.model.dropout = 0.1;
+    options.shape = {16, 64, 64};
+    options.recompute = recompute;
+    const auto needs = [&] {
+      int64_t most = 0;
+      for (const auto& graph : training_graphs(options, nullptr).graphs)
+        most = std::max(most, Program::arena_needed(*graph, kernels));
+      return most;
+    };
+    const int64_t together = needs();
+    options.for_gpu = false;
+    EXPECT_LE(together, needs() + (64 << 10));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Settings, HorizontalTraining,
