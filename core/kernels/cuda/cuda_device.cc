@@ -99,16 +99,16 @@ class StreamLane : public Lane {
 };
 
 // The first run is made as it is (libraries choose and allocate then), the second is captured into a graph, which is
-// launched from then on.
+// launched from then on; but for a device whose calls cannot be captured.
 class GraphReplay : public Replay {
  public:
-  explicit GraphReplay(cudaStream_t stream) : stream_(stream) {}
+  explicit GraphReplay(const CudaDevice& device) : device_(device), stream_(device.stream()) {}
   ~GraphReplay() override {
     if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
   }
 
   void run(const std::function<void()>& enqueue) override {
-    if (!warm_) {
+    if (!warm_ || device_.calls_on_own_thread()) {
       enqueue();
       warm_ = true;
       return;
@@ -134,6 +134,7 @@ class GraphReplay : public Replay {
     check(status, "making a step's graph");
   }
 
+  const CudaDevice& device_;
   cudaStream_t stream_;
   bool warm_ = false;
   cudaGraphExec_t graph_ = nullptr;
@@ -250,7 +251,10 @@ void CudaDevice::finish() {
 }
 
 void CudaDevice::call(cudaStream_t stream, const std::function<void()>& work) {
-  check(cudaLaunchHostFunc(stream, &HostCalls::run, calls_->call(work)), "calling the host");
+  HostCalls::Call* const call = calls_->call(work);
+  if (!calls_on_own_thread_) return check(cudaLaunchHostFunc(stream, &HostCalls::run, call), "calling the host");
+  check(cudaStreamSynchronize(stream), "waiting for what is sent");
+  HostCalls::run(call);
 }
 
 void CudaDevice::stop(std::exception_ptr error) noexcept { calls_->stop(std::move(error)); }
@@ -259,7 +263,7 @@ std::unique_ptr<Lane> CudaDevice::lane(std::vector<std::function<void()>> jobs) 
   return std::make_unique<StreamLane>(stream_, communication_stream_, std::move(jobs));
 }
 
-std::unique_ptr<Replay> CudaDevice::replay() { return std::make_unique<GraphReplay>(stream_); }
+std::unique_ptr<Replay> CudaDevice::replay() { return std::make_unique<GraphReplay>(*this); }
 
 std::unique_ptr<Mark> CudaDevice::mark() { return std::make_unique<StreamMark>(stream_); }
 

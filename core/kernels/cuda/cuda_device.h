@@ -42,6 +42,11 @@ class CudaDevice : public Device {
   // Calls `work` on the host when `stream` comes to it, captured or not; it must live as long as that may be. What it
   // throws, the next download() or finish() throws, and no work is called from then on.
   void call(cudaStream_t stream, const std::function<void()>& work);
+  // From now on call() waits for the stream and calls on its own thread, and replays run what they are given instead of
+  // capturing it. For work that waits for other threads' work: the driver may make all calls of a process on one
+  // thread.
+  void call_on_own_thread() { calls_on_own_thread_ = true; }
+  bool calls_on_own_thread() const { return calls_on_own_thread_; }
   // From any thread: what is done from now on is worth nothing. The next download() or finish() throws `error`, once
   // what was given has ended in whatever way, and no work of call() is called any more.
   void stop(std::exception_ptr error) noexcept;
@@ -59,6 +64,7 @@ class CudaDevice : public Device {
   std::unique_ptr<HostCalls> calls_;
   std::map<const void*, int64_t> allocated_;
   int64_t bytes_ = 0, peak_ = 0;
+  bool calls_on_own_thread_ = false;
 };
 
 }  // namespace synthesizer::cuda
