@@ -108,9 +108,12 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
         step.job = static_cast<int>(jobs.size());
         waits[static_cast<size_t>(schedule_.wait[p])].push_back(jobs.size());
         collectives.push_back(&node);
-        jobs.push_back([this, slot = step.slot, kernel = step.kernel.get(), inputs = step.inputs,
-                        outputs = step.outputs,
-                        workspace = step.workspace] { timed(slot, [&] { kernel->run(inputs, outputs, workspace); }); });
+        jobs.push_back([this, &node, slot = step.slot, kernel = step.kernel.get(), inputs = step.inputs,
+                        outputs = step.outputs, workspace = step.workspace] {
+          if (device_ != nullptr) device_->name_work(node.name);
+          timed(slot, [&] { kernel->run(inputs, outputs, workspace); });
+          if (device_ != nullptr) device_->name_work({});
+        });
       }
     }
     if (step.kernel || !step.wait_for.empty()) steps_.push_back(std::move(step));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace synthesizer {
@@ -63,6 +64,9 @@ class Device {
   virtual void download(void* to, const void* from, int64_t bytes) = 0;
   // Returns when all that was given is done.
   virtual void finish() = 0;
+  // What is given from now on is part of this, for messages; the text stays where it is. Empty: of nothing that has a
+  // name.
+  virtual void name_work(std::string_view) {}
 
   virtual std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) = 0;
   virtual std::unique_ptr<Replay> replay() = 0;

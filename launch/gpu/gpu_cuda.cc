@@ -29,7 +29,8 @@ class CudaGpu : public Gpu {
     if (mesh.world().size() == 1) return {};
     if (mesh_ == nullptr) {
       nccl_ = std::make_unique<NcclLibrary>();
-      world_ = std::make_unique<NcclCommunicator>(*nccl_, device_, mesh.world(), NcclOptions{.ordered = ordered});
+      world_ = std::make_unique<NcclCommunicator>(*nccl_, device_, mesh.world(),
+                                                  NcclOptions{.ordered = ordered, .limits = nccl_limits()});
       mesh_ = std::make_unique<Mesh>(mesh.shape(), *world_);
     }
     return axis_communicators(*mesh_);

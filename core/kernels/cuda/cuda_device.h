@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/tensor/device.h"
 
@@ -35,6 +36,8 @@ class CudaDevice : public Device {
   void upload_later(void* to, const void* from, int64_t bytes) override;
   void download(void* to, const void* from, int64_t bytes) override;
   void finish() override;
+  void name_work(std::string_view what) override { work_name_ = what; }
+  std::string_view work_name() const { return work_name_; }
   std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) override;
   std::unique_ptr<Replay> replay() override;
   std::unique_ptr<Mark> mark() override;
@@ -65,6 +68,7 @@ class CudaDevice : public Device {
   std::map<const void*, int64_t> allocated_;
   int64_t bytes_ = 0, peak_ = 0;
   bool calls_on_own_thread_ = false;
+  std::string_view work_name_;
 };
 
 }  // namespace synthesizer::cuda
