@@ -164,9 +164,25 @@ void Program::run_steps() {
   if (lane_) timed(last_wait_, [&] { lane_->finish(); });
 }
 
-void Program::run_visited(const Visitor& visit) {
+void Program::run_each(const Runner& run) {
   spans_ = nullptr;
   if (staging_) staging_->upload();
+  run_each_step(run);
+}
+
+void Program::run_each_step(const Runner& run) {
+  for (const Step& step : steps_) {
+    if (!step.kernel) continue;
+    run(*step.node, [&] {
+      if (step.job < 0) return step.kernel->run(step.inputs, step.outputs, step.workspace);
+      lane_->submit(static_cast<size_t>(step.job));
+      lane_->finish();
+    });
+  }
+}
+
+void Program::run_visited(const Visitor& visit) {
+  spans_ = nullptr;
   std::vector<std::vector<std::byte>> copies;  // of what lies on a device
   const auto visit_outputs = [&](const Node& node, std::span<void* const> outputs) {
     if (device_ == nullptr) return visit(node, outputs);
@@ -180,23 +196,19 @@ void Program::run_visited(const Visitor& visit) {
     }
     visit(node, on_host);
   };
+  if (staging_) staging_->upload();
   for (const Node& node : graph_.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
     if (leaf == nullptr || leaf->kind() == Leaf::Kind::kGathered) continue;
     void* const data = address({node.id, 0});
     visit_outputs(node, {&data, 1});
   }
-  for (const Step& step : steps_) {
-    if (!step.kernel) continue;
-    if (step.job >= 0) {
-      lane_->submit(static_cast<size_t>(step.job));
-      lane_->wait(static_cast<size_t>(step.job));
-    } else {
-      step.kernel->run(step.inputs, step.outputs, step.workspace);
-    }
-    visit_outputs(*step.node, step.outputs);
-  }
-  if (lane_) lane_->finish();
+  run_each_step([&](const Node& node, const std::function<void()>& once) {
+    once();
+    std::vector<void*> outputs;
+    for (size_t i = 0; i < node.outputs.size(); ++i) outputs.push_back(address({node.id, static_cast<int>(i)}));
+    visit_outputs(node, outputs);
+  });
 }
 
 ValueRef Program::input_ref(std::string_view name) const {

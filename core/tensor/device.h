@@ -41,6 +41,16 @@ class Mark {
   virtual void wait() = 0;
 };
 
+// How long a device works on what it is given between two points, by its own clock.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  virtual void begin() = 0;
+  virtual void end() = 0;
+  // Waits for the end.
+  virtual double seconds() = 0;
+};
+
 // Everything that is given to a device is done in the order in which it was given, but for what runs on a Lane. One
 // thread at a time may use a device. All throw Error, and name the device.
 class Device {
@@ -71,6 +81,7 @@ class Device {
   virtual std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) = 0;
   virtual std::unique_ptr<Replay> replay() = 0;
   virtual std::unique_ptr<Mark> mark() = 0;
+  virtual std::unique_ptr<Timer> timer() = 0;
 };
 
 // As Device::upload and Device::download; on the host, copies.

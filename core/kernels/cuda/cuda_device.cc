@@ -58,7 +58,10 @@ namespace {
 
 class Event {
  public:
-  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event"); }
+  // `flags`: 0 for one that has a time.
+  explicit Event(unsigned flags = cudaEventDisableTiming) {
+    check(cudaEventCreateWithFlags(&event_, flags), "making an event");
+  }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -67,6 +70,11 @@ class Event {
   void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "recording an event"); }
   void hold(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "waiting for an event"); }
   void wait() const { check(cudaEventSynchronize(event_), "waiting for an event"); }
+  float milliseconds_since(const Event& earlier) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "reading an event's time");
+    return milliseconds;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -155,6 +163,21 @@ class StreamMark : public Mark {
   cudaStream_t stream_;
   Event event_;
   bool set_ = false;
+};
+
+class StreamTimer : public Timer {
+ public:
+  explicit StreamTimer(cudaStream_t stream) : stream_(stream) {}
+  void begin() override { begin_.record(stream_); }
+  void end() override { end_.record(stream_); }
+  double seconds() override {
+    end_.wait();
+    return static_cast<double>(end_.milliseconds_since(begin_)) * 1e-3;
+  }
+
+ private:
+  cudaStream_t stream_;
+  Event begin_{cudaEventDefault}, end_{cudaEventDefault};
 };
 
 constexpr int kOldest = 8;  // sm_80: bfloat16 on tensor cores
@@ -266,5 +289,13 @@ std::unique_ptr<Lane> CudaDevice::lane(std::vector<std::function<void()>> jobs) 
 std::unique_ptr<Replay> CudaDevice::replay() { return std::make_unique<GraphReplay>(*this); }
 
 std::unique_ptr<Mark> CudaDevice::mark() { return std::make_unique<StreamMark>(stream_); }
+
+std::unique_ptr<Timer> CudaDevice::timer() { return std::make_unique<StreamTimer>(stream_); }
+
+CudaDevice::Memory CudaDevice::memory() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for a GPU's memory");
+  return {static_cast<int64_t>(total), static_cast<int64_t>(free)};
+}
 
 }  // namespace synthesizer::cuda

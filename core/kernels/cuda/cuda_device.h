@@ -41,6 +41,7 @@ class CudaDevice : public Device {
   std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) override;
   std::unique_ptr<Replay> replay() override;
   std::unique_ptr<Mark> mark() override;
+  std::unique_ptr<Timer> timer() override;
 
   // Calls `work` on the host when `stream` comes to it, captured or not; it must live as long as that may be. What it
   // throws, the next download() or finish() throws, and no work is called from then on.
@@ -59,6 +60,11 @@ class CudaDevice : public Device {
   int index() const { return index_; }
   // Of what allocate() gave and release() has not got back, at most so far.
   int64_t peak_bytes() const { return peak_; }
+  // Of the GPU's memory, and how many of them nothing has taken, other programs' and CUDA's own among it.
+  struct Memory {
+    int64_t total, free;
+  };
+  Memory memory() const;
 
  private:
   int index_;

@@ -98,6 +98,25 @@ TEST(CudaDevice, LaneJobsAreOrderedByEventsInsideACapture) {
   check_captures();
 }
 
+TEST(CudaDevice, ATimerTellsHowLongAStreamWorks) {
+  CudaDevice device(0);
+  Storage memory(1 << 20, &device);
+  const std::unique_ptr<Timer> timer = device.timer();
+  const auto seconds_of = [&](int clears) {
+    timer->begin();
+    for (int i = 0; i < clears; ++i) check(cudaMemsetAsync(memory.data(), i, 1 << 20, device.stream()), "clearing");
+    timer->end();
+    return timer->seconds();
+  };
+  seconds_of(1);
+  const double few = seconds_of(1), many = seconds_of(200);
+  EXPECT_GT(few, 0);
+  EXPECT_GT(many, few);
+  const CudaDevice::Memory all = device.memory();
+  EXPECT_GE(all.total - all.free, 1 << 20);
+  EXPECT_GT(all.free, 0);
+}
+
 TEST(CudaDevice, AnErrorInACaptureEndsIt) {
   CudaDevice device(0);
   const std::unique_ptr<Replay> replay = device.replay();
