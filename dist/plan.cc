@@ -144,6 +144,19 @@ int64_t buffers_of(const MeshShape& mesh) {
   return bytes;
 }
 
+// Usual figures, not of these machines. NCCL has buffers for each of its channels and neighbours, from tens of MiB to
+// hundreds; sums that are joined here have two halves of a piece (dist/nccl).
+std::vector<OutsideBytes> outside_of_gpu(const MeshShape& mesh) {
+  constexpr int64_t kContext = int64_t{512} << 20, kCommunicator = int64_t{32} << 20, kHalf = int64_t{16} << 20;
+  std::vector<OutsideBytes> outside = {{"CUDA's context and code", kContext}};
+  if (mesh.size() == 1) return outside;
+  int64_t communicators = 1;  // of all ranks, from which those of the axes are split
+  for (const auto& [axis, size] : mesh.axes) communicators += size > 1 ? 1 : 0;
+  outside.push_back({fmt::format("NCCL's buffers of {} communicators", communicators), communicators * kCommunicator});
+  outside.push_back({"sums joined between ranks", 2 * kHalf});
+  return outside;
+}
+
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh) {
   StepPlan plan;
   std::set<std::string> counted;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/graph/graph.h"
@@ -64,6 +65,13 @@ CollectiveTotal collective_of(const Graph& graph, const Node& node, const MeshSh
 
 // Bytes of the buffers of a rank's communicators: of all ranks, and of each axis of the mesh.
 int64_t buffers_of(const MeshShape& mesh);
+
+// What libraries take of a GPU's memory for themselves, which no graph says: rough figures, of one rank.
+struct OutsideBytes {
+  std::string what;
+  int64_t bytes = 0;
+};
+std::vector<OutsideBytes> outside_of_gpu(const MeshShape& mesh);
 
 // `graphs` are one rank's, partitioned for a mesh of this shape; `kernels` are those they will run with.
 StepPlan plan_step(const StepGraphs& graphs, const KernelTable& kernels, const MeshShape& mesh);

@@ -27,6 +27,7 @@ class ThreadCommunicator : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override;
+  bool among_threads() const override { return true; }
   void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) override;
   void reduce_scatter(const void* in, void* out, int64_t count, DType dtype, Reduction reduction) override;
   void all_reduce_rounded(float* data, int64_t count) override;

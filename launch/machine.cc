@@ -93,4 +93,24 @@ double memory_peak(const KernelTable& kernels) {
   return fastest;
 }
 
+HostLink host_link(Device& device) {
+  constexpr int64_t kBytes = int64_t{64} << 20;
+  const Storage memory(kBytes, &device), pinned = Storage::pinned(kBytes, device);
+  const std::unique_ptr<Timer> timer = device.timer();
+  const auto seconds_of = [&](const std::function<void()>& copy) {
+    timer->begin();
+    copy();
+    timer->end();
+    return timer->seconds();
+  };
+  HostLink link;
+  for (int run = 0; run < kPeakRuns; ++run) {
+    const double there = seconds_of([&] { device.upload_later(memory.data(), pinned.data(), kBytes); });
+    const double back = seconds_of([&] { device.download(pinned.data(), memory.data(), kBytes); });
+    link.to_device = std::max(link.to_device, static_cast<double>(kBytes) / there);
+    link.to_host = std::max(link.to_host, static_cast<double>(kBytes) / back);
+  }
+  return link;
+}
+
 }  // namespace synthesizer

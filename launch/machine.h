@@ -20,4 +20,10 @@ double product_peak(DType dtype, const KernelTable& kernels);
 // They take 192 MiB meanwhile, which the process's peak memory then has in it.
 double memory_peak(const KernelTable& kernels);
 
+// Measured bytes a second between the host's pinned memory and a device's.
+struct HostLink {
+  double to_device = 0, to_host = 0;
+};
+HostLink host_link(Device& device);
+
 }  // namespace synthesizer

@@ -167,6 +167,7 @@ class Job {
     world_.all_reduce(totals, 2, DType::kFloat64, Reduction::kSum);
     options.flops_per_step = totals[0];
     options.peak_flops = totals[1];
+    if (const Gpu* const gpu = kernels_.gpu()) options.peak_memory = [gpu] { return gpu->peak_bytes(); };
     if (options_.profile)
       options.profile = profile_options(*options_.profile, mesh_, world_.rank(), peak_flops, kernels_.table());
     return options;

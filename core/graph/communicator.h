@@ -31,6 +31,9 @@ class Communicator {
   // Whose memory the buffers are of; null: the host's. A call then gives the work to the device, where it comes after
   // what was given to the device's communication stream before, and returns.
   virtual Device* device() const { return nullptr; }
+  // Whether the ranks are threads of one process, whose calls wait for each other there: one thread cannot make them
+  // all.
+  virtual bool among_threads() const { return false; }
 
   // In place.
   virtual void all_reduce(void* data, int64_t count, DType dtype, Reduction reduction) = 0;

@@ -108,9 +108,12 @@ void Program::prepare(const KernelTable& kernels, const AxisCommunicators& commu
         step.job = static_cast<int>(jobs.size());
         waits[static_cast<size_t>(schedule_.wait[p])].push_back(jobs.size());
         collectives.push_back(&node);
-        jobs.push_back([this, slot = step.slot, kernel = step.kernel.get(), inputs = step.inputs,
-                        outputs = step.outputs,
-                        workspace = step.workspace] { timed(slot, [&] { kernel->run(inputs, outputs, workspace); }); });
+        jobs.push_back([this, &node, slot = step.slot, kernel = step.kernel.get(), inputs = step.inputs,
+                        outputs = step.outputs, workspace = step.workspace] {
+          if (device_ != nullptr) device_->name_work(node.name);
+          timed(slot, [&] { kernel->run(inputs, outputs, workspace); });
+          if (device_ != nullptr) device_->name_work({});
+        });
       }
     }
     if (step.kernel || !step.wait_for.empty()) steps_.push_back(std::move(step));
@@ -161,9 +164,25 @@ void Program::run_steps() {
   if (lane_) timed(last_wait_, [&] { lane_->finish(); });
 }
 
-void Program::run_visited(const Visitor& visit) {
+void Program::run_each(const Runner& run) {
   spans_ = nullptr;
   if (staging_) staging_->upload();
+  run_each_step(run);
+}
+
+void Program::run_each_step(const Runner& run) {
+  for (const Step& step : steps_) {
+    if (!step.kernel) continue;
+    run(*step.node, [&] {
+      if (step.job < 0) return step.kernel->run(step.inputs, step.outputs, step.workspace);
+      lane_->submit(static_cast<size_t>(step.job));
+      lane_->finish();
+    });
+  }
+}
+
+void Program::run_visited(const Visitor& visit) {
+  spans_ = nullptr;
   std::vector<std::vector<std::byte>> copies;  // of what lies on a device
   const auto visit_outputs = [&](const Node& node, std::span<void* const> outputs) {
     if (device_ == nullptr) return visit(node, outputs);
@@ -177,23 +196,19 @@ void Program::run_visited(const Visitor& visit) {
     }
     visit(node, on_host);
   };
+  if (staging_) staging_->upload();
   for (const Node& node : graph_.nodes()) {
     const auto* leaf = dynamic_cast<const Leaf*>(node.op.get());
     if (leaf == nullptr || leaf->kind() == Leaf::Kind::kGathered) continue;
     void* const data = address({node.id, 0});
     visit_outputs(node, {&data, 1});
   }
-  for (const Step& step : steps_) {
-    if (!step.kernel) continue;
-    if (step.job >= 0) {
-      lane_->submit(static_cast<size_t>(step.job));
-      lane_->wait(static_cast<size_t>(step.job));
-    } else {
-      step.kernel->run(step.inputs, step.outputs, step.workspace);
-    }
-    visit_outputs(*step.node, step.outputs);
-  }
-  if (lane_) lane_->finish();
+  run_each_step([&](const Node& node, const std::function<void()>& once) {
+    once();
+    std::vector<void*> outputs;
+    for (size_t i = 0; i < node.outputs.size(); ++i) outputs.push_back(address({node.id, static_cast<int>(i)}));
+    visit_outputs(node, outputs);
+  });
 }
 
 ValueRef Program::input_ref(std::string_view name) const {

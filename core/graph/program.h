@@ -43,6 +43,10 @@ class Program {
   // `visit` must not be collective.
   using Visitor = std::function<void(const Node& node, std::span<void* const> outputs)>;
   void run_visited(const Visitor& visit);
+  // The same without leaves and outputs: each node's kernel is for `run` to give to the device (`once`), as often as it
+  // likes; other nodes then see what the last one left.
+  using Runner = std::function<void(const Node& node, const std::function<void()>& once)>;
+  void run_each(const Runner& run);
 
   // What a run does, in the order in which the program's thread comes to it.
   const std::vector<TimelineSlot>& slots() const { return slots_; }
@@ -84,6 +88,7 @@ class Program {
   void prepare(const KernelTable& kernels, const AxisCommunicators& communicators);
   void make_staging();
   void run_steps();
+  void run_each_step(const Runner& run);
   size_t add_slot(TimelineSlot::Kind kind, const Node* node);
   // Does it; with its times where they are recorded.
   template <typename Action>

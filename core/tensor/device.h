@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace synthesizer {
@@ -40,6 +41,16 @@ class Mark {
   virtual void wait() = 0;
 };
 
+// How long a device works on what it is given between two points, by its own clock.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  virtual void begin() = 0;
+  virtual void end() = 0;
+  // Waits for the end.
+  virtual double seconds() = 0;
+};
+
 // Everything that is given to a device is done in the order in which it was given, but for what runs on a Lane. One
 // thread at a time may use a device. All throw Error, and name the device.
 class Device {
@@ -63,10 +74,14 @@ class Device {
   virtual void download(void* to, const void* from, int64_t bytes) = 0;
   // Returns when all that was given is done.
   virtual void finish() = 0;
+  // What is given from now on is part of this, for messages; the text stays where it is. Empty: of nothing that has a
+  // name.
+  virtual void name_work(std::string_view) {}
 
   virtual std::unique_ptr<Lane> lane(std::vector<std::function<void()>> jobs) = 0;
   virtual std::unique_ptr<Replay> replay() = 0;
   virtual std::unique_ptr<Mark> mark() = 0;
+  virtual std::unique_ptr<Timer> timer() = 0;
 };
 
 // As Device::upload and Device::download; on the host, copies.

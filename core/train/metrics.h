@@ -26,7 +26,7 @@ struct TrainingMetrics {
   double seconds = 0;  // of wall-clock time a step, mean since the line before
   double tokens_per_second = 0;
   double model_flop_utilisation = 0;  // of the machine's measured matrix-product peak
-  int64_t memory_bytes = 0;           // peak resident memory of rank 0
+  int64_t memory_bytes = 0;           // peak of rank 0: of what it took of a GPU, else resident
 };
 
 // A line of validation; `values` in the order they are to be written, the first of them validation_loss.

@@ -171,7 +171,7 @@ void Trainer::log(const StepResult& result) {
   line.seconds = seconds;
   line.tokens_per_second = rate;
   line.model_flop_utilisation = options_.peak_flops > 0 ? options_.flops_per_step / seconds / options_.peak_flops : 0;
-  line.memory_bytes = peak_resident_bytes();
+  line.memory_bytes = options_.peak_memory ? options_.peak_memory() : peak_resident_bytes();
   metrics_->write(line);
   board_->scalars("train/", done_, named_values(line));
   logged_ = done_;

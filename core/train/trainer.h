@@ -38,6 +38,8 @@ struct TrainerOptions {
   int64_t tokens_per_step = 0;  // inputs and targets of the global batch
   double flops_per_step = 0;    // of matrix products, all ranks
   double peak_flops = 0;        // matrix products a second, all ranks: measured
+  // Peak of the memory that training is done in; unset: the process's resident set.
+  std::function<int64_t()> peak_memory;
   // Of some steps, after the first ones.
   std::optional<ProfileOptions> profile;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 struct ncclComm;
 struct CUstream_st;
@@ -15,6 +16,19 @@ using NcclStream = CUstream_st*;
 // ncclUniqueId: by it the ranks of a new communicator find each other.
 struct NcclId {
   char bytes[128];
+};
+
+// ncclConfig_t as of NCCL 2.18; newer ones read no more of it than its size and version say.
+struct NcclConfig {
+  static constexpr int kUnset = std::numeric_limits<int>::min();
+  size_t size = sizeof(NcclConfig);
+  unsigned magic = 0xcafebeef;
+  unsigned version = 21800;
+  int blocking = kUnset;  // 0: calls return kInProgress where they would wait for other ranks
+  int cluster_size = kUnset, least_blocks = kUnset, most_blocks = kUnset;
+  const char* network = nullptr;
+  int split_share = kUnset;
+  int unused = kUnset;
 };
 
 // ncclResult_t.
@@ -41,8 +55,8 @@ struct NcclApi {
   const char* (*GetErrorString)(NcclResult result);
   const char* (*GetLastError)(NcclComm comm);
   NcclResult (*GetUniqueId)(NcclId* id);
-  NcclResult (*CommInitRank)(NcclComm* comm, int ranks, NcclId id, int rank);
-  NcclResult (*CommSplit)(NcclComm comm, int color, int key, NcclComm* made, void* config);
+  NcclResult (*CommInitRankConfig)(NcclComm* comm, int ranks, NcclId id, int rank, NcclConfig* config);
+  NcclResult (*CommSplit)(NcclComm comm, int color, int key, NcclComm* made, NcclConfig* config);
   NcclResult (*CommCount)(NcclComm comm, int* count);
   NcclResult (*CommUserRank)(NcclComm comm, int* rank);
   NcclResult (*CommGetAsyncError)(NcclComm comm, NcclResult* error);

@@ -64,7 +64,8 @@ NcclCommunicator::NcclCommunicator(const NcclLibrary& library, cuda::CudaDevice&
     : owned_(std::make_unique<Family>(library, device, options, size)), family_(*owned_) {
   cuda::check(cudaSetDevice(device.index()), "choosing a GPU");  // NCCL takes the calling thread's
   handle_ = std::make_unique<NcclHandle>(family_.watch, place_of(rank, size), [&](NcclComm* comm) {
-    return library.api().CommInitRank(comm, size, id, rank);
+    NcclConfig config{.blocking = 0};
+    return library.api().CommInitRankConfig(comm, size, id, rank, &config);
   });
 }
 
@@ -152,7 +153,8 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
   handle_->call({"split", 0}, [&](NcclComm comm) {
     NcclResult result = NcclResult::kSuccess;
     made = std::make_unique<NcclHandle>(family_.watch, place_of(rank(), size()), [&](NcclComm* part) {
-      return result = family_.api.CommSplit(comm, color, key, part, nullptr);
+      // NCCL says which communicator is made, and lets the old one be used, once this has ended on the old one.
+      return result = family_.watch.wait(comm, family_.api.CommSplit(comm, color, key, part, nullptr));
     });
     return result;
   });

@@ -13,6 +13,7 @@
 #include "core/graph/communicator.h"
 #include "core/kernels/cuda/cuda_device.h"
 #include "dist/nccl/nccl_library.h"
+#include "dist/nccl/nccl_limits.h"
 #include "dist/nccl/nccl_watch.h"
 
 namespace synthesizer {
@@ -26,12 +27,14 @@ struct NcclOptions {
   int64_t piece_bytes = int64_t{16} << 20;
   // Between two looks for errors that NCCL found after a call had returned.
   std::chrono::milliseconds watch_interval{200};
+  NcclLimits limits = {};
 };
 
 // Buffers are the device's. Calls give work to its communication stream and return; they may be captured, but the first
 // that is joined here (of a communicator or of any split from it) takes 2 · piece_bytes of the device's memory, and so
-// must not be. Calls of a captured graph must not outlive the communicator. Throws Error "[nccl] call of N bytes:
-// NCCL's words [rank r/n]"; after that the job is best aborted. What goes wrong later, the device's finish() throws.
+// must not be. Calls of a captured graph must not outlive the communicator. Throws Error "[nccl] call of N bytes (the
+// node of the graph): NCCL's words [rank r/n]"; after that the job is best aborted. What goes wrong later, a rank that
+// does not come among it, the device's finish() throws.
 class NcclCommunicator : public Communicator {
  public:
   // The ranks of `host`, a communicator of the host's memory; it is not used once this returns. Collective. `library`

@@ -11,13 +11,14 @@ void NcclCommunicator::exchange(const NcclCall& call, const SentTo& sent, const 
   const NcclApi& api = family_.api;
   handle_->call_group(call, [&](NcclComm comm) {
     NcclResult result = NcclResult::kSuccess;
-    for (int step = 1; step < size() && result == NcclResult::kSuccess; ++step) {
+    const auto fine = [&] { return result == NcclResult::kSuccess || result == NcclResult::kInProgress; };
+    for (int step = 1; step < size() && fine(); ++step) {
       const int from = (rank() + step) % size(), to = (rank() - step + size()) % size();
       const Sent what = sent(to);
       const Received place = received(from);
       if (what.bytes > 0)
         result = api.Send(what.data, static_cast<size_t>(what.bytes), NcclType::kInt8, to, comm, stream());
-      if (place.bytes > 0 && result == NcclResult::kSuccess)
+      if (place.bytes > 0 && fine())
         result = api.Recv(place.data, static_cast<size_t>(place.bytes), NcclType::kInt8, from, comm, stream());
     }
     return result;

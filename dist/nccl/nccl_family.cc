@@ -13,7 +13,7 @@ NcclCommunicator::Family::Family(const NcclLibrary& library_, cuda::CudaDevice& 
     : api(library_.api()),
       device(device_),
       options(options_),
-      watch(library_, device_, options_.watch_interval),
+      watch(library_, device_, options_.watch_interval, options_.limits),
       half_bytes_(align_up(options_.piece_bytes) + 2 * kAlignment * size) {
   CHECK(options.piece_bytes >= kGatheredBytes, "pieces of {} bytes", options.piece_bytes);
 }

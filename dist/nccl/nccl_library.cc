@@ -26,7 +26,7 @@ NcclLibrary::NcclLibrary()
   library_.load("ncclGetErrorString", api_.GetErrorString);
   library_.load("ncclGetLastError", api_.GetLastError);
   library_.load("ncclGetUniqueId", api_.GetUniqueId);
-  library_.load("ncclCommInitRank", api_.CommInitRank);
+  library_.load("ncclCommInitRankConfig", api_.CommInitRankConfig);
   library_.load("ncclCommSplit", api_.CommSplit);
   library_.load("ncclCommCount", api_.CommCount);
   library_.load("ncclCommUserRank", api_.CommUserRank);

@@ -20,6 +20,9 @@ class Gpu {
   virtual AxisCommunicators communicators(const Mesh& mesh, bool ordered) = 0;
   // Bytes of the device's memory that the program has taken, at most so far.
   virtual int64_t peak_bytes() const = 0;
+  // Bytes that it has, and those that are taken now: by this program, others on it, and CUDA.
+  virtual int64_t memory_bytes() const = 0;
+  virtual int64_t taken_bytes() const = 0;
 };
 
 struct GpuOptions {

@@ -24,12 +24,15 @@ class CudaGpu : public Gpu {
   const KernelTable& kernels() const override { return table_; }
   std::string name() const override { return fmt::format("{}, {}", device_.name(), products_.name()); }
   int64_t peak_bytes() const override { return device_.peak_bytes(); }
+  int64_t memory_bytes() const override { return device_.memory().total; }
+  int64_t taken_bytes() const override { return device_.memory().total - device_.memory().free; }
 
   AxisCommunicators communicators(const Mesh& mesh, bool ordered) override {
     if (mesh.world().size() == 1) return {};
     if (mesh_ == nullptr) {
       nccl_ = std::make_unique<NcclLibrary>();
-      world_ = std::make_unique<NcclCommunicator>(*nccl_, device_, mesh.world(), NcclOptions{.ordered = ordered});
+      world_ = std::make_unique<NcclCommunicator>(*nccl_, device_, mesh.world(),
+                                                  NcclOptions{.ordered = ordered, .limits = nccl_limits()});
       mesh_ = std::make_unique<Mesh>(mesh.shape(), *world_);
     }
     return axis_communicators(*mesh_);

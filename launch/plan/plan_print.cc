@@ -70,7 +70,12 @@ void print_memory(const Planned& p) {
   line("evaluation", p.evaluation);
   line("communicators' buffers", p.buffers);
   line("all", p.bytes());
-  fmt::print("  (what libraries take for themselves - code, stacks, MPI's own buffers - is not in it)\n");
+  if (p.outside.empty()) {
+    fmt::print("  (what libraries take for themselves - code, stacks, MPI's own buffers - is not in it)\n");
+    return;
+  }
+  fmt::print("outside of it, about, in the GPU's memory:\n");
+  for (const OutsideBytes& outside : p.outside) line(outside.what, outside.bytes);
 }
 
 void print_work(const Planned& p) {
@@ -134,6 +139,8 @@ void print_device(const Planned& p, int64_t largest) {
 
 Json plan_json(const Planned& p, int64_t largest) {
   Json json = memory_and_work(p);
+  for (const OutsideBytes& outside : p.outside)
+    json["outside"].push_back({{"what", outside.what}, {"bytes", outside.bytes}});
   if (!p.device) return json;
   json["device"] = p.device->name;
   json["seconds"] = time_json(p);

@@ -31,7 +31,10 @@ Planned plan_run(const config::Run& run, const MeshShape& shape, const std::opti
   Planned planned;
   planned.mesh = shape;
   planned.threads = threads;
-  planned.buffers = buffers_of(shape);
+  if (run.device() == config::Run::CUDA)
+    planned.outside = outside_of_gpu(shape);
+  else
+    planned.buffers = buffers_of(shape);
   for (const auto& [axis, size] : shape.axes) planned.ranks *= size;
   planned.batch = run.data().batch();
   planned.rows = batch_rows(run, mesh).count();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "configs/schema/run.pb.h"
 #include "core/graph/layout.h"
@@ -22,8 +23,9 @@ struct Planned {
   int64_t steps = 0;       // of the run
   StepPlan step;
   int64_t evaluation = 0;  // bytes of evaluation's own arena
-  int64_t buffers = 0;     // bytes that its communicators have for what other ranks send
-  int threads = 1;         // of a rank, each with workspace of its own
+  int64_t buffers = 0;     // bytes that its communicators have for what other ranks send; of a GPU's memory, none
+  std::vector<OutsideBytes> outside;  // beside bytes(), of a GPU
+  int threads = 1;                    // of a rank, each with workspace of its own
   int64_t product_flops = 0;
   int64_t recomputed_flops = 0;
 

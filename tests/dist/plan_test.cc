@@ -79,6 +79,21 @@ TEST_P(Plan, IsWhatAStepAllocatesAndSends) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Plan, testing::ValuesIn(settings()), [](const auto& info) { return info.param.name; });
 
+TEST(OutsideOfAGpu, HasCommunicatorsWhereThereAreRanks) {
+  const auto named = [](const MeshShape& mesh, std::string_view start) {
+    int64_t bytes = 0;
+    for (const OutsideBytes& outside : outside_of_gpu(mesh))
+      if (outside.what.starts_with(start)) bytes += outside.bytes;
+    return bytes;
+  };
+  const MeshShape one{{{"data", 1}, {"tensor", 1}}}, data{{{"data", 4}, {"tensor", 1}}},
+      both{{{"data", 2}, {"tensor", 2}}};
+  EXPECT_EQ(outside_of_gpu(one).size(), 1u);
+  EXPECT_GT(named(one, "CUDA"), 0);
+  EXPECT_EQ(named(data, "CUDA"), named(one, "CUDA"));
+  EXPECT_EQ(2 * named(both, "NCCL"), 3 * named(data, "NCCL"));  // of all ranks and of each axis
+}
+
 TEST(PlanOfAModel, CountsTheOperationsThatItsNodesCount) {
   const StepGraphOptions options = layout_options({"", "R+V", "D"}, DType::kFloat32);
   const auto graph = training_graph(options, nullptr);

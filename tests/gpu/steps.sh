@@ -2,23 +2,21 @@
 
 # Under a sanitizer kernels are many times slower: the tests go in shards, each with some of every op. The first tells most.
 shards=6
-steps=(ops kernels golden memcheck-1 racecheck-1 ranks golden-ranks ops-ranks train-1 train-2
+steps=(ops kernels golden memcheck-1 racecheck-1 ranks golden-ranks train-1 train-2
   peak race-V race-R+V race-R race-LightConv race-DynConv profile)
 for ((i = 2; i <= shards; ++i)); do steps+=("memcheck-$i" "racecheck-$i"); done
 steps+=(differences)
 
-# Which tests are in which step: each in one. Apart are those whose ranks are threads that wait for each other through the one
-# GPU, and differences, which take a step an element each.
-op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*:TrainStep*'
-rank_tests='*Mesh*:AllReduce*:Collectives*'
+# Which tests are in which step: each in one. Apart are the golden cases on several ranks (threads of the one process), which are
+# the same cases again, and differences, which take a step an element each.
+op_tests='*OpRow*:*AllOps*:*Fuse*:*KeepCasts*:*SharedAttention*:Gradient*:Refused*:TrainStep*:*Mesh*:AllReduce*:Collectives*'
 differences='*ByCentralDifferences*'
-declare -A filter=([ops]="$op_tests-$differences" [differences]=$differences [ops-ranks]=$rank_tests
-  [kernels]="*-$op_tests:$rank_tests:Golden*" [golden]='Golden*-*Ranks*'
-  [golden-ranks]='Golden*Ranks*')
+declare -A filter=([ops]="$op_tests-$differences" [differences]=$differences [kernels]="*-$op_tests:Golden*"
+  [golden]='Golden*-*Ranks*' [golden-ranks]='Golden*Ranks*')
 
 run_step() {
   case $1 in
-    ops | kernels | golden | golden-ranks | ops-ranks | differences) tests_named "${filter[$1]}" ;;
+    ops | kernels | golden | golden-ranks | differences) tests_named "${filter[$1]}" ;;
     memcheck-*) sanitized memcheck "${1#*-}" --leak-check no ;;
     racecheck-*) sanitized racecheck "${1#*-}" ;;
     ranks) ranks ;;

@@ -162,6 +162,12 @@ TEST(Bench, WrongLines) {
   const ProgramResult nowhere = run_ranks(2, {"bench", "comm", "--output", "nowhere.txtpb"}, folder.path());
   EXPECT_EQ(nowhere.exit_code, 2);
   EXPECT_THAT(nowhere.err, HasSubstr("no such device file. Write it first: synthesizer bench kernels --output"));
+  const ProgramResult device = run_program({"bench", "kernels", "--device", "gpu"}, folder.path());
+  EXPECT_EQ(device.exit_code, 2);
+  EXPECT_THAT(device.err, HasSubstr("[bench kernels] --device: got gpu, expected cpu or cuda"));
+  const ProgramResult tf32 = run_program({"bench", "kernels", "--tf32"}, folder.path());
+  EXPECT_EQ(tf32.exit_code, 2);
+  EXPECT_THAT(tf32.err, HasSubstr("[bench kernels] --tf32 is for --device cuda"));
   const ProgramResult heads = run_ranks(2, {"bench", "step", "--tensor", "2", "--heads", "3"}, folder.path());
   EXPECT_EQ(heads.exit_code, 2);
   EXPECT_THAT(heads.err, HasSubstr("heads"));

@@ -34,6 +34,7 @@ const std::vector<NotRun> kNotRun = {
     {"SYNTHESIZER_PYTHON=", "measures for an hour, with Python's libraries"},
     {"$synthesizer train my_run.txtpb --set device=CUDA", "needs a GPU"},
     {"$synthesizer bench step --device cuda", "needs a GPU"},
+    {"$synthesizer bench kernels --device cuda", "needs a GPU"},
     {"mpirun -n 8 $synthesizer train my_run.txtpb --set device=CUDA", "needs GPUs"},
     {"$synthesizer plan my_run.txtpb --set device=CUDA", "needs a program with CUDA"},
     {"launch/gpu-bundle", "builds for minutes, for GPUs"},

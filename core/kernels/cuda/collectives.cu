@@ -57,6 +57,7 @@ class Exchange {
   Exchange(const CudaContext& context, Communicator& communicator)
       : context_(context), on_device_(communicator.device() != nullptr) {
     CHECK(!on_device_ || communicator.device() == context.device, "a communicator of another device");
+    if (communicator.among_threads()) context.device->call_on_own_thread();
   }
 
   // `in` may be `out`. What is counted is `bytes`.

@@ -58,7 +58,10 @@ namespace {
 
 class Event {
  public:
-  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event"); }
+  // `flags`: 0 for one that has a time.
+  explicit Event(unsigned flags = cudaEventDisableTiming) {
+    check(cudaEventCreateWithFlags(&event_, flags), "making an event");
+  }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -67,6 +70,11 @@ class Event {
   void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "recording an event"); }
   void hold(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "waiting for an event"); }
   void wait() const { check(cudaEventSynchronize(event_), "waiting for an event"); }
+  float milliseconds_since(const Event& earlier) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "reading an event's time");
+    return milliseconds;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -99,16 +107,16 @@ class StreamLane : public Lane {
 };
 
 // The first run is made as it is (libraries choose and allocate then), the second is captured into a graph, which is
-// launched from then on.
+// launched from then on; but for a device whose calls cannot be captured.
 class GraphReplay : public Replay {
  public:
-  explicit GraphReplay(cudaStream_t stream) : stream_(stream) {}
+  explicit GraphReplay(const CudaDevice& device) : device_(device), stream_(device.stream()) {}
   ~GraphReplay() override {
     if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
   }
 
   void run(const std::function<void()>& enqueue) override {
-    if (!warm_) {
+    if (!warm_ || device_.calls_on_own_thread()) {
       enqueue();
       warm_ = true;
       return;
@@ -134,6 +142,7 @@ class GraphReplay : public Replay {
     check(status, "making a step's graph");
   }
 
+  const CudaDevice& device_;
   cudaStream_t stream_;
   bool warm_ = false;
   cudaGraphExec_t graph_ = nullptr;
@@ -154,6 +163,21 @@ class StreamMark : public Mark {
   cudaStream_t stream_;
   Event event_;
   bool set_ = false;
+};
+
+class StreamTimer : public Timer {
+ public:
+  explicit StreamTimer(cudaStream_t stream) : stream_(stream) {}
+  void begin() override { begin_.record(stream_); }
+  void end() override { end_.record(stream_); }
+  double seconds() override {
+    end_.wait();
+    return static_cast<double>(end_.milliseconds_since(begin_)) * 1e-3;
+  }
+
+ private:
+  cudaStream_t stream_;
+  Event begin_{cudaEventDefault}, end_{cudaEventDefault};
 };
 
 constexpr int kOldest = 8;  // sm_80: bfloat16 on tensor cores
@@ -250,7 +274,10 @@ void CudaDevice::finish() {
 }
 
 void CudaDevice::call(cudaStream_t stream, const std::function<void()>& work) {
-  check(cudaLaunchHostFunc(stream, &HostCalls::run, calls_->call(work)), "calling the host");
+  HostCalls::Call* const call = calls_->call(work);
+  if (!calls_on_own_thread_) return check(cudaLaunchHostFunc(stream, &HostCalls::run, call), "calling the host");
+  check(cudaStreamSynchronize(stream), "waiting for what is sent");
+  HostCalls::run(call);
 }
 
 void CudaDevice::stop(std::exception_ptr error) noexcept { calls_->stop(std::move(error)); }
@@ -259,8 +286,16 @@ std::unique_ptr<Lane> CudaDevice::lane(std::vector<std::function<void()>> jobs) 
   return std::make_unique<StreamLane>(stream_, communication_stream_, std::move(jobs));
 }
 
-std::unique_ptr<Replay> CudaDevice::replay() { return std::make_unique<GraphReplay>(stream_); }
+std::unique_ptr<Replay> CudaDevice::replay() { return std::make_unique<GraphReplay>(*this); }
 
 std::unique_ptr<Mark> CudaDevice::mark() { return std::make_unique<StreamMark>(stream_); }
+
+std::unique_ptr<Timer> CudaDevice::timer() { return std::make_unique<StreamTimer>(stream_); }
+
+CudaDevice::Memory CudaDevice::memory() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for a GPU's memory");
+  return {static_cast<int64_t>(total), static_cast<int64_t>(free)};
+}
 
 }  // namespace synthesizer::cuda

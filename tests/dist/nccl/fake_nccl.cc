@@ -1,12 +1,14 @@
 #include "tests/dist/nccl/fake_nccl.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -91,6 +93,10 @@ struct Ranks {
 struct ncclComm {
   std::shared_ptr<Ranks> ranks;
   int rank;
+  // Of one that does not block: how many times it is asked for its state until a call that has returned kInProgress has
+  // ended. The first call of each kind does, as connections are made then.
+  std::atomic<int> asked_in_vain = 0;
+  std::set<std::string> called;
   // What graphs may run again.
   struct Given {
     ncclComm* comm;
@@ -224,15 +230,22 @@ Group& group() {
   return one;
 }
 
-NcclResult give(ncclComm* comm, NcclStream stream, Batch batch) {
+NcclResult in_progress_at_first(ncclComm* comm, const char* function) {
+  if (!comm->called.insert(function).second) return NcclResult::kSuccess;
+  comm->asked_in_vain = 2;
+  return NcclResult::kInProgress;
+}
+
+NcclResult give_batch(const char* function, ncclComm* comm, NcclStream stream, Batch batch) {
   comm->given.push_back(std::make_unique<ncclComm::Given>(ncclComm::Given{comm, std::move(batch)}));
   state().launch(stream, run_given, comm->given.back().get());
-  return NcclResult::kSuccess;
+  return in_progress_at_first(comm, function);
 }
 
 NcclResult give(const char* function, ncclComm* comm, NcclStream stream, const Operation& operation) {
   if (const NcclResult result = entered(function); result != NcclResult::kSuccess) return group().failed = result;
-  if (!group().open) return give(comm, stream, {operation});
+  if (comm->asked_in_vain > 0) std::abort();  // no call before the one in progress has ended
+  if (!group().open) return give_batch(function, comm, stream, {operation});
   group().comm = comm;
   group().stream = stream;
   group().batch.push_back(operation);
@@ -242,7 +255,10 @@ NcclResult give(const char* function, ncclComm* comm, NcclStream stream, const O
 ncclComm* make_comm(std::shared_ptr<Ranks> ranks, int rank) {
   const std::lock_guard lock(state().mutex);
   ++state().live;
-  return new ncclComm{std::move(ranks), rank, {}};
+  auto* const comm = new ncclComm;
+  comm->ranks = std::move(ranks);
+  comm->rank = rank;
+  return comm;
 }
 
 }  // namespace
@@ -267,8 +283,9 @@ NcclResult ncclGetUniqueId(NcclId* id) {
   return NcclResult::kSuccess;
 }
 
-NcclResult ncclCommInitRank(ncclComm** comm, int size, NcclId id, int rank) {
-  if (const NcclResult result = entered("ncclCommInitRank"); result != NcclResult::kSuccess) return result;
+NcclResult ncclCommInitRankConfig(ncclComm** comm, int size, NcclId id, int rank, synthesizer::NcclConfig* config) {
+  if (const NcclResult result = entered("ncclCommInitRankConfig"); result != NcclResult::kSuccess) return result;
+  if (config->magic != 0xcafebeef || config->size != 48 || config->blocking != 0) return NcclResult::kInvalidArgument;
   int key = 0;
   std::memcpy(&key, id.bytes, sizeof(int));
   std::shared_ptr<Ranks> ranks;
@@ -279,12 +296,11 @@ NcclResult ncclCommInitRank(ncclComm** comm, int size, NcclId id, int rank) {
     ranks = world;
     if (++ranks->made == size) state().worlds.erase(key);
   }
-  ranks->meet();
   *comm = make_comm(ranks, rank);
-  return NcclResult::kSuccess;
+  return NcclResult::kInProgress;  // until all are there
 }
 
-NcclResult ncclCommSplit(ncclComm* comm, int color, int key, ncclComm** made, void*) {
+NcclResult ncclCommSplit(ncclComm* comm, int color, int key, ncclComm** made, synthesizer::NcclConfig*) {
   if (const NcclResult result = entered("ncclCommSplit"); result != NcclResult::kSuccess) return result;
   Ranks& ranks = *comm->ranks;
   ranks.colors[static_cast<size_t>(comm->rank)] = color;
@@ -310,7 +326,11 @@ NcclResult ncclCommSplit(ncclComm* comm, int color, int key, ncclComm** made, vo
   }
   ranks.meet();
   *made = make_comm(part, static_cast<int>(std::find(members.begin(), members.end(), comm->rank) - members.begin()));
-  return NcclResult::kSuccess;
+  {
+    const std::lock_guard lock(state().mutex);
+    part->made = part->size;
+  }
+  return in_progress_at_first(comm, "ncclCommSplit");
 }
 
 NcclResult ncclCommCount(ncclComm* comm, int* count) {
@@ -324,7 +344,11 @@ NcclResult ncclCommUserRank(ncclComm* comm, int* rank) {
 
 NcclResult ncclCommGetAsyncError(ncclComm* comm, NcclResult* error) {
   const std::lock_guard lock(state().mutex);
-  *error = comm->rank == state().failing_rank ? state().later : NcclResult::kSuccess;
+  const bool all_there = comm->ranks->made == comm->ranks->size;
+  const bool goes_on = comm->asked_in_vain > 0 && comm->asked_in_vain-- > 0;
+  *error = comm->rank == state().failing_rank ? state().later
+           : !all_there || goes_on            ? NcclResult::kInProgress
+                                              : NcclResult::kSuccess;
   return NcclResult::kSuccess;
 }
 
@@ -355,7 +379,7 @@ NcclResult ncclGroupEnd() {
   group() = {};
   if (one.failed != NcclResult::kSuccess) return one.failed;
   if (result != NcclResult::kSuccess || one.batch.empty()) return result;
-  return give(one.comm, one.stream, std::move(one.batch));
+  return give_batch("ncclGroupEnd", one.comm, one.stream, std::move(one.batch));
 }
 
 NcclResult ncclAllReduce(const void* in, void* out, size_t count, NcclType type, NcclOperation operation,

@@ -4,8 +4,7 @@
 
 #include "dist/nccl/nccl_api.h"
 
-// Calls `work(data)` on the host when the stream comes to it: cudaLaunchHostFunc, which the library cannot be linked
-// to.
+// Calls `work(data)` when the stream comes to it: cuda_shim::run_as_kernel, which the library cannot be linked to.
 using FakeNcclLaunch = void (*)(CUstream_st* stream, void (*work)(void*), void* data);
 
 struct FakeNcclControl {

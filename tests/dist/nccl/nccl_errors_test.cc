@@ -13,6 +13,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr auto kSoon = std::chrono::milliseconds(1);
+constexpr auto kNever = std::chrono::hours(1);
 
 TEST_F(NcclTest, AFailedCallSaysWhichAndHowLarge) {
   const std::string message = message_of([&] {
@@ -44,7 +45,7 @@ TEST_F(NcclTest, AFailedExchangeEndsItsGroup) {
 }
 
 TEST_F(NcclTest, AFailedStartSaysSo) {
-  fake.fail_next("ncclCommInitRank", NcclResult::kSystemError);
+  fake.fail_next("ncclCommInitRankConfig", NcclResult::kSystemError);
   EXPECT_THAT(message_of([] { run_nccl_ranks(1, {}, [](NcclRank&) {}); }),
               AllOf(HasSubstr("[nccl] making a communicator with NCCL 2.30.0"), HasSubstr(": fake error"),
                     HasSubstr("[rank 0/1]")));
@@ -55,37 +56,110 @@ TEST_F(NcclTest, AFailedStartSaysSo) {
   EXPECT_THAT(message_of([] { run_nccl_ranks(1, {}, [](NcclRank&) {}); }), HasSubstr("[nccl] making an id"));
 }
 
-// Rank 1 never comes to the second run; what rank 0's GPU waits for is aborted, and its next finish() says why.
-TEST_F(NcclTest, WhatNcclFindsLaterEndsTheWaiting) {
+// A step of the device that sums 8 floats: run once as it is, then from a captured graph.
+class Step {
+ public:
+  explicit Step(NcclRank& rank)
+      : rank_(rank), data_(uploaded(rank.device, std::vector<float>(8))), replay_(rank.device.replay()) {
+    lane_ = rank.device.lane({[this] {
+      rank_.device.name_work("gradient.w");
+      rank_.nccl.all_reduce(data_.data(), 8, DType::kFloat32, Reduction::kSum);
+      rank_.device.name_work({});
+    }});
+  }
+  void run() {
+    replay_->run([&] {
+      lane_->submit(0);
+      lane_->wait(0);
+      lane_->finish();
+    });
+  }
+
+ private:
+  NcclRank& rank_;
+  Storage data_;
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<Replay> replay_;
+};
+
+// Both ranks run two steps, rank 0 a third, which waits for ever; then its errors of every kind, which are one.
+std::string error_of_a_lonely_step(const NcclOptions& options, const std::function<void()>& before_it) {
   std::string message;
-  run_nccl_ranks(2, {.watch_interval = kSoon}, [&](NcclRank& rank) {
-    const Storage data = uploaded(rank.device, std::vector<float>(8));
-    const std::unique_ptr<Lane> lane =
-        rank.device.lane({[&] { rank.nccl.all_reduce(data.data(), 8, DType::kFloat32, Reduction::kSum); }});
-    const std::unique_ptr<Replay> replay = rank.device.replay();
-    const auto step = [&] {
-      replay->run([&] {
-        lane->submit(0);
-        lane->wait(0);
-        lane->finish();
-      });
-    };
-    step();
-    step();
+  run_nccl_ranks(2, options, [&](NcclRank& rank) {
+    Step step(rank);
+    step.run();
+    step.run();
     rank.device.finish();
     rank.host.barrier();
     if (rank.host.rank() == 0) {
-      fake.fail_later(0, NcclResult::kRemoteError);
-      step();
+      before_it();
+      step.run();
       message = message_of([&] { rank.device.finish(); });
       EXPECT_EQ(message, message_of([&] { rank.nccl.barrier(); }));
       EXPECT_EQ(message, message_of([&] { rank.nccl.split(0, 0); }));
     }
     rank.host.barrier();
   });
-  EXPECT_THAT(message, AllOf(HasSubstr("[nccl] all_reduce of 32 bytes, or a call before it: remote process exited"),
-                             HasSubstr("of the stand-in. NCCL_DEBUG=INFO says more [rank 0/2]")));
+  return message;
+}
+
+TEST_F(NcclTest, WhatNcclFindsLaterEndsTheWaiting) {
+  const std::string message = error_of_a_lonely_step({.watch_interval = kSoon, .limits = {.collective = kNever}},
+                                                     [&] { fake.fail_later(0, NcclResult::kRemoteError); });
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("[nccl] all_reduce of 32 bytes (gradient.w)"),
+                    HasSubstr(": remote process exited: of the stand-in. NCCL_DEBUG=INFO says more [rank 0/2]")));
   EXPECT_EQ(fake.aborted(), 1);
+}
+
+TEST_F(NcclTest, ACollectiveThatARankNeverComesToIsGivenUp) {
+  const std::string message = error_of_a_lonely_step(
+      {.watch_interval = kSoon, .limits = {.collective = std::chrono::milliseconds(100)}}, [] {});
+  EXPECT_THAT(message, AllOf(HasSubstr("[nccl] all_reduce of 32 bytes (gradient.w): not done after 0.1"),
+                             HasSubstr(" s (SYNTHESIZER_NCCL_TIMEOUT). A rank has not come"), HasSubstr("[rank 0/2]")));
+  EXPECT_EQ(fake.aborted(), 1);
+}
+
+// Many short calls take longer than one may: what counts is that they go on.
+TEST_F(NcclTest, CallsThatGoOnAreNotGivenUp) {
+  constexpr auto kLimit = std::chrono::milliseconds(200);
+  run_nccl_ranks(2, {.watch_interval = kSoon, .limits = {.collective = kLimit}}, [&](NcclRank& rank) {
+    Step step(rank);
+    const auto end = std::chrono::steady_clock::now() + 2 * kLimit;
+    for (int32_t more = 1; more != 0;) {
+      step.run();
+      rank.device.finish();
+      more = std::chrono::steady_clock::now() < end ? 1 : 0;
+      rank.host.broadcast(&more, sizeof(more), 0);
+    }
+  });
+  EXPECT_EQ(fake.aborted(), 0);
+}
+
+TEST_F(NcclTest, ARankThatNeverJoinsIsGivenUp) {
+  const NcclLibrary library;
+  cuda::CudaDevice device(0);
+  NcclId id = {};
+  ASSERT_EQ(library.api().GetUniqueId(&id), NcclResult::kSuccess);
+  const std::string message = message_of(
+      [&] { NcclCommunicator(library, device, id, 0, 2, {.limits = {.start = std::chrono::milliseconds(100)}}); });
+  EXPECT_THAT(message, AllOf(HasSubstr("[nccl] making a communicator with NCCL 2.30.0"),
+                             HasSubstr("a rank has not come for 0.1 s (SYNTHESIZER_NCCL_TIMEOUT) [rank 0/2]")));
+  EXPECT_EQ(fake.aborted(), 1);
+}
+
+TEST(NcclLimits, AreSecondsOfTheEnvironment) {
+  unsetenv("SYNTHESIZER_NCCL_TIMEOUT");
+  EXPECT_EQ(nccl_limits().start, std::chrono::seconds(600));
+  EXPECT_EQ(nccl_limits().collective, std::chrono::seconds(1800));
+  setenv("SYNTHESIZER_NCCL_TIMEOUT", "2.5", 1);
+  EXPECT_EQ(nccl_limits().start, std::chrono::milliseconds(2500));
+  EXPECT_EQ(nccl_limits().collective, std::chrono::milliseconds(2500));
+  for (const char* wrong : {"", "0", "-1", "nan", "1e12", "10 s"}) {
+    setenv("SYNTHESIZER_NCCL_TIMEOUT", wrong, 1);
+    EXPECT_THAT(message_of([] { nccl_limits(); }), HasSubstr("SYNTHESIZER_NCCL_TIMEOUT: got '")) << wrong;
+  }
+  unsetenv("SYNTHESIZER_NCCL_TIMEOUT");
 }
 
 TEST_F(NcclTest, RanksThatShareAGpuAreTold) {

@@ -41,10 +41,11 @@ TEST_F(NcclTest, ProgramsHaveTheResultsOfTheHostsCommunicator) {
     const MeshShape shape{{{"data", kSize}}};
     const Mesh host_mesh(shape, rank.host), device_mesh(shape, rank.nccl);
     const cuda::CpuProducts products(nullptr);
-    const cuda::CudaKernelTable kernels(rank.device, products);
+    cuda::CudaDevice other(0);  // of a device whose ranks are threads nothing is captured
+    const cuda::CudaKernelTable kernels(rank.device, products), host_kernels(other, products);
     const auto host_graph = make_graph(), device_graph = make_graph();
-    StateStore host_store(*host_graph, &rank.device), device_store(*device_graph, &rank.device);
-    Program by_host(*host_graph, kernels, axis_communicators(host_mesh), host_store);
+    StateStore host_store(*host_graph, &other), device_store(*device_graph, &rank.device);
+    Program by_host(*host_graph, host_kernels, axis_communicators(host_mesh), host_store);
     Program by_nccl(*device_graph, kernels, axis_communicators(device_mesh), device_store);
     for (int run = 0; run < 4; ++run) {
       for (Program* program : {&by_host, &by_nccl}) {

@@ -39,7 +39,8 @@ class NcclTest : public ::testing::Test {
     void* const library = dlopen(FAKE_NCCL, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     const auto control = reinterpret_cast<FakeNcclControl (*)()>(dlsym(library, "fake_nccl_control"));
     fake = control();
-    fake.reset([](CUstream_st* stream, void (*work)(void*), void* data) { cudaLaunchHostFunc(stream, work, data); });
+    fake.reset(
+        [](CUstream_st* stream, void (*work)(void*), void* data) { cuda_shim::run_as_kernel(stream, work, data); });
     setenv("SYNTHESIZER_NCCL", FAKE_NCCL, 1);
     setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);  // the stand-in for CUDA has one GPU
   }

@@ -18,11 +18,6 @@ Handles& handles() {
   return handles;
 }
 
-cudaError_t check_driver() {
-  const std::lock_guard lock(state_mutex());
-  return settings().device_count == 0 ? cudaErrorInsufficientDriver : cudaSuccess;
-}
-
 Orders orders() {
   const std::lock_guard lock(state_mutex());
   return Orders(settings().schedule, settings().seed);

@@ -83,7 +83,10 @@ LiveMemory live_memory();
 // Keeps an error for cudaGetLastError of this thread, and returns it.
 cudaError_t note(cudaError_t error);
 
-// cudaErrorInsufficientDriver if tests asked for a machine without a driver.
+// Alone among all host functions of the process; it must not call CUDA.
+void run_host_function(cudaHostFn_t function, void* data);
+
+// cudaErrorInsufficientDriver if tests asked for a machine without a driver, cudaErrorNotPermitted in a host function.
 cudaError_t check_driver();
 
 // What a call waits for, or that it allocates.

@@ -82,6 +82,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return check_stream_don
 cudaError_t cudaStreamQuery(cudaStream_t stream) { return check_stream_done(stream); }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (const cudaError_t error = check_driver(); error != cudaSuccess) return note(error);
   const std::lock_guard lock(state_mutex());
   if (!known(stream) || !known(event)) return note(cudaErrorInvalidResourceHandle);
   const std::shared_ptr<cuda_shim::Capture> of_event = event->capture;
@@ -105,7 +106,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
   if (const cudaError_t error = check_driver(); error != cudaSuccess) return note(error);
   if (function == nullptr) return note(cudaErrorInvalidValue);
-  return cuda_shim::submit(stream, [function, data] { function(data); });
+  return cuda_shim::submit(stream, [function, data] { cuda_shim::run_host_function(function, data); });
+}
+
+cudaError_t cuda_shim::run_as_kernel(cudaStream_t stream, cudaHostFn_t work, void* data) {
+  if (const cudaError_t error = check_driver(); error != cudaSuccess) return note(error);
+  return submit(stream, [work, data] { work(data); });
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
@@ -120,6 +126,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (const cudaError_t error = check_driver(); error != cudaSuccess) return note(error);
   const std::lock_guard lock(state_mutex());
   if (!known(stream) || !known(event)) return note(cudaErrorInvalidResourceHandle);
   if (stream != nullptr && stream->capture != nullptr && stream->capture->invalid)

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cstring>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/graph/graph.h"
@@ -96,6 +98,25 @@ TEST(CudaDevice, LaneJobsAreOrderedByEventsInsideACapture) {
   check_captures();
 }
 
+TEST(CudaDevice, ATimerTellsHowLongAStreamWorks) {
+  CudaDevice device(0);
+  Storage memory(1 << 20, &device);
+  const std::unique_ptr<Timer> timer = device.timer();
+  const auto seconds_of = [&](int clears) {
+    timer->begin();
+    for (int i = 0; i < clears; ++i) check(cudaMemsetAsync(memory.data(), i, 1 << 20, device.stream()), "clearing");
+    timer->end();
+    return timer->seconds();
+  };
+  seconds_of(1);
+  const double few = seconds_of(1), many = seconds_of(200);
+  EXPECT_GT(few, 0);
+  EXPECT_GT(many, few);
+  const CudaDevice::Memory all = device.memory();
+  EXPECT_GE(all.total - all.free, 1 << 20);
+  EXPECT_GT(all.free, 0);
+}
+
 TEST(CudaDevice, AnErrorInACaptureEndsIt) {
   CudaDevice device(0);
   const std::unique_ptr<Replay> replay = device.replay();
@@ -115,6 +136,52 @@ TEST(CudaDevice, AStoppedDeviceSaysWhyAndCallsNothingMore) {
   EXPECT_EQ(message_of([&] { device.finish(); }), "[nccl] first");
   EXPECT_EQ(message_of([&] { device.download(nullptr, nullptr, 0); }), "[nccl] first");
   EXPECT_FALSE(called);
+}
+
+// Two devices of one process whose calls wait for each other, as collectives of ranks that are threads do.
+TEST(CudaDevice, CallsThatWaitForEachOtherAreMadeByTheirOwnThreads) {
+  std::barrier<> meeting(2);
+  const auto run = [&](int rank) {
+    CudaDevice device(0);
+    device.call_on_own_thread();
+    Storage memory(4, &device), pinned = Storage::pinned(4, device);
+    int32_t seen = -1, calls = 0;
+    const std::function<void()> work = [&] {
+      meeting.arrive_and_wait();
+      std::memcpy(&seen, pinned.data(), 4);
+      ++calls;
+    };
+    const std::unique_ptr<Replay> replay = device.replay();
+    for (int step = 1; step < 4; ++step) {
+      const int32_t value = 10 * step + rank;
+      device.upload(memory.data(), &value, 4);
+      replay->run([&] {
+        check(cudaMemcpyAsync(pinned.data(), memory.data(), 4, cudaMemcpyDeviceToHost, device.communication_stream()),
+              "reading");
+        device.call(device.communication_stream(), work);
+      });
+      EXPECT_EQ(seen, value);  // what came before on the stream was done
+      EXPECT_EQ(calls, step);
+    }
+  };
+  std::jthread other(run, 1);
+  run(0);
+  other.join();
+  check_captures();
+}
+
+TEST(CudaDevice, WhatACallOnItsOwnThreadThrowsTheNextFinishDoes) {
+  CudaDevice device(0);
+  device.call_on_own_thread();
+  int calls = 0;
+  const std::function<void()> work = [&] {
+    ++calls;
+    fail("[rank] no");
+  };
+  device.call(device.stream(), work);
+  device.call(device.stream(), work);
+  EXPECT_EQ(message_of([&] { device.finish(); }), "[rank] no");
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(CudaDevice, AWrongLaunchNamesItsKernel) {

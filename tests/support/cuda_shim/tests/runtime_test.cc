@@ -1,4 +1,6 @@
 // Launch checks, memory, events, and what tests can set.
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <thread>
 
@@ -121,6 +123,30 @@ TEST_F(Runtime, TellsOfADevice) {
   EXPECT_EQ(value, 4);
   ASSERT_EQ(cudaDriverGetVersion(&value), cudaSuccess);
   EXPECT_EQ(value, 13000);
+}
+
+TEST_F(Runtime, HostFunctionsRunOneAtATimeAndCallNothing) {
+  struct Seen {
+    std::atomic<int> inside = 0, most = 0;
+    cudaError_t error = cudaSuccess;
+  } seen;
+  const cudaHostFn_t function = [](void* data) {
+    Seen& all = *static_cast<Seen*>(data);
+    all.most = std::max<int>(all.most, ++all.inside);
+    std::this_thread::yield();
+    all.error = cudaDeviceSynchronize();
+    --all.inside;
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i)
+      threads.emplace_back([&] {
+        for (int n = 0; n < 100; ++n) EXPECT_EQ(cudaLaunchHostFunc(nullptr, function, &seen), cudaSuccess);
+      });
+  }
+  EXPECT_EQ(seen.most, 1);
+  EXPECT_EQ(seen.error, cudaErrorNotPermitted);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
 TEST_F(Runtime, EventsMeasureTime) {

@@ -42,6 +42,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = cudaEventWaitDefault);
+// One at a time in the whole process, as a driver with one thread for them may have it: one that waits for another ends
+// the process, after a minute. In it whatever needs the device is cudaErrorNotPermitted.
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data);
 
 cudaError_t cudaEventCreate(cudaEvent_t* event);
@@ -63,6 +65,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+
+namespace cuda_shim {
+
+// Work of a stream that stands in for a kernel of some library: it may wait for that of other streams.
+cudaError_t run_as_kernel(cudaStream_t stream, cudaHostFn_t work, void* data);
+
+}  // namespace cuda_shim
 
 // As CUDA's own header has it, for pointers of any type.
 template <typename T>
