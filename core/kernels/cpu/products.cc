@@ -42,7 +42,7 @@ class ProductEinsum : public Kernel {
         const EinsumOffsets sum = einsum_offsets(plan_.sums, j);
         const T *here_a = a + at.a + sum.a, *here_b = b + at.b + sum.b;
         if (gated_)
-          first_->run_gated(here_a, here_b, gate + at.c * c_size, c + at.c * c_size, workspace);
+          first_->run_with({.gate = gate + at.c * c_size}, here_a, here_b, c + at.c * c_size, workspace);
         else
           (j == 0 ? first_ : next_)->run(here_a, here_b, c + at.c * c_size, workspace);
       }

@@ -175,8 +175,8 @@ class ProductEinsum : public Kernel {
       for (int64_t j = 0; j < plan.sum_count(); ++j) {
         const EinsumOffsets sum = einsum_offsets(plan.sums, j);
         (j == 0 ? first_ : next_)
-            ->run(context_.stream, a + at.a + sum.a, b + at.b + sum.b, gated_ ? gate + at.c : nullptr, c + at.c * size,
-                  space);
+            ->run(context_.stream, a + at.a + sum.a, b + at.b + sum.b,
+                  EpilogueData{.gate = gated_ ? gate + at.c : nullptr}, c + at.c * size, space);
       }
     }
     if (!finishes_) return;

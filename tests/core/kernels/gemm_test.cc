@@ -254,7 +254,7 @@ void expect_epilogues(DType dtype) {
           const Storage workspace(gemm_workspace(p, {threads, true}));
           const auto gemm = make_gemm(p, {threads, true}, nullptr);
           if (epilogue == ProductEpilogue::kGate)
-            gemm->run_gated(a.data(), b.data(), gate.data(), c.data(), workspace.data());
+            gemm->run_with({.gate = gate.data()}, a.data(), b.data(), c.data(), workspace.data());
           else
             gemm->run(a.data(), b.data(), c.data(), workspace.data());
           EXPECT_EQ(std::memcmp(c.data(), expected.data(), c.size() * sizeof(T)), 0)
