@@ -43,6 +43,7 @@ StepGraphOptions graph_options(const config::Run& run, const Vocabulary& vocabul
   options.bfloat16 = run.precision() == config::Run::BF16;
   options.seed = run.seed();
   options.recompute = recompute_choice(run.recompute());
+  options.relu_masks = run.device() == config::Run::CUDA;
   options.freeze.assign(run.freeze().begin(), run.freeze().end());
   return options;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/graph/kernel.h"
+#include "core/ops/einsum.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
@@ -39,11 +40,8 @@ enum class ProductEpilogue {
 struct EpilogueData {
   const void* gate = nullptr;  // lies as C does
   const void* bias = nullptr;  // of Product::bias, of C's type
-  void* mask = nullptr;        // of an unbatched C: bit j % 32 of word i · mask_words(n) + j / 32 is element [i, j]'s
+  void* mask = nullptr;        // of an unbatched C, as core/ops/einsum.h has it
 };
-
-// Of a row: a whole number of 128 bits, so that cuBLASLt writes and reads it too. Bits behind the row may be anything.
-constexpr int64_t mask_words(int64_t columns) { return (columns + 127) / 128 * 4; }
 
 // C[i, j] = A[i, j]·B[i, j] (+ C[i, j]) for all i < batch[0], j < batch[1]; A is m × k, B is k × n, C is m × n.
 // A and B have unit stride along rows or columns, C along columns (exchange A and B for one with unit stride along

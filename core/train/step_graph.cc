@@ -13,6 +13,7 @@
 #include "core/ops/passes/chain_pass.h"
 #include "core/ops/passes/fuse.h"
 #include "core/ops/passes/keep_casts.h"
+#include "core/ops/passes/product_epilogues.h"
 
 namespace synthesizer {
 namespace {
@@ -55,12 +56,15 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   if (micro_batches.count > 1) graph = number_micro_batches(*graph, micro_batches);
   if (passes) graph = fuse(*merge_common(*graph));
   if (partition) graph = eliminate_dead(*partition(*graph));
-  return graph;
+  return passes ? take_biases(*graph) : std::move(graph);
 }
 
 // The last passes, after recompute.
-std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes) {
-  return passes ? make_chains(*fuse_exactly(*graph)) : std::move(graph);
+std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, bool passes, bool relu_masks = false) {
+  if (!passes) return graph;
+  graph = fuse_exactly(*graph);
+  if (relu_masks) graph = use_relu_masks(*graph);
+  return make_chains(*graph);
 }
 
 // A weight's bf16 copy is there all the time, a cast of it from forward to backward. Where activations are most of a
@@ -149,7 +153,7 @@ std::unique_ptr<Graph> graph_of(const StepGraphOptions& options, const Accumulat
   graph = finish(std::move(graph), options.passes, partition, options.accumulation.micro_batches);
   if (keeps_casts(options)) graph = keep_casts(*graph);
   graph = with_recompute(std::move(graph), pass.into < 0 ? "loss" : "update.loss/accumulate", options.recompute);
-  return chained(std::move(graph), options.passes);
+  return chained(std::move(graph), options.passes, options.relu_masks);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ struct StepGraphOptions {
   bool passes = true;               // optimize passes, and ops that do the work of several
   Recompute recompute = Recompute::kNone;  // of training
   bool keep_casts = true;                  // core/ops/passes/keep_casts.h, if it is worth its memory (false: tests)
+  bool relu_masks = false;                 // relu's gradient by masks (core/ops/passes/product_epilogues.h): on GPUs
   bool update = true;                      // false: gradients only (tests)
   bool gradient_outputs = false;           // mark every gradient as output "gradient.NAME" (tests)
   bool logits = false;                     // mark the logits as output "logits" (tests)

@@ -64,6 +64,7 @@ StepGraphOptions step_options(const BenchOptions& bench) {
   if (bench.precision != "fp32" && bench.precision != "bf16")
     fail_usage("[bench step] --precision: got {}, expected fp32 or bf16", bench.precision);
   options.bfloat16 = bench.precision == "bf16";
+  options.relu_masks = bench.device == "cuda";
   return options;
 }
 

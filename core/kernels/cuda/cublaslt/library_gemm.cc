@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/kernels/cuda/cublaslt/scratch.h"
 #include "core/kernels/cuda/cublaslt/shared.h"
 #include "core/kernels/cuda/launch.h"
 
@@ -30,6 +31,12 @@ const void* moved(const void* data, int64_t bytes) {
   return data == nullptr ? nullptr : static_cast<const std::byte*>(data) + bytes;
 }
 
+// Buffers are aligned to less than the library wants of its workspace.
+void* aligned(void* workspace) {
+  constexpr uintptr_t kMask = CublasLtProducts::kWorkspaceAlignment - 1;
+  return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace) + kMask) & ~kMask);
+}
+
 class Event {
  public:
   Event() { check(cudaEventCreate(&event_), "measuring products"); }
@@ -40,23 +47,6 @@ class Event {
 
  private:
   cudaEvent_t event_ = nullptr;
-};
-
-class Scratch {
- public:
-  // Null where there is no memory for it.
-  explicit Scratch(int64_t bytes) {
-    if (bytes == 0 || cudaMalloc(&data_, static_cast<size_t>(bytes)) == cudaSuccess) return;
-    cudaGetLastError();
-    data_ = nullptr;
-  }
-  ~Scratch() { cudaFree(data_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  void* data() const { return data_; }
-
- private:
-  void* data_ = nullptr;
 };
 
 }  // namespace
@@ -71,9 +61,7 @@ LibraryGemm::LibraryGemm(std::shared_ptr<const Shared> shared, const Product& pr
 void LibraryGemm::run(cudaStream_t stream, const void* a, const void* b, const EpilogueData& data, void* c,
                       void* workspace) const {
   if (shared_->counters != nullptr) shared_->counters->product_flops.fetch_add(of_.flops(), std::memory_order_relaxed);
-  // Buffers are aligned to less than the library wants of its workspace.
-  constexpr uintptr_t kMask = CublasLtProducts::kWorkspaceAlignment - 1;
-  void* const space = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace) + kMask) & ~kMask);
+  void* const space = aligned(workspace);
   const LibraryBatch& batch = description_.batch;
   for (int64_t call = 0; call < batch.calls; ++call) {
     const EpilogueData here{nullptr, moved(data.bias, call * batch.call_bias * result_size_), data.mask};
@@ -99,6 +87,23 @@ bool LibraryGemm::has_algorithms() const {
     if (proposals(alignment, status).empty()) return false;
   }
   return true;
+}
+
+int LibraryGemm::try_all(cudaStream_t stream, const void* a, const void* b, const EpilogueData& data, void* c,
+                         void* workspace, const std::function<void()>& before,
+                         const std::function<void()>& after) const {
+  const Operands at{static_cast<const std::byte*>(a), static_cast<const std::byte*>(b), data,
+                    static_cast<std::byte*>(c), aligned(workspace)};
+  description_.set_data(data);
+  cublasStatus_t status;
+  int done = 0;
+  for (const cublasLtMatmulAlgo_t& algorithm : proposals(kWhole, status)) {
+    before();
+    if (try_to_multiply(stream, at, at.c, algorithm) != CUBLAS_STATUS_SUCCESS) continue;
+    after();
+    ++done;
+  }
+  return done;
 }
 
 uint32_t LibraryGemm::alignment_of(const Operands& at) const {

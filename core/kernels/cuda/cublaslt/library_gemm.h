@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,10 @@ class LibraryGemm : public DeviceGemm {
   // Whether the library has algorithms for it, of operands that are aligned as buffers are, or, unless it has a mask,
   // of others too.
   bool has_algorithms() const;
+  // Runs it once by each algorithm that the library has for aligned operands, between before() and after(); of one that
+  // fails there is no after(). How many did it.
+  int try_all(cudaStream_t stream, const void* a, const void* b, const EpilogueData& data, void* c, void* workspace,
+              const std::function<void()>& before, const std::function<void()>& after) const;
 
  private:
   struct Operands {

@@ -27,6 +27,8 @@ class CublasLtProducts : public ProductLibrary {
   struct Shared;  // by all its products
 
  private:
+  bool does_well(const Product& product) const;
+
   std::shared_ptr<const Shared> shared_;
 };
 

@@ -1,7 +1,9 @@
 // What all products of one CublasLtProducts share.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <tuple>
 
 #include "core/kernels/cuda/cublaslt/algorithm_cache.h"
 #include "core/kernels/cuda/cublaslt/library.h"
@@ -22,6 +24,8 @@ struct CublasLtProducts::Shared {
   std::unique_ptr<AlgorithmCache> cache;
   KernelCounters* counters = nullptr;
   bool tf32 = false;
+  // By type, width and epilogue: whether the library does it as it is wanted (habits.h), once that is known.
+  mutable std::map<std::tuple<DType, bool, ProductEpilogue>, bool> habits;
 };
 
 }  // namespace synthesizer::cuda

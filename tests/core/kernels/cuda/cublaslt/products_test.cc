@@ -190,6 +190,46 @@ TEST_F(CublasLtProductsTest, EpiloguesThatItHasNot) {
   EXPECT_FALSE(products.takes_epilogue(p));
 }
 
+// What nothing documents is found out: a library of other habits does not get what it would do otherwise.
+TEST_F(CublasLtProductsTest, EpiloguesThatItDoesOtherwise) {
+  CudaDevice device(0);
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16})
+    for (const bool wide : {false, true}) {
+      Product p = product_of(dtype, {16, 24, 32}, false, false, 0);
+      p.wide = wide && dtype == DType::kBFloat16;
+      struct Taken {
+        bool relu, relu_mask, mask;
+        bool operator==(const Taken&) const = default;
+      };
+      const auto taken = [&](const char* variable, const char* value) {
+        unsetenv("FAKE_CUBLASLT_BITS");
+        unsetenv("FAKE_CUBLASLT_NAN");
+        if (variable != nullptr) setenv(variable, value, 1);
+        const CublasLtProducts products(nullptr);
+        const auto takes = [&](ProductEpilogue epilogue) {
+          Product with = p;
+          with.epilogue = epilogue;
+          return products.takes_epilogue(with);
+        };
+        return Taken{takes(ProductEpilogue::kRelu), takes(ProductEpilogue::kReluMask), takes(ProductEpilogue::kMask)};
+      };
+      EXPECT_EQ(taken(nullptr, nullptr), (Taken{true, true, true}));
+      EXPECT_EQ(taken("FAKE_CUBLASLT_NAN", "swallowed"), (Taken{false, false, true}));
+      EXPECT_EQ(taken("FAKE_CUBLASLT_BITS", "reversed"), (Taken{true, false, false}));
+    }
+}
+
+TEST_F(CublasLtProductsTest, WithoutMemoryNothingIsFoundOut) {
+  CudaDevice device(0);
+  const CublasLtProducts products(nullptr);
+  Product p = product_of(DType::kFloat32, {16, 24, 32}, false, false, 0);
+  p.epilogue = ProductEpilogue::kRelu;
+  cuda_shim::fail_allocation(1);
+  EXPECT_THAT(message_of([&] { products.takes_epilogue(p); }),
+              ::testing::HasSubstr("[cublaslt] trying cuBLASLt's epilogues: the device has no memory for it"));
+  EXPECT_TRUE(products.takes_epilogue(p));
+}
+
 // A captured product is made again with what its operands hold then.
 TEST_F(CublasLtProductsTest, AGraphRunsThemAgain) {
   CudaDevice device(0);
