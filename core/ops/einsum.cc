@@ -28,6 +28,7 @@ std::string Einsum::attributes() const {
 }
 
 std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
+  if (bias_ && is_gradient()) fail("[einsum] a relu's gradient with a bias: expected one of them");
   expect_count(name(), inputs, this->inputs());
   expect_one_floating_type(name(), inputs.first(2));
   const Shape &a = inputs[0].shape, &b = inputs[1].shape;

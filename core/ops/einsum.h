@@ -23,13 +23,12 @@ ValueType mask_type(const ValueType& relu);
 
 // A dim that both inputs have is a batch dim if the output keeps it and contracted if it does not; a dim that one input
 // has must be in the output. Accumulates in compute_type() of the inputs' type, which is the output's type if `wide`.
-// With a bias, the third input, whose dims are the output's last ones: it is added to the sum before the epilogue,
-// rounded once with it where the kernel of the product does it, or after the product is rounded; the same way for all
-// nodes of these types. A relu's result or mask is the last input, like the output and of mask_type(). By a mask, the
-// gradient is 0 where the bit is not set, though the product may be NaN there (of any other product of its inputs that
-// is, too).
-// A bias and an epilogue come with passes (core/ops/passes/fuse.h) after differentiation, so without a gradient, and
-// are not counted as operations.
+// With a bias, the third input (a gradient has none), whose dims are the output's last ones: it is added to the sum
+// before the epilogue, rounded once with it where the kernel of the product does it, or after the product is rounded;
+// the same way for all nodes of these types. A relu's result or mask is the last input, like the output and of
+// mask_type(). By a mask, the gradient is 0 where the bit is not set even if the product is not finite there, or NaN,
+// as by relu's result: what makes it so shows in the gradients of weights, which nothing masks. A bias and an epilogue
+// come with passes (core/ops/passes/) after differentiation, so without a gradient, and are not counted as operations.
 class Einsum : public Op {
  public:
   explicit Einsum(DimNames output, bool wide = false, Epilogue epilogue = Epilogue::kNone, bool bias = false)

@@ -151,6 +151,7 @@ struct ProductsCase {
   // The first of them, with what the library does itself of the epilogue.
   Product first(const ProductLibrary& library) const {
     const Product plain = product(false);
+    if (!loops_are_aligned()) return plain;
     Product all = plain;
     if (plan.sum_count() > 1 || (epilogue.op.has_bias() && !plan.add_bias(epilogue.bias, all))) return plain;
     const Product biased = all;
@@ -168,6 +169,13 @@ struct ProductsCase {
   EpilogueCase epilogue;
 
  private:
+  // Whether each of the products begins at a multiple of 16 bytes, as the first does.
+  bool loops_are_aligned() const {
+    const int64_t size = size_of(dtype), result = size_of(product(false).c_type());
+    return std::all_of(plan.loops.begin(), plan.loops.end(), [&](const EinsumDim& dim) {
+      return dim.size == 1 || (dim.a * size | dim.b * size | dim.c * result) % 16 == 0;
+    });
+  }
   ProductEpilogue of_product() const {
     // Rows of a mask are those of one product.
     const bool rows = plan.loop_count() * plan.batch[0].size * plan.batch[1].size == 1 &&

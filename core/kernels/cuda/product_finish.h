@@ -74,7 +74,7 @@ __global__ void finish_product_kernel(const From* sums, Finish<To> finish, To* c
   for (int64_t i = thread_of_grid(); i < rows * octets; i += threads_of_grid()) {
     const auto [row, octet] = row_and_column(i, octets);
     const int64_t at = row * columns + octet * kEight;
-    const int n = static_cast<int>(std::min<int64_t>(kEight, columns - octet * kEight));
+    const int n = kVector ? kEight : static_cast<int>(std::min<int64_t>(kEight, columns - octet * kEight));
     From x[kEight];
     To y[kEight];
     load_eight<kVector>(sums + at, x, n);

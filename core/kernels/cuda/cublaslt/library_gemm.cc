@@ -23,10 +23,6 @@ std::string key_of(const Product& p, uint32_t alignment, bool tf32) {
                      strides(p.b), strides(p.c), bias, static_cast<int>(p.epilogue), p.accumulate, alignment);
 }
 
-bool has_mask(const Product& p) {
-  return p.epilogue == ProductEpilogue::kReluMask || p.epilogue == ProductEpilogue::kMask;
-}
-
 const void* moved(const void* data, int64_t bytes) {
   return data == nullptr ? nullptr : static_cast<const std::byte*>(data) + bytes;
 }
@@ -78,8 +74,11 @@ void LibraryGemm::run(cudaStream_t stream, const void* a, const void* b, const E
 }
 
 bool LibraryGemm::has_algorithms() const {
+  const LibraryBatch& batch = description_.batch;
+  const int64_t bytes =
+      batch.call_a * size_ | batch.call_b * size_ | batch.call_c * result_size_ | batch.call_bias * result_size_;
   for (const uint32_t alignment : {kWhole, static_cast<uint32_t>(size_)}) {
-    if (alignment != kWhole && has_mask(of_)) break;  // is of whole tensors
+    if (alignment != kWhole && (batch.calls == 1 || bytes % kWhole == 0)) break;
     // No data, but an address of this alignment.
     const uintptr_t address = 256 + (alignment == kWhole ? 0 : static_cast<uintptr_t>(result_size_));
     description_.set_data({nullptr, reinterpret_cast<const void*>(address), reinterpret_cast<void*>(256)});

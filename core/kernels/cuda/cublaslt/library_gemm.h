@@ -23,8 +23,8 @@ class LibraryGemm : public DeviceGemm {
   void run(cudaStream_t stream, const void* a, const void* b, const EpilogueData& data, void* c,
            void* workspace) const override;
 
-  // Whether the library has algorithms for it, of operands that are aligned as buffers are, or, unless it has a mask,
-  // of others too.
+  // Whether the library has algorithms for it, of operands that are aligned as buffers are, and as each of its calls
+  // has them then.
   bool has_algorithms() const;
   // Runs it once by each algorithm that the library has for aligned operands, between before() and after(); of one that
   // fails there is no after(). How many did it.
