@@ -187,6 +187,17 @@ Product EinsumPlan::product(DType dtype, bool wide, bool accumulate) const {
   return p;
 }
 
+bool EinsumPlan::add_bias(int64_t elements, Product& product) const {
+  const auto whole = [&](const EinsumDim& dim) { return dim.size == 1 || dim.c % elements == 0; };
+  // Outside of it, or a part of what its elements are walked by.
+  const auto fits = [&](const EinsumDim& dim) { return whole(dim) || dim.c * dim.size <= elements; };
+  if (kind != Kind::kProducts || sum_count() > 1 || n.size == 1 || n.c != 1) return false;
+  if (elements % n.size != 0 || !whole(m) || !fits(batch[0]) || !fits(batch[1])) return false;
+  product.bias = true;
+  for (int i = 0; i < 2; ++i) product.bias_batch[i] = whole(batch[i]) ? 0 : batch[i].c;
+  return true;
+}
+
 EinsumPlan plan_einsum(const Shape& a, const Shape& b, const Shape& c) {
   Classes classes = classify(a, b, c);
   Classes exchanged = classes;

@@ -34,6 +34,9 @@ struct EinsumPlan {
   int64_t sum_count() const;
   // Of one library call of kProducts.
   Product product(DType dtype, bool wide, bool accumulate) const;
+  // Gives `product`, of this plan, a bias of so many elements, the last of C: the element of C's at flat index i is
+  // i % elements. In each call its first element is C's. False where products cannot have it: it does not lie along n.
+  bool add_bias(int64_t elements, Product& product) const;
 };
 
 // Where the element at flat index `index` of an index space of these dims is, the last dim fastest.

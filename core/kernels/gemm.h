@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/graph/kernel.h"
+#include "core/ops/einsum.h"
 #include "core/tensor/dtype.h"
 
 namespace synthesizer {
@@ -26,11 +27,20 @@ enum class Triangle {
   kLowerC,  // C[i, j] of j <= i
 };
 
-// What is done to an element of C before it is stored; products by panels alone can (takes_epilogue()).
+// What is done to an element of C before it is stored, where takes_epilogue().
 enum class ProductEpilogue {
   kNone,
-  kRelu,  // x < 0 ? 0 : x
-  kGate,  // x · (g > 0 ? 1 : 0), g of what is given to run_gated(), which lies as C does
+  kRelu,      // x < 0 ? 0 : x
+  kGate,      // x · (g > 0 ? 1 : 0), g of EpilogueData::gate
+  kReluMask,  // kRelu, and tells in EpilogueData::mask whether it is above 0
+  kMask,      // x, or 0 where EpilogueData::mask says no; the product of NaN there may be NaN
+};
+
+// What an epilogue needs besides.
+struct EpilogueData {
+  const void* gate = nullptr;  // lies as C does
+  const void* bias = nullptr;  // of Product::bias, of C's type
+  void* mask = nullptr;        // of an unbatched C, as core/ops/einsum.h has it
 };
 
 // C[i, j] = A[i, j]·B[i, j] (+ C[i, j]) for all i < batch[0], j < batch[1]; A is m × k, B is k × n, C is m × n.
@@ -44,9 +54,12 @@ struct Product {
   MatrixStrides a, b, c;
   bool accumulate = false;
   Triangle triangle = Triangle::kNone;
+  bool bias = false;               // EpilogueData::bias[j] is added to C[…, j], before the epilogue
+  int64_t bias_batch[2] = {0, 0};  // its strides
   ProductEpilogue epilogue = ProductEpilogue::kNone;
   int64_t most_m = 0;  // of products that share a prepared B and differ in m: the largest m
 
+  bool is_plain() const { return !bias && epilogue == ProductEpilogue::kNone; }
   DType c_type() const { return wide ? compute_type(dtype) : dtype; }
   int64_t flops() const {
     const auto lower = [](int64_t rows, int64_t columns) {  // elements on and below the diagonal
@@ -73,8 +86,8 @@ class Gemm {
  public:
   virtual ~Gemm() = default;
   virtual void run(const void* a, const void* b, void* c, void* workspace) const = 0;
-  // Of a product with a gate.
-  virtual void run_gated(const void* a, const void* b, const void* gate, void* c, void* workspace) const;
+  // Of a product with a bias, a gate or a mask.
+  virtual void run_with(const EpilogueData& data, const void* a, const void* b, void* c, void* workspace) const;
 
   // For several products with one B: makes of it what run_prepared() reads fastest, in `memory` of
   // gemm_prepared_bytes(), or gives B itself, which must then stay. One Gemm of those that share most_m does it for
@@ -88,7 +101,7 @@ class Gemm {
   }
 };
 
-// Whether make_gemm() makes this product with its epilogue.
+// Whether make_gemm() makes this product with its bias and its epilogue: products by panels do, but with masks.
 bool takes_epilogue(const Product& product);
 // Bytes of workspace: by a formula, asks no library.
 int64_t gemm_workspace(const Product& product, GemmThreads threads);

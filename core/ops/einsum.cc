@@ -15,14 +15,21 @@ bool contains(const DimNames& names, const std::string& name) {
 
 }  // namespace
 
+ValueType mask_type(const ValueType& relu) {
+  const int64_t columns = relu.shape.rank() == 0 ? 1 : relu.shape.dims().back().size;
+  return {DType::kInt32, {{"mask_rows", relu.shape.elements() / columns}, {"mask_words", mask_words(columns)}}};
+}
+
 std::string Einsum::attributes() const {
-  static constexpr std::string_view kEpilogues[] = {"", ", relu", ", relu gradient"};
-  return fmt::format("to {}{}{}", fmt::join(output_, " "), wide_ ? ", wide" : "",
+  static constexpr std::string_view kEpilogues[] = {"", ", relu", ", relu gradient", ", relu with mask",
+                                                    ", relu gradient by mask"};
+  return fmt::format("to {}{}{}{}", fmt::join(output_, " "), wide_ ? ", wide" : "", bias_ ? ", bias" : "",
                      kEpilogues[static_cast<size_t>(epilogue_)]);
 }
 
 std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
-  expect_count(name(), inputs, epilogue_ == Epilogue::kReluGradient ? 3 : 2);
+  if (bias_ && is_gradient()) fail("[einsum] a relu's gradient with a bias: expected one of them");
+  expect_count(name(), inputs, this->inputs());
   expect_one_floating_type(name(), inputs.first(2));
   const Shape &a = inputs[0].shape, &b = inputs[1].shape;
   expect_same_sizes(name(), inputs[0], inputs[1]);
@@ -39,12 +46,22 @@ std::vector<ValueType> Einsum::infer(std::span<const ValueType> inputs) const {
         fail("[einsum] contracted dimension {}: got {} and {}, expected it in both", dim.name, a.to_string(),
              b.to_string());
   const ValueType output{wide_ ? compute_type(inputs[0].dtype) : inputs[0].dtype, Shape(std::move(dims))};
-  if (epilogue_ == Epilogue::kReluGradient) expect_type(name(), "the relu's result", inputs[2], output);
+  if (bias_) {
+    const std::vector<Dim>& all = output.shape.dims();
+    const size_t rank = std::min(inputs[2].shape.rank(), all.size());
+    const auto first = all.end() - static_cast<std::ptrdiff_t>(rank);
+    expect_type(name(), "the bias", inputs[2], {output.dtype, Shape(std::vector<Dim>(first, all.end()))});
+  }
+  if (epilogue_ == Epilogue::kReluGradient) expect_type(name(), "the relu's result", inputs.back(), output);
+  if (epilogue_ == Epilogue::kReluGradientByMask)
+    expect_type(name(), "the relu's mask", inputs.back(), mask_type(output));
+  if (epilogue_ == Epilogue::kReluWithMask) return {output, mask_type(output)};
   return {output};
 }
 
 std::vector<Value> Einsum::gradient(const GradientContext& context) const {
-  CHECK(epilogue_ == Epilogue::kNone, "[einsum {}] has an epilogue, which comes after differentiation", context.name);
+  CHECK(epilogue_ == Epilogue::kNone && !bias_, "[einsum {}] has an epilogue, which comes after differentiation",
+        context.name);
   const Value a = context.inputs[0], b = context.inputs[1], dy = cast(context.output_gradients[0], a.dtype());
   std::vector<Value> gradients(2);
   if (context.needed[0]) gradients[0] = einsum_to(dy, b, a.shape().names());
@@ -54,11 +71,12 @@ std::vector<Value> Einsum::gradient(const GradientContext& context) const {
 
 std::vector<PartitionRule> Einsum::partition(std::span<const ValueType> inputs,
                                              std::span<const ValueType> outputs) const {
+  if (has_mask()) return {whole_rule(inputs.size(), outputs.size())};  // masks come after the partition
   std::vector<PartitionRule> rules = independent_rules(inputs, outputs);
   const auto sums = [](const PartitionRule& rule) {  // a split contracted dim: each rank has its part of the sum
     return rule.inputs[0].kind == Placement::Kind::kSplit && rule.outputs[0].kind == Placement::Kind::kWhole;
   };
-  if (epilogue_ == Epilogue::kRelu) {  // is not one of sums
+  if (epilogue_ == Epilogue::kRelu || bias_) {  // is not one of sums
     std::erase_if(rules, sums);
     return rules;
   }

@@ -14,6 +14,7 @@
 #include "core/ops/passes/fuse.h"
 #include "core/ops/passes/horizontal_pass.h"
 #include "core/ops/passes/keep_casts.h"
+#include "core/ops/passes/product_epilogues.h"
 
 namespace synthesizer {
 namespace {
@@ -56,13 +57,15 @@ std::unique_ptr<Graph> finish(std::unique_ptr<Graph> graph, bool passes, const P
   if (micro_batches.count > 1) graph = number_micro_batches(*graph, micro_batches);
   if (passes) graph = fuse(*merge_common(*graph));
   if (partition) graph = eliminate_dead(*partition(*graph));
-  return graph;
+  return passes ? take_biases(*graph) : std::move(graph);
 }
 
 // The last passes, after recompute.
 std::unique_ptr<Graph> chained(std::unique_ptr<Graph> graph, const StepGraphOptions& options) {
   if (!options.passes) return graph;
-  graph = make_chains(*fuse_exactly(*graph), options.for_gpu);
+  graph = fuse_exactly(*graph);
+  if (options.for_gpu) graph = use_relu_masks(*graph);
+  graph = make_chains(*graph, options.for_gpu);
   return options.for_gpu ? fuse_horizontally(*graph) : std::move(graph);
 }
 

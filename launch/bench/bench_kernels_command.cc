@@ -54,9 +54,10 @@ std::vector<StepSize> step_sizes(bool gpu) {
           {"DynConv", 256, 4, 4, 128, 64, 2048, kAdamW},    {"V", 128, 2, 4, 64, 32, 1024, kAdamW}};
 }
 
-StepGraphOptions options_of(const StepSize& size, bool bfloat16) {
+StepGraphOptions options_of(const StepSize& size, bool bfloat16, bool for_gpu) {
   StepGraphOptions options;
   options.bfloat16 = bfloat16;
+  options.for_gpu = for_gpu;
   ModelConfig& model = options.model;
   model.vocab = size.vocab;
   model.d_model = size.d_model;
@@ -81,8 +82,9 @@ struct Measured {
 
 Measured measure(bool bfloat16, const RankKernels& kernels, int64_t rounds, MpiCommunicator& world) {
   Measured measured;
-  for (const StepSize& size : step_sizes(kernels.gpu() != nullptr))
-    for (NodeSeconds& node : time_nodes(options_of(size, bfloat16), kernels.table(), rounds, world))
+  const bool for_gpu = kernels.gpu() != nullptr;
+  for (const StepSize& size : step_sizes(for_gpu))
+    for (NodeSeconds& node : time_nodes(options_of(size, bfloat16, for_gpu), kernels.table(), rounds, world))
       measured.nodes.push_back(std::move(node));
   measured.peak = kernels.product_peak(bfloat16 ? DType::kBFloat16 : DType::kFloat32);
   world.all_reduce(&measured.peak, 1, DType::kFloat64, Reduction::kMax);

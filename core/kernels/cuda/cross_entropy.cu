@@ -234,7 +234,7 @@ class CrossEntropyKernel : public Kernel {
     for (int64_t row = 0; row < layout_.rows; row += kRowsTogether) {
       const int64_t m = std::min(kRowsTogether, layout_.rows - row);
       if (layout_.vocab > 0)
-        products_.logits_of(m).run(stream_, input<T>(inputs, 0) + row * layout_.depth, table, nullptr, logits,
+        products_.logits_of(m).run(stream_, input<T>(inputs, 0) + row * layout_.depth, table, {}, logits,
                                    space + space_.products);
       const Seen<T> out{output<C>(outputs, 0) + row * layout_.blocks, output<C>(outputs, 1) + row,
                         output<C>(outputs, 2) + row, output<C>(outputs, 3) + row,
@@ -281,7 +281,7 @@ class CrossEntropyGradientKernel : public Kernel {
       const int64_t m = std::min(kRowsTogether, layout_.rows - row);
       const T* const rows = x + row * layout_.depth;
       C* const logits = options_.kept ? nullptr : reinterpret_cast<C*>(space);
-      if (logits != nullptr) products_.logits_of(m).run(stream_, rows, table, nullptr, logits, space + space_.products);
+      if (logits != nullptr) products_.logits_of(m).run(stream_, rows, table, {}, logits, space + space_.products);
       const Given<T> given{logits,
                            options_.kept ? input<T>(inputs, 3) + row * layout_.padded : nullptr,
                            options_.kept ? nullptr : input<C>(inputs, 3) + row * layout_.blocks,
@@ -292,12 +292,12 @@ class CrossEntropyGradientKernel : public Kernel {
       Grid grid{"logit_gradient_kernel", std::min<int64_t>(blocks_for(layout_.vocab), 16)};
       grid.blocks_y = m;
       launch(stream_, grid, logit_gradient_kernel<T>, given, Words(layout_), dlogits);
-      products_.dx_of(m).run(stream_, dlogits, table, nullptr, dx + row * layout_.depth, space + space_.products);
+      products_.dx_of(m).run(stream_, dlogits, table, {}, dx + row * layout_.depth, space + space_.products);
       const DeviceGemm& of_table = products_.dtable_of(m, row > 0);
       if (layout_.model_first)
-        of_table.run(stream_, rows, dlogits, nullptr, dtable, space + space_.products);
+        of_table.run(stream_, rows, dlogits, {}, dtable, space + space_.products);
       else
-        of_table.run(stream_, dlogits, rows, nullptr, dtable, space + space_.products);
+        of_table.run(stream_, dlogits, rows, {}, dtable, space + space_.products);
     }
   }
 

@@ -5,22 +5,14 @@
 #include "core/kernels/cuda/device_code.h"
 #include "core/kernels/cuda/kernel_case.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/product_finish.h"
 #include "core/kernels/cuda/walk.h"
 #include "core/kernels/einsum_plan.h"
 #include "core/ops/einsum.h"
-#include "core/ops/functors.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer::cuda {
 namespace {
-
-// An element of C before it is stored; `gate` of kReluGradient alone.
-template <typename C, typename G>
-__device__ C with_epilogue(Epilogue epilogue, C value, const G* gate, int64_t at) {
-  if (epilogue == Epilogue::kRelu) return functors::Relu<Math>::value<C>(value, 1, 0);
-  if (epilogue == Epilogue::kReluGradient) return value * functors::Relu<Math>::derivative<C>(widened(gate[at]));
-  return value;
-}
 
 // How a small einsum is walked: its results, and the terms of each.
 struct SmallWalk {
@@ -31,8 +23,7 @@ struct SmallWalk {
 
 // Thread by result.
 template <typename T, typename Out>
-__global__ void small_einsum_kernel(const T* a, const T* b, const Out* gate, Out* c, SmallWalk walk,
-                                    Epilogue epilogue) {
+__global__ void small_einsum_kernel(const T* a, const T* b, Finish<Out> finish, Out* c, SmallWalk walk) {
   using C = Compute<T>;
   for (int64_t i = thread_of_grid(); i < walk.count; i += threads_of_grid()) {
     int64_t at[3];
@@ -43,13 +34,13 @@ __global__ void small_einsum_kernel(const T* a, const T* b, const Out* gate, Out
       walk.terms.offsets(k, term);
       sum += widened(a[at[0] + term[0]]) * widened(b[at[1] + term[1]]);
     }
-    c[at[2]] = rounded<Out>(with_epilogue(epilogue, sum, gate, at[2]));
+    c[at[2]] = rounded<Out>(finish.value(sum, at[2], finish.bias_of(at[2])));
   }
 }
 
 // Block by result: of few results with many terms.
 template <typename T, typename Out>
-__global__ void long_einsum_kernel(const T* a, const T* b, const Out* gate, Out* c, SmallWalk walk, Epilogue epilogue) {
+__global__ void long_einsum_kernel(const T* a, const T* b, Finish<Out> finish, Out* c, SmallWalk walk) {
   using C = Compute<T>;
   int64_t at[3];
   walk.results.offsets(blockIdx.x, at);
@@ -60,16 +51,35 @@ __global__ void long_einsum_kernel(const T* a, const T* b, const Out* gate, Out*
     sum += widened(a[at[0] + term[0]]) * widened(b[at[1] + term[1]]);
   }
   sum = block_reduce<Sum, C>(sum, 0, reinterpret_cast<C*>(shared_memory()));
-  if (threadIdx.x == 0) c[at[2]] = rounded<Out>(with_epilogue(epilogue, sum, gate, at[2]));
+  if (threadIdx.x == 0) c[at[2]] = rounded<Out>(finish.value(sum, at[2], finish.bias_of(at[2])));
 }
 
-// What a product's result still needs: its epilogue, and rounding where it was summed in more precision. In place where
-// From is To.
-template <typename From, typename To>
-__global__ void finish_product_kernel(const From* sums, const To* gate, To* c, int64_t n, Epilogue epilogue) {
-  for (int64_t i = thread_of_grid(); i < n; i += threads_of_grid())
-    c[i] = rounded<To>(with_epilogue(epilogue, widened(sums[i]), gate, i));
-}
+// What an einsum has besides its two operands.
+struct EpilogueCase {
+  explicit EpilogueCase(const KernelCase& c)
+      : op(c.as<Einsum>()),
+        count(c.out(0).elements()),
+        columns(c.out(0).rank() == 0 ? 1 : c.out(0).dims().back().size) {
+    if (op.has_bias()) bias = c.in(2).elements();
+  }
+
+  // All of it, of buffers.
+  template <typename Out>
+  Finish<Out> finish(std::span<void* const> inputs, std::span<void* const> outputs) const {
+    Finish<Out> f;
+    if (op.has_bias()) f.bias = input<Out>(inputs, 2), f.bias_count = bias;
+    f.relu = op.epilogue() == Epilogue::kRelu || op.epilogue() == Epilogue::kReluWithMask;
+    const size_t saved = op.inputs() - 1;
+    if (op.epilogue() == Epilogue::kReluGradient) f.gate = input<Out>(inputs, saved);
+    if (op.epilogue() == Epilogue::kReluGradientByMask) f.kept = input<unsigned char>(inputs, saved);
+    if (op.epilogue() == Epilogue::kReluWithMask) f.above = output<unsigned char>(outputs, 1);
+    f.mask_bytes = mask_words(columns) * 4;
+    return f;
+  }
+
+  Einsum op;
+  int64_t count, columns, bias = 0;  // elements: of the result, of its last dim, of the bias
+};
 
 DeviceWalk<3> walk_of(const std::vector<EinsumDim>& dims) {
   Walk walk;
@@ -86,8 +96,7 @@ DeviceWalk<3> walk_of(const std::vector<EinsumDim>& dims) {
 template <typename T, typename Out>
 class SmallEinsum : public Kernel {
  public:
-  SmallEinsum(const KernelCase& c, const EinsumPlan& plan)
-      : context_(c.context), epilogue_(c.as<Einsum>().epilogue()), swapped_(plan.swapped) {
+  SmallEinsum(const KernelCase& c, const EinsumPlan& plan) : context_(c.context), epilogue_(c), swapped_(plan.swapped) {
     std::vector<EinsumDim> results = plan.loops, terms = plan.sums;
     for (const EinsumDim& dim : plan.batch) results.push_back(dim);
     results.push_back(plan.m);
@@ -103,20 +112,26 @@ class SmallEinsum : public Kernel {
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
     const T *a = input<T>(inputs, swapped_ ? 1 : 0), *b = input<T>(inputs, swapped_ ? 0 : 1);
-    const Out* gate = epilogue_ == Epilogue::kReluGradient ? input<Out>(inputs, 2) : nullptr;
+    Out* const c = output<Out>(outputs, 0);
+    // Masks are of rows, which this has not: another kernel's work.
+    Finish<Out> finish = epilogue_.finish<Out>(inputs, outputs), here = finish;
+    if (finish.has_mask()) here = {.bias = finish.bias, .bias_count = finish.bias_count};
     context_.count(&KernelCounters::product_flops, 2 * walk_.count * walk_.length);
     constexpr int64_t kLong = 256, kFew = 1 << 18;
     if (walk_.length >= kLong && walk_.count <= kFew)
       launch(context_.stream, {"long_einsum_kernel", walk_.count, kThreads, kThreads / kWarp * sizeof(Compute<T>)},
-             long_einsum_kernel<T, Out>, a, b, gate, output<Out>(outputs, 0), walk_, epilogue_);
+             long_einsum_kernel<T, Out>, a, b, here, c, walk_);
     else
-      launch(context_.stream, {"small_einsum_kernel", blocks_for(walk_.count)}, small_einsum_kernel<T, Out>, a, b, gate,
-             output<Out>(outputs, 0), walk_, epilogue_);
+      launch(context_.stream, {"small_einsum_kernel", blocks_for(walk_.count)}, small_einsum_kernel<T, Out>, a, b, here,
+             c, walk_);
+    if (!finish.has_mask()) return;
+    finish.bias = nullptr;
+    finish_product(context_.stream, c, finish, c, epilogue_.count, epilogue_.columns);
   }
 
  private:
   CudaContext context_;
-  Epilogue epilogue_;
+  EpilogueCase epilogue_;
   bool swapped_;
   SmallWalk walk_;
 };
@@ -127,12 +142,23 @@ struct ProductsCase {
       : plan(plan_einsum(c.in(0), c.in(1), c.out(0))),
         dtype(c.inputs[0].dtype),
         wide(c.as<Einsum>().wide()),
-        epilogue(c.as<Einsum>().epilogue()) {
+        epilogue(c) {
     // A sum of several products must not be rounded each.
     through_float = dtype == DType::kBFloat16 && plan.sum_count() > 1 && !wide;
   }
   bool by_products() const { return plan.kind == EinsumPlan::Kind::kProducts; }
   Product product(bool accumulate) const { return plan.product(dtype, wide || through_float, accumulate); }
+  // The first of them, with what the library does itself of the epilogue.
+  Product first(const ProductLibrary& library) const {
+    const Product plain = product(false);
+    if (!loops_are_aligned()) return plain;
+    Product all = plain;
+    if (plan.sum_count() > 1 || (epilogue.op.has_bias() && !plan.add_bias(epilogue.bias, all))) return plain;
+    const Product biased = all;
+    all.epilogue = of_product();
+    if (library.takes_epilogue(all)) return all;
+    return library.takes_epilogue(biased) ? biased : plain;
+  }
   int64_t sums_bytes(const KernelCase& c) const {
     return through_float ? align_up(c.out(0).elements() * size_of(DType::kFloat32)) : 0;
   }
@@ -140,24 +166,44 @@ struct ProductsCase {
   EinsumPlan plan;
   DType dtype;
   bool wide, through_float = false;
-  Epilogue epilogue;
+  EpilogueCase epilogue;
+
+ private:
+  // Whether each of the products begins at a multiple of 16 bytes, as the first does.
+  bool loops_are_aligned() const {
+    const int64_t size = size_of(dtype), result = size_of(product(false).c_type());
+    return std::all_of(plan.loops.begin(), plan.loops.end(), [&](const EinsumDim& dim) {
+      return dim.size == 1 || (dim.a * size | dim.b * size | dim.c * result) % 16 == 0;
+    });
+  }
+  ProductEpilogue of_product() const {
+    // Rows of a mask are those of one product.
+    const bool rows = plan.loop_count() * plan.batch[0].size * plan.batch[1].size == 1 &&
+                      plan.n.size == epilogue.columns && (plan.m.size == 1 || plan.m.c == epilogue.columns);
+    switch (epilogue.op.epilogue()) {
+      case Epilogue::kRelu:
+        return ProductEpilogue::kRelu;
+      case Epilogue::kReluGradient:
+        return ProductEpilogue::kGate;
+      case Epilogue::kReluWithMask:
+        return rows ? ProductEpilogue::kReluMask : ProductEpilogue::kNone;
+      case Epilogue::kReluGradientByMask:
+        return rows ? ProductEpilogue::kMask : ProductEpilogue::kNone;
+      case Epilogue::kNone:
+        break;
+    }
+    return ProductEpilogue::kNone;
+  }
 };
 
 template <typename T, typename Out>
 class ProductEinsum : public Kernel {
  public:
-  explicit ProductEinsum(const KernelCase& c)
-      : context_(c.context), of_(c), count_(c.out(0).elements()), sums_bytes_(of_.sums_bytes(c)) {
+  explicit ProductEinsum(const KernelCase& c) : context_(c.context), of_(c), sums_bytes_(of_.sums_bytes(c)) {
     const ProductLibrary& library = *c.context.products;
-    Product first = of_.product(false);
-    if (of_.plan.sum_count() == 1) {
-      first.epilogue = of_.epilogue == Epilogue::kRelu           ? ProductEpilogue::kRelu
-                       : of_.epilogue == Epilogue::kReluGradient ? ProductEpilogue::kGate
-                                                                 : ProductEpilogue::kNone;
-      if (!library.takes_epilogue(first)) first.epilogue = ProductEpilogue::kNone;
-    }
-    finishes_ = of_.through_float || (of_.epilogue != Epilogue::kNone && first.epilogue == ProductEpilogue::kNone);
-    gated_ = first.epilogue == ProductEpilogue::kGate;
+    const Product first = of_.first(library);
+    biased_ = first.bias;
+    epilogue_ = first.epilogue != ProductEpilogue::kNone;
     first_ = library.make(first);
     if (of_.plan.sum_count() > 1) next_ = library.make(of_.product(true));
   }
@@ -165,7 +211,7 @@ class ProductEinsum : public Kernel {
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     const EinsumPlan& plan = of_.plan;
     const T *a = input<T>(inputs, plan.swapped ? 1 : 0), *b = input<T>(inputs, plan.swapped ? 0 : 1);
-    const Out* gate = of_.epilogue == Epilogue::kReluGradient ? input<Out>(inputs, 2) : nullptr;
+    const Finish<Out> all = of_.epilogue.finish<Out>(inputs, outputs);
     Out* const y = output<Out>(outputs, 0);
     std::byte* const c = of_.through_float ? static_cast<std::byte*>(workspace) : reinterpret_cast<std::byte*>(y);
     const int64_t size = size_of(of_.product(false).c_type());
@@ -175,24 +221,35 @@ class ProductEinsum : public Kernel {
       for (int64_t j = 0; j < plan.sum_count(); ++j) {
         const EinsumOffsets sum = einsum_offsets(plan.sums, j);
         (j == 0 ? first_ : next_)
-            ->run(context_.stream, a + at.a + sum.a, b + at.b + sum.b, gated_ ? gate + at.c : nullptr, c + at.c * size,
-                  space);
+            ->run(context_.stream, a + at.a + sum.a, b + at.b + sum.b, data(all, at.c), c + at.c * size, space);
       }
     }
-    if (!finishes_) return;
-    const Grid grid{"finish_product_kernel", blocks_for(count_)};
+    Finish<Out> rest = all;
+    if (biased_) rest.bias = nullptr;
+    if (epilogue_) rest = {.bias = rest.bias, .bias_count = rest.bias_count};
+    const EpilogueCase& e = of_.epilogue;
     if (of_.through_float)
-      launch(context_.stream, grid, finish_product_kernel<Compute<T>, Out>, reinterpret_cast<Compute<T>*>(c), gate, y,
-             count_, of_.epilogue);
-    else
-      launch(context_.stream, grid, finish_product_kernel<Out, Out>, y, gate, y, count_, of_.epilogue);
+      finish_product(context_.stream, reinterpret_cast<const Compute<T>*>(c), rest, y, e.count, e.columns);
+    else if (rest.has_work())
+      finish_product(context_.stream, y, rest, y, e.count, e.columns);
   }
 
  private:
+  // Of the product whose C begins at element `at`, what the library does.
+  EpilogueData data(const Finish<Out>& all, int64_t at) const {
+    EpilogueData data;
+    if (biased_) data.bias = all.bias + at % all.bias_count;
+    if (!epilogue_) return data;
+    if (all.gate != nullptr) data.gate = all.gate + at;
+    // Of a mask there is one product. What it only reads it gets as a pointer that may be written through.
+    data.mask = all.above != nullptr ? all.above : const_cast<unsigned char*>(all.kept);
+    return data;
+  }
+
   CudaContext context_;
   ProductsCase of_;
-  int64_t count_, sums_bytes_;
-  bool finishes_, gated_;
+  int64_t sums_bytes_;
+  bool biased_, epilogue_;  // whether the library does it
   std::unique_ptr<DeviceGemm> first_, next_;
 };
 

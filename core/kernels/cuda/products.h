@@ -14,8 +14,8 @@ namespace synthesizer::cuda {
 class DeviceGemm {
  public:
   virtual ~DeviceGemm() = default;
-  // `gate` of ProductEpilogue::kGate alone.
-  virtual void run(cudaStream_t stream, const void* a, const void* b, const void* gate, void* c,
+  // `data`: of what the product has.
+  virtual void run(cudaStream_t stream, const void* a, const void* b, const EpilogueData& data, void* c,
                    void* workspace) const = 0;
 };
 
@@ -24,7 +24,7 @@ class ProductLibrary {
   virtual ~ProductLibrary() = default;
   // Of every product's workspace: one size, whatever the product and the device.
   virtual int64_t workspace_bytes() const = 0;
-  // Whether make() makes this product with its epilogue.
+  // Whether make() makes this product with its bias and its epilogue, of operands that begin at multiples of 16 bytes.
   virtual bool takes_epilogue(const Product& product) const = 0;
   virtual std::unique_ptr<DeviceGemm> make(const Product& product) const = 0;
   // "cuBLASLt 13.0.2 (/usr/lib/…)": for messages and --version.

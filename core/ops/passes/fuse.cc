@@ -1,60 +1,22 @@
 #include "core/ops/passes/fuse.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
-#include <span>
 #include <vector>
 
-#include "core/base/error.h"
-#include "core/graph/passes.h"
 #include "core/graph/recompute.h"
 #include "core/ops/cast.h"
 #include "core/ops/dropout.h"
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/embedding.h"
+#include "core/ops/passes/fusion.h"
+#include "core/ops/passes/product_epilogues.h"
 #include "core/ops/reduce.h"
 #include "core/ops/rms_norm.h"
 
 namespace synthesizer {
 namespace {
-
-// What a matched group becomes: one node in place of its last, which gives `values`. The nodes in `inner` are no longer
-// made.
-struct Fusion {
-  std::shared_ptr<const Op> op;
-  std::vector<ValueRef> inputs;
-  std::string name;
-  std::vector<int> inner;
-  std::vector<ValueRef> values;
-};
-
-class Uses {
- public:
-  explicit Uses(const Graph& graph) {
-    for (const Node& node : graph.nodes())
-      for (const ValueRef& input : node.inputs) {
-        ++count_[input];
-        readers_[input].push_back(node.id);
-      }
-    for (const auto& [name, ref] : graph.outputs()) ++count_[ref];
-  }
-  bool once(ValueRef ref) const { return count_.at(ref) == 1; }
-  // Whether no node before `id` reads it.
-  bool from(ValueRef ref, int id) const {
-    const auto it = readers_.find(ref);
-    return it == readers_.end() || it->second.front() >= id;
-  }
-  const std::vector<int>& readers(ValueRef ref) const { return readers_.at(ref); }
-
- private:
-  std::map<ValueRef, int> count_;
-  std::map<ValueRef, std::vector<int>> readers_;  // ascending
-};
-
-// A pattern looks at the last node of its group.
-using Pattern = std::optional<Fusion> (*)(const Graph&, const Node&, const Uses&);
 
 std::optional<Fusion> add_to_embedding_gradient(const Graph& graph, const Node& node, const Uses& uses) {
   const auto* add = dynamic_cast<const Binary*>(node.op.get());
@@ -136,85 +98,16 @@ std::optional<Fusion> add_to_norm_gradient(const Graph& graph, const Node& node,
   return {};
 }
 
-// A product that nothing but `node` reads and that can have an epilogue, or null.
-const Einsum* plain_product(const Graph& graph, ValueRef ref, const Node& node, const Uses& uses) {
-  const Node& inner = graph.node(ref.node);
-  const auto* product = dynamic_cast<const Einsum*>(inner.op.get());
-  if (product == nullptr || product->epilogue() != Epilogue::kNone || !uses.once(ref)) return nullptr;
-  return is_recomputed(inner) == is_recomputed(node) ? product : nullptr;
-}
-
-std::optional<Fusion> relu_of_product(const Graph& graph, const Node& node, const Uses& uses) {
-  const auto* relu = dynamic_cast<const Unary*>(node.op.get());
-  if (relu == nullptr || relu->function() != UnaryFunction::kRelu) return {};
-  const Einsum* product = plain_product(graph, node.inputs[0], node, uses);
-  if (product == nullptr) return {};
-  const Node& inner = graph.node(node.inputs[0].node);
-  const auto op = std::make_shared<Einsum>(product->output(), product->wide(), Epilogue::kRelu);
-  return Fusion{op, inner.inputs, node.name, {inner.id}, {{node.id, 0}}};
-}
-
-std::optional<Fusion> relu_gradient_of_product(const Graph& graph, const Node& node, const Uses& uses) {
-  const auto* gradient = dynamic_cast<const UnaryGradient*>(node.op.get());
-  if (gradient == nullptr || gradient->function() != UnaryFunction::kRelu) return {};
-  const Einsum* product = plain_product(graph, node.inputs[1], node, uses);
-  if (product == nullptr || graph.type(node.inputs[0]) != graph.type(node.inputs[1])) return {};
-  const Node& inner = graph.node(node.inputs[1].node);
-  const auto op = std::make_shared<Einsum>(product->output(), product->wide(), Epilogue::kReluGradient);
-  return Fusion{op, {inner.inputs[0], inner.inputs[1], node.inputs[0]}, inner.name, {inner.id}, {{node.id, 0}}};
-}
-
-std::map<int, Fusion> find_fusions(const Graph& graph, std::span<const Pattern> patterns) {
-  const Uses uses(graph);
-  std::map<int, Fusion> fusions;  // by the last node
-  std::vector<char> taken(graph.nodes().size());
-  for (const Node& node : graph.nodes())
-    for (const Pattern pattern : patterns) {
-      std::optional<Fusion> fusion = pattern(graph, node, uses);
-      if (!fusion) continue;
-      bool free = true;
-      for (const int id : fusion->inner) free = free && !taken[static_cast<size_t>(id)] && !fusions.contains(id);
-      if (!free) continue;
-      for (const int id : fusion->inner) taken[static_cast<size_t>(id)] = 1;
-      fusions.emplace(node.id, std::move(*fusion));
-      break;
-    }
-  return fusions;
-}
-
-std::unique_ptr<Graph> replace(const Graph& graph, std::span<const Pattern> patterns) {
-  const std::map<int, Fusion> fusions = find_fusions(graph, patterns);
-  std::vector<char> dropped(graph.nodes().size());
-  for (const auto& [last, fusion] : fusions)
-    for (const int id : fusion.inner) dropped[static_cast<size_t>(id)] = 1;
-  auto result = std::make_unique<Graph>();
-  GraphCopy copy(graph, *result);
-  for (const Node& node : graph.nodes()) {
-    if (dropped[static_cast<size_t>(node.id)]) continue;
-    const auto it = fusions.find(node.id);
-    if (it == fusions.end()) {
-      copy.copy(node);
-      continue;
-    }
-    std::vector<Value> inputs;
-    for (const ValueRef& input : it->second.inputs) inputs.push_back(copy.at(input));
-    const std::vector<Value> outputs = result->add_named(it->second.op, inputs, it->second.name);
-    for (size_t i = 0; i < outputs.size(); ++i) copy.map(it->second.values[i], outputs[i]);
-  }
-  copy.finish();
-  return result;
-}
-
 }  // namespace
 
 std::unique_ptr<Graph> fuse(const Graph& graph) {
   static constexpr Pattern kPatterns[] = {add_to_embedding_gradient, widen, relu_gradient_of_dropped};
-  return replace(graph, kPatterns);
+  return replace_groups(graph, kPatterns);
 }
 
 std::unique_ptr<Graph> fuse_exactly(const Graph& graph) {
   static constexpr Pattern kPatterns[] = {norm_of_sum, add_to_norm_gradient, relu_of_product, relu_gradient_of_product};
-  return replace(graph, kPatterns);
+  return replace_groups(graph, kPatterns);
 }
 
 }  // namespace synthesizer

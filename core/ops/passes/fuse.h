@@ -20,7 +20,7 @@ std::unique_ptr<Graph> fuse(const Graph& graph);
 // The graph with these replaced, where nothing between the two nodes reads what either gives:
 //   s = x + y, rms_norm(s)            →  rms_norm of x and the residual y, which gives s too
 //   dx + rms_norm_gradient(…)         →  rms_norm_gradient(…, base dx)
-//   relu(einsum), the gradient of a relu whose dy is an einsum  →  einsums with that for an epilogue
+//   relu(einsum), the gradient of a relu whose dy is an einsum  →  einsums with that for an epilogue, behind a bias
 // What the second does is then done while the first one's values are in the cache; none changes by a bit. Runs after
 // recompute.
 std::unique_ptr<Graph> fuse_exactly(const Graph& graph);

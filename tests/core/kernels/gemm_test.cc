@@ -254,7 +254,7 @@ void expect_epilogues(DType dtype) {
           const Storage workspace(gemm_workspace(p, {threads, true}));
           const auto gemm = make_gemm(p, {threads, true}, nullptr);
           if (epilogue == ProductEpilogue::kGate)
-            gemm->run_gated(a.data(), b.data(), gate.data(), c.data(), workspace.data());
+            gemm->run_with({.gate = gate.data()}, a.data(), b.data(), c.data(), workspace.data());
           else
             gemm->run(a.data(), b.data(), c.data(), workspace.data());
           EXPECT_EQ(std::memcmp(c.data(), expected.data(), c.size() * sizeof(T)), 0)
@@ -267,6 +267,53 @@ void expect_epilogues(DType dtype) {
 TEST(Gemm, EpiloguesAreThoseOfALoop) {
   expect_epilogues<float>(DType::kFloat32);
   expect_epilogues<BFloat16>(DType::kBFloat16);
+}
+
+// A bias, before the epilogue and before the one rounding.
+template <typename T>
+void expect_biases(DType dtype) {
+  for (const Sizes& s : {Sizes{1, 16, 16, 1}, Sizes{3, 47, 70, 33}, Sizes{1, 100, 130, 1000}, Sizes{2, 31, 64, 500}})
+    for (const bool accumulate : {false, true})
+      for (const ProductEpilogue epilogue : {ProductEpilogue::kNone, ProductEpilogue::kRelu, ProductEpilogue::kGate})
+        for (const bool shared : {false, true}) {
+          Product p = product_of(dtype, s, Transposed::kNone, accumulate);
+          if (!takes_epilogue(p)) continue;
+          p.bias_batch[0] = shared ? 0 : s.n;
+          const auto a = random<T>(s.batch * s.m * s.k, 1), b = random<T>(s.batch * s.k * s.n, 2);
+          const auto gate = random<T>(s.batch * s.m * s.n, 3), bias = random<T>(shared ? s.n : s.batch * s.n, 4);
+          Product wide = p;
+          wide.wide = true;
+          std::vector<float> sums(gate.size(), 0.5f);
+          const Storage space(gemm_workspace(wide, {1, true}));
+          make_gemm(wide, {1, true}, nullptr)->run(a.data(), b.data(), sums.data(), space.data());
+          std::vector<T> expected;
+          for (size_t i = 0; i < sums.size(); ++i) {
+            const auto at = static_cast<int64_t>(i), matrix = at / (s.m * s.n);
+            const auto of_bias = static_cast<size_t>(matrix * p.bias_batch[0] + at % s.n);
+            float x = sums[i] + widened(bias[of_bias]);
+            if (epilogue == ProductEpilogue::kRelu) x = x < 0 ? 0 : x;
+            if (epilogue == ProductEpilogue::kGate) x *= widened(gate[i]) > 0 ? 1.0f : 0.0f;
+            expected.push_back(rounded<T>(x));
+          }
+          p.bias = true;
+          p.epilogue = epilogue;
+          for (const int threads : {1, 3}) {
+            std::vector<T> c(expected.size(), rounded<T>(0.5f));
+            const Storage workspace(gemm_workspace(p, {threads, true}));
+            const bool gated = epilogue == ProductEpilogue::kGate;
+            make_gemm(p, {threads, true}, nullptr)
+                ->run_with({.gate = gated ? gate.data() : nullptr, .bias = bias.data()}, a.data(), b.data(), c.data(),
+                           workspace.data());
+            EXPECT_EQ(std::memcmp(c.data(), expected.data(), c.size() * sizeof(T)), 0)
+                << fmt::format("{} of {} x {} x {}, accumulate {}, epilogue {}, {} threads", to_string(dtype), s.m, s.n,
+                               s.k, accumulate, static_cast<int>(epilogue), threads);
+          }
+        }
+}
+
+TEST(Gemm, BiasesAreAddedBeforeRounding) {
+  expect_biases<float>(DType::kFloat32);
+  expect_biases<BFloat16>(DType::kBFloat16);
 }
 
 TEST(Gemm, WorkspaceUpToASizeIsEnoughForAllBelow) {

@@ -19,8 +19,8 @@ class CountedGemm : public Gemm {
     gemm_->run(a, b, c, workspace);
     count();
   }
-  void run_gated(const void* a, const void* b, const void* gate, void* c, void* workspace) const override {
-    gemm_->run_gated(a, b, gate, c, workspace);
+  void run_with(const EpilogueData& data, const void* a, const void* b, void* c, void* workspace) const override {
+    gemm_->run_with(data, a, b, c, workspace);
     count();
   }
   const void* prepare(const void* b, void* memory) const override { return gemm_->prepare(b, memory); }
@@ -62,9 +62,14 @@ std::unique_ptr<Gemm> make_uncounted(const Product& product, GemmThreads threads
 
 }  // namespace
 
-void Gemm::run_gated(const void*, const void*, const void*, void*, void*) const { fail("a product without a gate"); }
+void Gemm::run_with(const EpilogueData&, const void*, const void*, void*, void*) const {
+  fail("a product without an epilogue");
+}
 
-bool takes_epilogue(const Product& product) { return goes_by_panels(product); }
+bool takes_epilogue(const Product& product) {
+  return goes_by_panels(product) && product.epilogue != ProductEpilogue::kReluMask &&
+         product.epilogue != ProductEpilogue::kMask;
+}
 
 int64_t gemm_workspace(const Product& product, GemmThreads threads) {
   if (product.dtype == DType::kFloat64) return 0;
@@ -97,8 +102,7 @@ int64_t onednn_workspace(const Product& product, int threads) {
 
 std::unique_ptr<Gemm> make_gemm(const Product& product, GemmThreads threads, KernelCounters* counters) {
   CHECK(is_floating(product.dtype), "a product of {}", to_string(product.dtype));
-  CHECK(product.epilogue == ProductEpilogue::kNone || takes_epilogue(product),
-        "an epilogue of another kind of product");
+  CHECK(product.is_plain() || takes_epilogue(product), "an epilogue of another kind of product");
   CHECK(product.c.column == 1 || product.n == 1, "C has stride {} along its columns", product.c.column);
   std::unique_ptr<Gemm> gemm = make_uncounted(product, threads);
   if (counters == nullptr) return gemm;

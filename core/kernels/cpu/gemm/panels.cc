@@ -63,14 +63,13 @@ class PanelGemm : public Gemm {
   PanelGemm(const Product& product, int threads)
       : p_(product), sizes_(product, threads), threads_(threads), functions_(*panel_functions(product.dtype)) {}
 
-  void run(const void* a, const void* b, void* c, void* workspace) const override {
-    CHECK(p_.epilogue != ProductEpilogue::kGate, "a product with a gate, which is not given");
-    run_gated(a, b, nullptr, c, workspace);
-  }
+  void run(const void* a, const void* b, void* c, void* workspace) const override { run_with({}, a, b, c, workspace); }
 
-  void run_gated(const void* a, const void* b, const void* gate, void* c, void* workspace) const override {
+  void run_with(const EpilogueData& data, const void* a, const void* b, void* c, void* workspace) const override {
+    CHECK((p_.epilogue == ProductEpilogue::kGate) == (data.gate != nullptr) && p_.bias == (data.bias != nullptr),
+          "a product with a gate or a bias, which is not given, or one without");
     const Matrices all{static_cast<const std::byte*>(a), static_cast<const std::byte*>(b), static_cast<std::byte*>(c),
-                       static_cast<const std::byte*>(gate)};
+                       static_cast<const std::byte*>(data.gate), static_cast<const std::byte*>(data.bias)};
     auto* space = static_cast<std::byte*>(workspace);
     if (threads_ == 1) return run_as(0, 1, all, space);
 #pragma omp parallel num_threads(threads_)
@@ -79,7 +78,8 @@ class PanelGemm : public Gemm {
 
   // All panels of B, each of the whole inner dimension.
   const void* prepare(const void* b, void* memory) const override {
-    CHECK(threads_ == 1 && PanelSizes::matrices(p_) == 1, "B is prepared for products of one matrix by one thread");
+    CHECK(threads_ == 1 && PanelSizes::matrices(p_) == 1 && !p_.bias,
+          "B is prepared for products of one matrix by one thread");
     for (int64_t column = 0; column < p_.n; column += kPanelColumns)
       functions_.pack_b(static_cast<const std::byte*>(b) + column * p_.b.column * size_of(p_.dtype), p_.b.row,
                         p_.b.column, p_.k, std::min(kPanelColumns, p_.n - column),
@@ -88,7 +88,7 @@ class PanelGemm : public Gemm {
   }
 
   void run_prepared(const void* a, const void* prepared, void* c, void* workspace) const override {
-    matrix({static_cast<const std::byte*>(a), nullptr, static_cast<std::byte*>(c), nullptr,
+    matrix({static_cast<const std::byte*>(a), nullptr, static_cast<std::byte*>(c), nullptr, nullptr,
             static_cast<const std::byte*>(prepared)},
            0, 1, nullptr, static_cast<std::byte*>(workspace) + sizes_.b_bytes());
   }
@@ -97,7 +97,7 @@ class PanelGemm : public Gemm {
   struct Matrices {
     const std::byte *a, *b;
     std::byte* c;
-    const std::byte* gate;                // or null
+    const std::byte *gate, *bias;         // or null
     const std::byte* prepared = nullptr;  // B, where b is null
   };
 
@@ -107,13 +107,15 @@ class PanelGemm : public Gemm {
     const int64_t count = PanelSizes::matrices(p_);
     const Part own = sizes_.by_matrix ? Part(count, thread, team) : Part(count, 0, 1);
     for (int64_t i = own.begin; i < own.end; ++i) {
-      const auto at = [&](const MatrixStrides& s) {
-        return i / p_.batch[1] * s.batch[0] + i % p_.batch[1] * s.batch[1];
+      const auto offset = [&](const int64_t strides[2]) {
+        return i / p_.batch[1] * strides[0] + i % p_.batch[1] * strides[1];
       };
+      const auto at = [&](const MatrixStrides& s) { return offset(s.batch); };
       const int64_t size = size_of(p_.dtype);
-      const int64_t of_c = at(p_.c) * size_of(p_.c_type());
+      const int64_t c_size = size_of(p_.c_type()), of_c = at(p_.c) * c_size;
       const Matrices m{all.a + at(p_.a) * size, all.b + at(p_.b) * size, all.c + of_c,
-                       all.gate == nullptr ? nullptr : all.gate + of_c};
+                       all.gate == nullptr ? nullptr : all.gate + of_c,
+                       all.bias == nullptr ? nullptr : all.bias + offset(p_.bias_batch) * c_size};
       if (sizes_.by_matrix)
         matrix(m, 0, 1, panel, packed + thread * sizes_.a_bytes());
       else
@@ -226,6 +228,7 @@ class PanelGemm : public Gemm {
         const bool last = at + product.depth == sizes_.depth;
         product.relu = last && p_.epilogue == ProductEpilogue::kRelu;
         product.gate = last ? gate : nullptr;
+        product.bias = last && m.bias != nullptr ? m.bias + column * c_size : nullptr;
         functions_.multiply(product);
       }
     }

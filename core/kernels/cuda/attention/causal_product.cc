@@ -39,8 +39,7 @@ CausalProduct::CausalProduct(const ProductLibrary& library, const Product& produ
 
 void CausalProduct::run(cudaStream_t stream, const void* a, const void* b, void* c, void* workspace) const {
   for (const Tile& tile : tiles_)
-    tile.gemm->run(stream, behind(a, tile.a), behind(b, tile.b), nullptr, static_cast<std::byte*>(c) + tile.c,
-                   workspace);
+    tile.gemm->run(stream, behind(a, tile.a), behind(b, tile.b), {}, static_cast<std::byte*>(c) + tile.c, workspace);
 }
 
 }  // namespace synthesizer::cuda

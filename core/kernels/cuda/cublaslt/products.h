@@ -11,16 +11,14 @@
 
 namespace synthesizer::cuda {
 
-struct CublasLt;
-class AlgorithmCache;
-
 class CublasLtProducts : public ProductLibrary {
  public:
   // For the GPU that is current. `counters` (optional) outlives the products. Throws Error if there is no cuBLASLt.
   explicit CublasLtProducts(KernelCounters* counters, bool tf32 = false);
   ~CublasLtProducts() override;
 
-  static constexpr int64_t kWorkspaceBytes = 32 << 20;
+  static constexpr int64_t kLibraryBytes = 32 << 20, kWorkspaceAlignment = 256;
+  static constexpr int64_t kWorkspaceBytes = kLibraryBytes + kWorkspaceAlignment;
   int64_t workspace_bytes() const override { return kWorkspaceBytes; }
   bool takes_epilogue(const Product& product) const override;
   std::unique_ptr<DeviceGemm> make(const Product& product) const override;
@@ -29,6 +27,8 @@ class CublasLtProducts : public ProductLibrary {
   struct Shared;  // by all its products
 
  private:
+  bool does_well(const Product& product) const;
+
   std::shared_ptr<const Shared> shared_;
 };
 

@@ -33,6 +33,7 @@ struct PanelProduct {
   int64_t rows, columns;
   bool accumulate;
   bool narrow;                 // C is bfloat16, else float
+  const void* bias = nullptr;  // of the columns, of C's type: added before relu and gate
   bool relu = false;           // x < 0 ? 0 : x, before it is stored
   const void* gate = nullptr;  // x · (g > 0 ? 1 : 0): where g of C's first element is, of C's type and strides
   Reach reach = Reach::kAll;

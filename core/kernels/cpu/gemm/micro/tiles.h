@@ -65,6 +65,14 @@ void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, ch
   }
 #pragma GCC unroll 4
   for (; at < depth; ++at) unit(at);
+  __m512 biases[V];
+  if (p.bias != nullptr)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) {
+      const char* const bias = static_cast<const char*>(p.bias) + j * c_vector;
+      const __mmask16 mask = j + 1 < V ? 0xffff : first(p.columns - j * kVector);
+      biases[j] = p.narrow ? Element::load_narrow(bias, mask) : _mm512_maskz_loadu_ps(mask, bias);
+    }
 #pragma GCC unroll 6
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
@@ -74,6 +82,7 @@ void tile(const PanelProduct& p, const char* a, const char* b, int64_t depth, ch
       if (p.accumulate)
         sums[i][j] =
             _mm512_add_ps(p.narrow ? Element::load_narrow(to, mask) : _mm512_maskz_loadu_ps(mask, to), sums[i][j]);
+      if (p.bias != nullptr) sums[i][j] = _mm512_add_ps(sums[i][j], biases[j]);
       if (p.relu || gate != nullptr)
         sums[i][j] = finished<Element>(p, sums[i][j], gate == nullptr ? nullptr : gate + (to - c), mask);
       if (p.narrow)
