@@ -116,7 +116,9 @@ std::vector<double> output(Program& program, const std::string& name) {
 
 template <typename T>
 Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Communicator& world) {
+  const std::unique_ptr<KernelTable> kernels = make_test_kernels();
   StepGraphOptions options;
+  options.for_gpu = kernels->device() != nullptr;
   options.model = golden.config;
   options.shape = in.shape;
   options.loss = golden.loss;
@@ -129,7 +131,6 @@ Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Co
   options.logits = true;
   const Mesh mesh({.axes = {{"data", setting.ranks}}}, world);
   const auto graph = training_graph(options, partition_for(mesh, {{{"batch", "data"}}}));
-  const std::unique_ptr<KernelTable> kernels = make_test_kernels();
   StateStore store(*graph, kernels->device());
   load_parameters<T>(store, golden);
   Program program(*graph, *kernels, axis_communicators(mesh), store);
