@@ -28,6 +28,7 @@ const std::vector<NotRun> kNotRun = {
     {"./launch/quickstart", "installs packages and builds the program into the checkout"},
     {"./launch/test", "installs packages, builds everything and runs this test"},
     {"cmake --preset", "configures and builds a whole build folder"},
+    {"cmake --install", "installs from a whole build folder"},
     {"ctest --preset", "runs all tests, this one among them"},
     {"SYNTHESIZER_GOLDEN_DIR=", "runs tests out of the build folder"},
     {"tests/fuzz/run.sh", "takes minutes, and clang"},
