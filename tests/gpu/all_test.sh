@@ -38,6 +38,8 @@ for ((i = 1; i < $#; ++i)); do [ "${!i}" != --run ] || { j=$((i + 1)); run=${!j}
 case "$*" in
   --version) echo "fake 1" ;;
   bench\ step*--profile*) mkdir -p "${@: -2:1}"; echo "op,seconds" >"${@: -2:1}/by_op.csv" ;;
+  bench\ kernels*) echo '{"op_seconds":1}' ;;
+  plan*) echo '{"parameters":7,"bytes":{"parameters":1000000000,"step":900000000,"evaluation":5,"all":3},"seconds":{"step":0.4,"compute":1}}' ;;
   bench\ step*) echo '{"seconds_per_step":0.5,"flops_per_step":1e14,"peak_bytes":2000000000,"loss":3}' ;;
   train*)
     mkdir -p "$run"
@@ -78,6 +80,7 @@ head -n 1 "$report" | grep -qx '# Some GPU, 1, 2 MiB' || wrong "no device"
 [ "$(grep -c ': failed' "$report")" -eq 1 ] || wrong "not one failed step"
 for line in '## golden-ranks: failed (exit code 1)' '- failed: Golden.Float64TwoRanks' 'what went wrong' '## golden: passed' \
   '| 2x2 | 2 | 9.25 | 0.0e+00 |' '| 2 | 9.25 | 10 |' '| 2 | 9.125 |' 'bf16 products reach 1000 TFLOP/s' \
+  '| R+V | 0.4000 | 1.25 | 1.90 | 100000000 |' \
   '0.5000 s a step, 160256 tokens/s, 200 TFLOP/s, 20.0% of the measured peak, 2.0 GB; peer 0.7500 s, peer / ours 1.50'; do
   grep -qF -- "$line" "$report" || wrong "no line '$line'"
 done

@@ -3,7 +3,7 @@
 # Under a sanitizer kernels are many times slower: the tests go in shards, each with some of every op. The first tells most.
 shards=6
 steps=(ops kernels golden memcheck-1 racecheck-1 ranks golden-ranks train-1 train-2
-  peak race-V race-R+V race-R race-LightConv race-DynConv profile)
+  peak race-V race-R+V race-R race-LightConv race-DynConv planned profile)
 for ((i = 2; i <= shards; ++i)); do steps+=("memcheck-$i" "racecheck-$i"); done
 steps+=(differences)
 
@@ -23,6 +23,7 @@ run_step() {
     train-*) train "${1#*-}" ;;
     peak) peak ;;
     race-*) race "${1#*-}" ;;
+    planned) planned ;;
     profile) profile ;;
   esac
 }
@@ -155,6 +156,27 @@ race() {
       if (theirs) printf "; peer %.4f s, peer / ours %.2f", theirs, theirs / ours
     }')"
   [ -n "$peer" ] || { echo "no race: SYNTHESIZER_PEER names no script" >&2; return 1; }
+}
+
+# What the plan says with this card's own rates, beside what the races have measured.
+planned() {
+  local kind rates=$results/gpu.txtpb
+  declare -A config=([V]=base [R+V]=base_r_v [R]=base_r [LightConv]=base_lightconv [DynConv]=base_dynconv)
+  "$program" bench kernels --device cuda --output "$rates" --json >"$results/kernels.jsonl"
+  note '| attention | planned s a step | measured / planned | planned GB | measured - planned bytes |' '|---|---|---|---|---|'
+  for kind in V R+V R LightConv DynConv; do
+    [ -s "$results/race-$kind.jsonl" ] || { note "| $kind | no race |"; continue; }
+    "$program" plan "configs/models/${config[$kind]}.txtpb" --device "$rates" --json --set device=CUDA precision=BF16 dropout=0 \
+      optimizer.kind=ADAMW model.vocab_size=32128 model.max_length=512 data.batch=128 data.input_length=512 \
+      data.target_length=114 >"$results/plan-$kind.json"
+    note "$(awk -v kind="$kind" -v seconds="$(sed -n 's/.*"seconds":{"step":\([^,]*\).*/\1/p' "$results/plan-$kind.json")" \
+      -v bytes="$(sed -n 's/.*"bytes":{\([^}]*\)}.*/\1/p' "$results/plan-$kind.json" | tr , '\n' |
+        awk -F: '!/"(all|evaluation)"/ { sum += $2 } END { printf "%.0f", sum }')" \
+      -v measured="$(field seconds_per_step "$results/race-$kind.jsonl" | sort -g | head -n 1)" \
+      -v taken="$(field peak_bytes "$results/race-$kind.jsonl" | head -n 1)" 'BEGIN {
+        printf "| %s | %.4f | %.2f | %.2f | %d |", kind, seconds, measured / seconds, bytes / 1e9, taken - bytes
+      }')"
+  done
 }
 
 # Where the time of a step goes: by the program's own events, and by ncu where the counters may be read.
