@@ -6,7 +6,7 @@ namespace synthesizer {
 namespace {
 
 constexpr const char* kAbsent =
-    "device: got CUDA, but this program was built without it: no nvcc 12 or newer was found then. Expected CPU";
+    "device: got CUDA, but this program was built without CUDA, which takes nvcc 12 or newer. Expected CPU";
 
 }  // namespace
 
