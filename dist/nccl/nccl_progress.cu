@@ -6,10 +6,18 @@
 namespace synthesizer {
 namespace {
 
-// One store, so that the host sees both halves of the same moment; the count is kept here, as reading across the bus
-// takes longer than all the rest.
-__global__ void progress_kernel(uint32_t* changes, volatile uint64_t* seen, uint32_t call) {
-  if (threadIdx.x == 0) *seen = static_cast<uint64_t>(++*changes) << 32 | call;
+// One store, so that the host sees both halves of the same moment; where tests run it on the CPU, as threads want it.
+__device__ void show_host(uint64_t* seen, uint64_t value) {
+#ifdef __CUDACC__
+  *static_cast<volatile uint64_t*>(seen) = value;
+#else
+  std::atomic_ref(*seen).store(value, std::memory_order_relaxed);
+#endif
+}
+
+// The count is kept here, as reading across the bus takes longer than all the rest.
+__global__ void progress_kernel(uint32_t* changes, uint64_t* seen, uint32_t call) {
+  if (threadIdx.x == 0) show_host(seen, static_cast<uint64_t>(++*changes) << 32 | call);
 }
 
 }  // namespace
