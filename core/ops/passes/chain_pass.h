@@ -14,8 +14,8 @@ namespace synthesizer {
 // gives, so the order of all others stays; what recompute() has copied joins only its like; a sum in parts
 // (ReduceParts) joins nothing.
 //
-// With `dropouts` they are steps too. A mask that rows share is then drawn anew for each of them, which costs a GPU
-// nothing beside the memory, and the CPU more than it saves.
+// With `dropouts` they are steps too. A mask that rows share is then drawn anew for each of them, which costs the CPU
+// more than it saves; for a GPU, whose arithmetic is cheaper beside its memory.
 //
 // The pass is the last: it takes one rank's graph, after recompute.
 std::unique_ptr<Graph> make_chains(const Graph& graph, bool dropouts = false);

@@ -15,6 +15,7 @@
 #include "core/kernels/cpu/gemm/panels.h"
 #include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"
+#include "tests/support/random_values.h"
 
 namespace synthesizer {
 namespace {
@@ -42,14 +43,6 @@ Product product_of(DType dtype, const Sizes& s, Transposed transposed, bool accu
 }
 
 template <typename T>
-std::vector<T> random(int64_t count, uint32_t stream) {
-  std::vector<T> values(static_cast<size_t>(count));
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = rounded<T>(uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
-  return values;
-}
-
-template <typename T>
 std::vector<T> multiply(const Product& p, const std::vector<T>& a, const std::vector<T>& b, int threads) {
   std::vector<T> c(static_cast<size_t>(p.batch[0] * p.m * p.n), rounded<T>(0.5f));
   const GemmThreads team{threads, /*same_bits=*/true};
@@ -64,7 +57,8 @@ void expect_same_bits(DType dtype) {
                          {1, 31, 33, 5001},  {1, 1, 512, 7011},  {1, 8, 8, 40000},
                          {16, 114, 64, 114}, {3, 33, 31, 511},   {5, 1, 1, 7011}};
   for (const Sizes& sizes : table) {
-    const auto a = random<T>(sizes.batch * sizes.m * sizes.k, 1), b = random<T>(sizes.batch * sizes.k * sizes.n, 2);
+    const auto a = random_values<T>(sizes.batch * sizes.m * sizes.k, 1),
+               b = random_values<T>(sizes.batch * sizes.k * sizes.n, 2);
     for (const Transposed transposed : {Transposed::kNone, Transposed::kA, Transposed::kB})
       for (const bool accumulate : {false, true}) {
         const Product p = product_of(dtype, sizes, transposed, accumulate);
@@ -92,7 +86,7 @@ void expect_products(const Product& p, const Gemm& gemm, int64_t workspace_bytes
     return (p.batch[0] - 1) * s.batch[0] + (p.batch[1] - 1) * s.batch[1] + (rows - 1) * s.row +
            (columns - 1) * s.column + 1;
   };
-  const auto a = random<T>(extent(p.a, p.m, p.k), 1), b = random<T>(extent(p.b, p.k, p.n), 2);
+  const auto a = random_values<T>(extent(p.a, p.m, p.k), 1), b = random_values<T>(extent(p.b, p.k, p.n), 2);
   std::vector<C> c(static_cast<size_t>(extent(p.c, p.m, p.n)), rounded<C>(0.5f));
   const Storage workspace(workspace_bytes);
   gemm.run(a.data(), b.data(), c.data(), workspace.data());
@@ -196,8 +190,8 @@ void expect_triangles(DType dtype) {
           const bool of_c = triangle == Triangle::kLowerC;
           const Sizes sizes = of_c ? Sizes{2, rows, columns, other} : Sizes{2, rows, other, columns};
           Product p = product_of(dtype, sizes, transposed, (rows + other) % 2 == 0);
-          auto a = random<T>(p.batch[0] * p.m * p.k, 1);
-          const auto b = random<T>(p.batch[0] * p.k * p.n, 2);
+          auto a = random_values<T>(p.batch[0] * p.m * p.k, 1);
+          const auto b = random_values<T>(p.batch[0] * p.k * p.n, 2);
           const auto inside = [&](int64_t i, int64_t j) { return triangle == Triangle::kUpperA ? j >= i : j <= i; };
           int64_t count = 0;
           for (int64_t i = 0; i < rows; ++i)
@@ -238,8 +232,8 @@ void expect_epilogues(DType dtype) {
         // A machine without the instructions has no product with an epilogue.
         ASSERT_EQ(takes_epilogue(p), panel_functions(dtype) != nullptr);
         if (!takes_epilogue(p)) continue;
-        const auto a = random<T>(s.batch * s.m * s.k, 1), b = random<T>(s.batch * s.k * s.n, 2);
-        const auto gate = random<T>(s.batch * s.m * s.n, 3);
+        const auto a = random_values<T>(s.batch * s.m * s.k, 1), b = random_values<T>(s.batch * s.k * s.n, 2);
+        const auto gate = random_values<T>(s.batch * s.m * s.n, 3);
         std::vector<T> expected = multiply(p, a, b, 1);
         for (size_t i = 0; i < expected.size(); ++i) {
           const auto x = widened(expected[i]);
@@ -279,8 +273,9 @@ void expect_biases(DType dtype) {
           Product p = product_of(dtype, s, Transposed::kNone, accumulate);
           if (!takes_epilogue(p)) continue;
           p.bias_batch[0] = shared ? 0 : s.n;
-          const auto a = random<T>(s.batch * s.m * s.k, 1), b = random<T>(s.batch * s.k * s.n, 2);
-          const auto gate = random<T>(s.batch * s.m * s.n, 3), bias = random<T>(shared ? s.n : s.batch * s.n, 4);
+          const auto a = random_values<T>(s.batch * s.m * s.k, 1), b = random_values<T>(s.batch * s.k * s.n, 2);
+          const auto gate = random_values<T>(s.batch * s.m * s.n, 3),
+                     bias = random_values<T>(shared ? s.n : s.batch * s.n, 4);
           Product wide = p;
           wide.wide = true;
           std::vector<float> sums(gate.size(), 0.5f);

@@ -20,17 +20,9 @@
 #include "dist/thread_communicator.h"
 #include "tests/dist/nccl/fake_nccl.h"
 #include "tests/support/cuda_shim/control.h"
+#include "tests/support/message_of.h"
 
 namespace synthesizer {
-
-inline std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing thrown";
-}
 
 class NcclTest : public ::testing::Test {
  protected:

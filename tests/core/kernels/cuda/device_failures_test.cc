@@ -11,20 +11,12 @@
 #include "core/kernels/cuda/cuda_device.h"
 #include "core/tensor/storage.h"
 #include "tests/support/cuda_shim/control.h"
+#include "tests/support/message_of.h"
 
 namespace synthesizer::cuda {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing thrown";
-}
 
 class CudaDeviceFailures : public ::testing::Test {
  protected:

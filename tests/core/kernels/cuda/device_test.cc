@@ -15,21 +15,13 @@
 #include "core/ops/elementwise.h"
 #include "core/tensor/storage.h"
 #include "tests/core/kernels/cuda/device_check.h"
+#include "tests/support/message_of.h"
 #include "tests/support/test_kernels.h"
 
 namespace synthesizer::cuda {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing thrown";
-}
 
 TEST(CudaDevice, MemoryIsCleared) {
   CudaDevice device(0);

@@ -13,22 +13,18 @@
 #include "launch/bench/device_figures.h"
 #include "launch/machine.h"
 #include "tests/core/kernels/cuda/device_check.h"
+#include "tests/core/train/small_step.h"
 #include "tests/support/test_kernels.h"
 
 namespace synthesizer {
 namespace {
 
-StepGraphOptions small_step() {
-  StepGraphOptions options;
-  ModelConfig& model = options.model;
-  model.vocab = 64;
-  model.d_model = 64;
-  model.d_ff = 128;
-  model.num_heads = 2;
-  model.d_head = 32;
-  model.encoder_layers = model.decoder_layers = 1;
-  model.encoder.kind = model.decoder.kind = "R+V";
-  model.encoder.max_length = model.decoder.max_length = 128;
+StepGraphOptions step_options() {
+  StepGraphOptions options = small_step("R+V", OptimizerKind::kAdamW, 16);
+  options.model.vocab = options.model.d_model = 64;
+  options.model.d_ff = 128;
+  options.model.d_head = 32;
+  options.model.encoder.max_length = options.model.decoder.max_length = 128;
   options.shape = {16, 128, 17};  // 131072 elements: the sum of two such tensors is more than the caches' share
   return options;
 }
@@ -36,7 +32,7 @@ StepGraphOptions small_step() {
 TEST(NodeTimesOnCuda, AreOfEveryNodeAndGiveADevicesFigures) {
   const std::unique_ptr<KernelTable> kernels = make_test_kernels();
   ASSERT_NE(kernels->device(), nullptr);
-  const StepGraphOptions options = small_step();
+  const StepGraphOptions options = step_options();
   std::vector<NodeSeconds> nodes;
   run_ranks(1, [&](Communicator& world) { nodes = time_nodes(options, *kernels, 1, world); });
   const std::unique_ptr<Graph> graph = training_graph(options, nullptr);

@@ -22,18 +22,11 @@
 #include "core/tensor/storage.h"
 #include "tests/core/kernels/cuda/cublaslt/fake_cublaslt.h"
 #include "tests/support/cuda_shim/control.h"
+#include "tests/support/message_of.h"
+#include "tests/support/random_values.h"
 #include "tests/support/temporary_folder.h"
 
 namespace synthesizer::cuda {
-
-inline std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing thrown";
-}
 
 class CublasLtTest : public ::testing::Test {
  protected:
@@ -59,14 +52,6 @@ class CublasLtTest : public ::testing::Test {
   TemporaryFolder folder;  // of the measured algorithms
   FakeCublasLtControl fake;
 };
-
-template <typename T>
-std::vector<T> random_values(int64_t count, uint32_t stream) {
-  std::vector<T> values(static_cast<size_t>(count));
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = rounded<T>(uniform_float(philox({static_cast<uint32_t>(i), stream, 0, 0}, {})[0]) - 0.5f);
-  return values;
-}
 
 // Elements from the first to the last.
 inline int64_t extent(const Product& p, const MatrixStrides& s, int64_t rows, int64_t columns) {
