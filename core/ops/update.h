@@ -18,6 +18,8 @@ struct AdamWOptions {
 // bf16 copy of the parameter (persistent), and the last output that copy of the new one, rounded as Cast rounds.
 class AdamW : public Op {
  public:
+  static constexpr size_t kApply = 7;  // that input
+
   explicit AdamW(AdamWOptions options, bool in_place = true, bool rounds = false);
   const AdamWOptions& options() const { return options_; }
   bool in_place() const { return in_place_; }
@@ -40,6 +42,8 @@ class AdamW : public Op {
 // rounds), apply []. Output: target, overwritten by value if apply is not 0.
 class Assign : public Op {
  public:
+  static constexpr size_t kApply = 2;  // that input
+
   std::string_view name() const override { return "assign"; }
   bool pure() const override { return false; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;

@@ -21,7 +21,6 @@ namespace {
 
 constexpr int64_t kSmall = 64 << 10;  // bytes that may live longer
 constexpr int64_t kMuchSmaller = 64;  // times: what is given, than what is read
-constexpr size_t kAdamWApply = 7, kAssignApply = 2;
 
 // The op as a chain of one step, null if it cannot be one.
 std::shared_ptr<const Chain> chain_of_one(const Graph& graph, const Node& node) {
@@ -37,13 +36,13 @@ std::shared_ptr<const Chain> chain_of_one(const Graph& graph, const Node& node) 
 
 // Whose inputs decide whether a node overwrites what it updates: by these "apply" inputs.
 std::vector<size_t> applies(const Op& op) {
-  if (dynamic_cast<const AdamW*>(&op) != nullptr) return {kAdamWApply};
-  if (dynamic_cast<const Assign*>(&op) != nullptr) return {kAssignApply};
+  if (dynamic_cast<const AdamW*>(&op) != nullptr) return {AdamW::kApply};
+  if (dynamic_cast<const Assign*>(&op) != nullptr) return {Assign::kApply};
   std::vector<size_t> found;
   if (const auto* chain = dynamic_cast<const Chain*>(&op))
     for (const ChainStep& step : chain->steps())
       if (dynamic_cast<const Assign*>(step.op.get()) != nullptr)
-        found.push_back(static_cast<size_t>(step.operands[kAssignApply]));
+        found.push_back(static_cast<size_t>(step.operands[Assign::kApply]));
   return found;
 }
 
