@@ -92,7 +92,8 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
   const DimNames joined{kBatch, kLength, kHeads, kHead};
   values = drop_values(scope, values);
   if (!logits.factors.empty())
-    return dot_attention(logits.factors, values, logits.shared, terms.key_mask, terms.causal, terms.segments);
+    return dot_attention(logits.factors, values, logits.shared,
+                         {.key_mask = terms.key_mask, .segments = terms.segments, .causal = terms.causal});
   if (!logits.own && !is_shared(scope, terms)) {
     std::vector<Dim> dims = logits.shared.shape().dims();
     dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));

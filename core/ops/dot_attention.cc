@@ -1,5 +1,7 @@
 #include "core/ops/dot_attention.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/ops/cast.h"
 #include "core/ops/contract.h"
@@ -7,12 +9,27 @@
 namespace synthesizer {
 namespace {
 
+std::string_view text(PairKind kind) {
+  switch (kind) {
+    case PairKind::kOwn:
+      return "keys";
+    case PairKind::kShared:
+      return "shared keys";
+    case PairKind::kCommon:
+      return "common queries";
+  }
+  return "";
+}
+
 std::string text(const DotAttentionOptions& options) {
-  std::string pairs;
-  for (const char shared : options.shared) pairs += shared ? ", shared keys" : ", keys";
-  return fmt::format("{}{}{}{}{}", pairs.substr(2), options.addend ? ", addend" : "",
-                     options.key_mask ? ", key mask" : "", options.segments ? ", segments" : "",
-                     options.causal ? ", causal" : "");
+  std::vector<std::string_view> parts;
+  for (const PairKind kind : options.kinds) parts.push_back(text(kind));
+  if (options.addend) parts.emplace_back("addend");
+  if (options.key_mask) parts.emplace_back("key mask");
+  if (options.segments) parts.emplace_back("segments");
+  if (options.positions) parts.emplace_back("positions");
+  if (options.causal) parts.emplace_back("causal");
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 struct Dims {
@@ -24,6 +41,10 @@ struct Dims {
   Shape log_sum() const { return {batch, heads, query}; }
 };
 
+size_t queries_rank(const DotAttentionOptions& options, size_t pair) {
+  return options.kinds[pair] == PairKind::kCommon ? 3 : 4;
+}
+
 const Dim& dim_of(std::string_view op, std::string_view what, const ValueType& type, size_t rank, size_t index) {
   if (type.shape.rank() != rank) fail("[{}] {}: got {}, expected {} dimensions", op, what, describe(type), rank);
   return type.shape.dims()[index];
@@ -31,34 +52,47 @@ const Dim& dim_of(std::string_view op, std::string_view what, const ValueType& t
 
 // Checks the inputs up to the masks and names their dims.
 Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::span<const ValueType> inputs) {
-  CHECK(options.pairs() > 0, "[{}] no pair of queries and keys", op);
+  CHECK(options.pairs() > 0 || options.segments, "[{}] neither a pair of queries and keys nor segments", op);
   CHECK(options.key_mask || !options.segments, "[{}] segments of queries without those of keys", op);
-  const DType dtype = inputs[0].dtype, wide = compute_type(dtype);
-  expect_floating(op, "queries", inputs[0]);
+  CHECK(options.segments || !options.positions, "[{}] positions in documents without their segments", op);
   const ValueType& values = inputs[options.values()];
-  Dims d{dim_of(op, "values", values, 4, 0), dim_of(op, "queries", inputs[0], 4, 1), dim_of(op, "values", values, 4, 1),
-         dim_of(op, "values", values, 4, 2), dim_of(op, "values", values, 4, 3)};
+  expect_floating(op, "values", values);
+  const DType dtype = values.dtype, wide = compute_type(dtype);
+  Dims d;
+  d.batch = dim_of(op, "values", values, 4, 0);
+  d.key = dim_of(op, "values", values, 4, 1);
+  d.heads = dim_of(op, "values", values, 4, 2);
+  d.head = dim_of(op, "values", values, 4, 3);
+  d.query = options.pairs() == 0 ? dim_of(op, "segments", inputs[options.mask() + 1], 2, 1)
+                                 : dim_of(op, "queries", inputs[0], queries_rank(options, 0), 1);
   for (size_t p = 0; p < options.pairs(); ++p) {
-    const Dim& inner = dim_of(op, "queries", inputs[2 * p], 4, 3);
-    expect_type(op, "queries", inputs[2 * p], {dtype, Shape{d.batch, d.query, d.heads, inner}});
+    const size_t rank = queries_rank(options, p);
+    const Dim& inner = dim_of(op, "queries", inputs[2 * p], rank, rank - 1);
+    expect_type(op, "queries", inputs[2 * p],
+                {dtype, rank == 3 ? Shape{d.batch, d.query, inner} : Shape{d.batch, d.query, d.heads, inner}});
     expect_type(op, "keys", inputs[2 * p + 1],
-                options.shared[p] ? ValueType{wide, Shape{d.heads, inner, d.key}}
-                                  : ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}});
+                options.shares_keys(p) ? ValueType{wide, Shape{d.heads, inner, d.key}}
+                                       : ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}});
     d.inner += inner.size;
   }
-  expect_type(op, "values", values, {dtype, values.shape});
   if (options.addend) {
     const ValueType& addend = inputs[options.values() + 1];
     const Shape full{d.heads, d.query, d.key};
-    expect_type(op, "addend", addend, {wide, addend.shape.rank() == 2 ? full.without(d.query.name) : full});
+    const bool by_key = addend.shape.rank() == 2 && !options.positions;
+    expect_type(op, "addend", addend, {wide, by_key ? full.without(d.query.name) : full});
   }
   if (options.key_mask) expect_type(op, "key mask", inputs[options.mask()], {DType::kInt32, Shape{d.batch, d.key}});
-  if (options.segments)
-    expect_type(op, "segments", inputs[options.mask() + 1], {DType::kInt32, Shape{d.batch, d.query}});
+  for (size_t i = options.mask() + 1; i < options.inputs(); ++i)
+    expect_type(op, i == options.mask() + 1 ? "segments" : "positions", inputs[i],
+                {DType::kInt32, Shape{d.batch, d.query}});
+  if (options.positions && d.query.size != d.key.size)
+    fail("[{}] got {} queries and {} keys, expected as many: positions are of both", op, d.query.size, d.key.size);
   return d;
 }
 
 }  // namespace
+
+bool DotAttentionOptions::has_common() const { return std::count(kinds.begin(), kinds.end(), PairKind::kCommon) > 0; }
 
 // ---- DotAttention
 
@@ -67,7 +101,8 @@ std::string DotAttention::attributes() const { return text(options_); }
 std::vector<ValueType> DotAttention::infer(std::span<const ValueType> inputs) const {
   expect_count(name(), inputs, options_.inputs());
   const Dims d = infer_dims(name(), options_, inputs);
-  return {{inputs[0].dtype, d.y()}, {compute_type(inputs[0].dtype), d.log_sum()}};
+  const DType dtype = inputs[options_.values()].dtype;
+  return {{dtype, d.y()}, {compute_type(dtype), d.log_sum()}};
 }
 
 std::vector<Value> DotAttention::gradient(const GradientContext& context) const {
@@ -85,13 +120,13 @@ std::vector<Value> DotAttention::gradient(const GradientContext& context) const 
   return gradients;
 }
 
-// Without causality a query is as good as any other.
+// Without causality and documents a query is as good as any other.
 std::vector<PartitionRule> DotAttention::partition(std::span<const ValueType> inputs,
                                                    std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
   std::vector<PartitionRule> rules = {whole_rule(inputs.size(), 2), split_rule(d.batch.name, inputs, outputs),
                                       split_rule(d.heads.name, inputs, outputs)};
-  if (!options_.causal) rules.push_back(split_rule(d.query.name, inputs, outputs));
+  if (!options_.causal && !options_.positions) rules.push_back(split_rule(d.query.name, inputs, outputs));
   rules.push_back(partial_rule(Placement::partial_sum(), inputs.size(), {options_.values()}, 2, {0}));
   return rules;
 }
@@ -111,7 +146,7 @@ std::vector<ValueType> DotAttentionGradient::infer(std::span<const ValueType> in
   const size_t given = options_.inputs();
   expect_count(name(), inputs, given + 2);
   const Dims d = infer_dims(name(), options_, inputs);
-  const DType dtype = inputs[0].dtype;
+  const DType dtype = inputs[options_.values()].dtype;
   expect_type(name(), "log sum", inputs[given], {compute_type(dtype), d.log_sum()});
   expect_type(name(), "dY", inputs[given + 1], {dtype, d.y()});
   const auto outputs = inputs.first(options_.values() + (to_addend_ ? 2 : 1));
@@ -128,9 +163,8 @@ std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const Value
       if (output == Placement::whole()) output = Placement::partial_sum();
     return rule;
   };
-  std::vector<PartitionRule> rules = {whole_rule(inputs.size(), outputs.size()), summed(d.batch),
-                                      split_rule(d.heads.name, inputs, outputs)};
-  if (!options_.causal) rules.push_back(summed(d.query));
+  std::vector<PartitionRule> rules = {whole_rule(inputs.size(), outputs.size()), summed(d.batch), summed(d.heads)};
+  if (!options_.causal && !options_.positions) rules.push_back(summed(d.query));
   PartitionRule partial = partial_rule(Placement::partial_sum(), inputs.size(), {inputs.size() - 1}, 0, {});
   partial.outputs.assign(outputs.size(), Placement::partial_sum());
   rules.push_back(partial);
@@ -150,29 +184,30 @@ Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<con
 std::vector<Alias> DotAttentionGradient::aliases() const {
   std::vector<Alias> aliases;
   for (size_t i = 0; i <= options_.values(); ++i) {
-    const bool of_all = i < options_.values() && i % 2 == 1 && options_.shared[i / 2];
+    const bool of_all = i < options_.values() && i % 2 == 1 && options_.shares_keys(i / 2);
     if (!of_all) aliases.push_back({static_cast<int>(i), static_cast<int>(i), Alias::Kind::kInPlace});
   }
   return aliases;
 }
 
-Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend, Value key_mask, bool causal,
-                    Value segments) {
+Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend, const SeenKeys& seen) {
   DotAttentionOptions options;
   std::vector<Value> inputs;
+  const DType dtype = values.dtype(), wide = compute_type(dtype);
   for (const QueryKeyPair& pair : pairs) {
-    const bool shared = pair.keys.shape().rank() == 3;
-    options.shared.push_back(shared);
-    const DType dtype = values.dtype();
-    inputs.insert(inputs.end(), {cast(pair.queries, dtype), cast(pair.keys, shared ? compute_type(dtype) : dtype)});
+    const bool shared = pair.keys.shape().rank() == 3, common = pair.queries.shape().rank() == 3;
+    CHECK(shared || !common, "queries that all heads share with keys of each example");
+    options.kinds.push_back(common ? PairKind::kCommon : shared ? PairKind::kShared : PairKind::kOwn);
+    inputs.insert(inputs.end(), {cast(pair.queries, dtype), cast(pair.keys, shared ? wide : dtype)});
   }
   options.addend = static_cast<bool>(addend);
-  options.key_mask = static_cast<bool>(key_mask);
-  options.segments = static_cast<bool>(segments);
-  options.causal = causal;
+  options.key_mask = static_cast<bool>(seen.key_mask);
+  options.segments = static_cast<bool>(seen.segments);
+  options.positions = static_cast<bool>(seen.positions);
+  options.causal = seen.causal;
   inputs.push_back(values);
-  if (addend) addend = cast(addend, compute_type(values.dtype()));
-  for (const Value& value : {addend, key_mask, segments})
+  if (addend) addend = cast(addend, wide);
+  for (const Value& value : {addend, seen.key_mask, seen.segments, seen.positions})
     if (value) inputs.push_back(value);
   return values.graph().add(std::make_shared<DotAttention>(std::move(options)), inputs)[0];
 }

@@ -3,9 +3,9 @@
 //
 //   Y_b = softmax(Σ_p Q_pb K_pbᵀ + S) V_b over the keys that may be seen
 //
-// A term of the scores that is a product of queries and keys is given as these two, its pair; the keys of a pair are
-// each example's own (dot product), or the same for all (the last layer of Dense: its weight). S, whatever the examples
-// share otherwise, is given as it is.
+// A term of the scores that is a product of queries and keys is given as these two, its pair. S, whatever the examples
+// share otherwise, is given as it is. In packed rows what the examples share may be of documents: a query and a key of
+// one document then meet it at their places in that document.
 //
 // Its unfused form is an einsum a pair, their sum, core/ops/softmax.h and an einsum with the values.
 #pragma once
@@ -16,24 +16,37 @@
 
 namespace synthesizer {
 
+enum class PairKind : char {
+  kOwn,     // keys of each example (dot product)
+  kShared,  // keys that are the same for all examples (the last layer of Dense: its weight)
+  kCommon,  // these, and queries that are the same for all heads (Dense of one hidden layer for all)
+};
+
 struct DotAttentionOptions {
-  std::vector<char> shared;  // by pair: whether all examples have the same keys
+  std::vector<PairKind> kinds;  // of the pairs
   bool addend = false;
   bool key_mask = false;
-  bool segments = false;  // with `key_mask`
-  bool causal = false;    // query i sees keys j <= i
+  bool segments = false;   // with `key_mask`
+  bool positions = false;  // with `segments`
+  bool causal = false;     // query i sees keys j <= i
 
-  size_t pairs() const { return shared.size(); }
+  size_t pairs() const { return kinds.size(); }
+  bool shares_keys(size_t pair) const { return kinds[pair] != PairKind::kOwn; }
+  bool has_common() const;
   // Where the inputs are that come after the pairs' queries and keys.
   size_t values() const { return 2 * pairs(); }
   size_t mask() const { return values() + 1 + (addend ? 1 : 0); }
-  size_t inputs() const { return mask() + (key_mask ? 1 : 0) + (segments ? 1 : 0); }
+  size_t inputs() const { return mask() + (key_mask ? 1 : 0) + (segments ? 1 : 0) + (positions ? 1 : 0); }
 };
 
-// Inputs: of each pair queries [batch, length, heads, e] and keys, [batch, memory_length, heads, e] or, shared,
-// [heads, e, memory_length], with an e of the pair's own; values [batch, memory_length, heads, head];
-// S [heads, length, memory_length] or [heads, memory_length]; key_mask [batch, memory_length] (i32), 0 for keys that
-// may not be seen; segments [batch, length] (i32): a query sees the keys whose key_mask is its own number.
+// Inputs: of each pair queries [batch, length, heads, e], or of kCommon [batch, length, e], and keys, of kOwn [batch,
+// memory_length, heads, e], else [heads, e, memory_length], with an e of the pair's own; values [batch, memory_length,
+// heads, head]; S [heads, length, memory_length] or, without positions, [heads, memory_length]; key_mask [batch,
+// memory_length] (i32), 0 for keys that may not be seen; segments [batch, length] (i32): a query sees the keys whose
+// key_mask is its own number; positions [batch, length] (i32): the place of token i in its document, which begins at
+// i - positions[i] and has one segment, for queries and keys alike (length is memory_length). Then query i and key j
+// meet S[h, positions[i], positions[j]] and shared keys [h, …, positions[j]]. Positions that are not so give anything.
+// Without pairs there are segments.
 // What all examples share (keys, S) and log Σ exp are of compute_type() of the others' type.
 // Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch, heads, length], which only the
 // gradient reads. A query with no key to see has Y = 0, and 0 there.
@@ -75,14 +88,18 @@ class DotAttentionGradient : public Op {
   bool to_addend_;
 };
 
-// A term of the scores: the product of both over the one dim that only they have. Queries [batch, length, heads, e],
-// keys as above.
+// A term of the scores: the product of both over the one dim that only they have. Queries and keys as above.
 struct QueryKeyPair {
   Value queries, keys;
 };
 
-// Y. At least one pair; `addend`, `key_mask` and `segments` may be no value.
-Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend = {}, Value key_mask = {},
-                    bool causal = false, Value segments = {});
+// Which keys a query sees, and where it meets what the examples share. Each may be no value.
+struct SeenKeys {
+  Value key_mask = {}, segments = {}, positions = {};
+  bool causal = false;
+};
+
+// Y. At least one pair or segments; `addend` may be no value.
+Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend = {}, const SeenKeys& seen = {});
 
 }  // namespace synthesizer

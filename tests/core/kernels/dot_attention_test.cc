@@ -28,8 +28,8 @@ struct Case {
 
   DotAttentionOptions options() const {
     DotAttentionOptions options;
-    if (own) options.shared.push_back(false);
-    if (shared) options.shared.push_back(true);
+    if (own) options.kinds.push_back(PairKind::kOwn);
+    if (shared) options.kinds.push_back(PairKind::kShared);
     options.addend = addend > 0;
     options.key_mask = key_mask;
     options.segments = segments;
@@ -47,9 +47,9 @@ Tensors inputs_of(const Case& c) {
   const auto add = [&](Shape shape, double bound) {
     in.push_back(random_tensor(std::move(shape), ++seed, -bound, bound));
   };
-  for (const char shared : c.options().shared) {
+  for (const PairKind kind : c.options().kinds) {
     add({batch, length, heads, kInner(s.inner)}, 2);
-    add(shared ? Shape{heads, kInner(s.inner), keys} : Shape{batch, keys, heads, kInner(s.inner)}, 2);
+    add(kind == PairKind::kOwn ? Shape{batch, keys, heads, kInner(s.inner)} : Shape{heads, kInner(s.inner), keys}, 2);
   }
   add({batch, keys, heads, kHead(s.head)}, 1);
   if (c.addend == 3) add({heads, length, keys}, 3);
@@ -95,7 +95,7 @@ Row row_of(const Case& c, const Tensors& in, int64_t b, int64_t h, int64_t i) {
       for (int64_t a = 0; a < s.inner; ++a)
         score += in[2 * p][((b * s.length + i) * s.heads + h) * s.inner + a] *
                  in[2 * p + 1]
-                   [o.shared[p] ? (h * s.inner + a) * s.keys + j : ((b * s.keys + j) * s.heads + h) * s.inner + a];
+                   [o.shares_keys(p) ? (h * s.inner + a) * s.keys + j : ((b * s.keys + j) * s.heads + h) * s.inner + a];
     row.scores.push_back(score);
   }
   double largest = -kInfinity, sum = 0;
@@ -153,7 +153,7 @@ void gradient_reference(const Case& c, const Tensors& in, Tensors& out) {
       if (c.addend > 0) out[values + 1][c.addend == 3 ? (h * s.length + i) * s.keys + j : h * s.keys + j] += ds;
       for (size_t pair = 0; pair < o.pairs(); ++pair)
         for (int64_t a = 0; a < s.inner; ++a) {
-          const int64_t at = o.shared[pair] ? (h * s.inner + a) * s.keys + j : key * s.inner + a;
+          const int64_t at = o.shares_keys(pair) ? (h * s.inner + a) * s.keys + j : key * s.inner + a;
           out[2 * pair][query * s.inner + a] += ds * in[2 * pair + 1][at];
           out[2 * pair + 1][at] += ds * in[2 * pair][query * s.inner + a];
         }

@@ -14,17 +14,19 @@ enum class Addend { kNone, kByQuery, kByKey };
 struct Row {
   std::string label;
   int64_t batch, heads, length, keys, head;
-  std::vector<std::pair<int64_t, bool>> pairs;  // width, and whether the keys are shared
+  std::vector<std::pair<int64_t, PairKind>> pairs;  // of these widths
   Addend addend = Addend::kNone;
   bool key_mask = false, segments = false, causal = false;
   bool all_rules = false;
+  bool positions = false;
 
   DotAttentionOptions options() const {
     DotAttentionOptions options;
-    for (const auto& [width, shared] : pairs) options.shared.push_back(shared);
+    for (const auto& [width, kind] : pairs) options.kinds.push_back(kind);
     options.addend = addend != Addend::kNone;
     options.key_mask = key_mask;
     options.segments = segments;
+    options.positions = positions;
     options.causal = causal;
     return options;
   }
@@ -36,28 +38,58 @@ std::vector<OpInput> inputs_of(const Row& r) {
   const Dim batch = kBatch(r.batch), heads = kHeads(r.heads), length = kLength(r.length), keys = kMemoryLength(r.keys);
   std::vector<OpInput> inputs;
   for (size_t p = 0; p < r.pairs.size(); ++p) {
-    const auto [width, shared] = r.pairs[p];
-    inputs.push_back({"queries" + std::to_string(p), {batch, length, heads, kInner(width)}});
+    const auto [width, kind] = r.pairs[p];
+    const Dim inner = kInner(width);
+    inputs.push_back({"queries" + std::to_string(p),
+                      kind == PairKind::kCommon ? Shape{batch, length, inner} : Shape{batch, length, heads, inner}});
     inputs.push_back({"keys" + std::to_string(p),
-                      shared ? Shape{heads, kInner(width), keys} : Shape{batch, keys, heads, kInner(width)}});
+                      kind == PairKind::kOwn ? Shape{batch, keys, heads, inner} : Shape{heads, inner, keys}});
   }
   inputs.push_back({"values", {batch, keys, heads, kHead(r.head)}});
   if (r.addend == Addend::kByQuery) inputs.push_back({"addend", {heads, length, keys}, -2, 2});
   if (r.addend == Addend::kByKey) inputs.push_back({"addend", {heads, keys}, -2, 2});
   if (r.key_mask) inputs.push_back({"mask", {batch, keys}, 0, r.segments ? 2. : 1., DType::kInt32});
   if (r.segments) inputs.push_back({"segments", {batch, length}, 1, 2, DType::kInt32});
+  if (r.positions) inputs.push_back({"positions", {batch, length}, 0, 0, DType::kInt32});
   return inputs;
+}
+
+// Documents of three tokens and of what is left of two thirds of a row, then one that nobody sees; of each example in
+// another order.
+void put_documents(std::vector<Tensor>& in, const Row& r) {
+  const size_t mask = r.options().mask();
+  for (int64_t b = 0; b < r.batch; ++b)
+    for (int64_t i = 0, begin = 0; i < r.length; ++i) {
+      const int64_t first = b % 2 == 0 ? 3 : std::max<int64_t>(2 * r.length / 3 - 3, 1), both = 2 * r.length / 3;
+      if (i == first || i == both) begin = i;
+      const double segment = i < first ? 1 : i < both ? 2 : 0;
+      in[mask](Index{{"batch", b}, {"memory_length", i}}) = segment;
+      in[mask + 1](Index{{"batch", b}, {"length", i}}) = segment;
+      in[mask + 2](Index{{"batch", b}, {"length", i}}) = static_cast<double>(i - begin);
+    }
 }
 
 // Each query sees a key: that a partition gives a row nothing to see is not what these rows are about.
 void let_see(std::vector<Tensor>& in, const Row& r) {
   const DotAttentionOptions options = r.options();
   if (!r.key_mask) return;
+  if (r.positions) return put_documents(in, r);
   for (int64_t b = 0; b < r.batch; ++b)
     for (int64_t j = 0; j < std::min<int64_t>(2, r.keys); ++j)
       in[options.mask()](Index{{"batch", b}, {"memory_length", j}}) = r.segments ? static_cast<double>(1 + j) : 1;
   for (int64_t b = 0; r.segments && r.causal && b < r.batch; ++b)
     in[options.mask() + 1](Index{{"batch", b}, {"length", 0}}) = 1;
+}
+
+// Where i meets what the examples share.
+Index place_of(const std::vector<Tensor>& in, const Row& r, Index i) {
+  if (!r.positions) return i;
+  const Tensor& positions = in[r.options().mask() + 2];
+  const double query = positions(i);
+  i["length"] = i.at("memory_length");
+  i["memory_length"] = static_cast<int64_t>(positions(i));
+  i["length"] = static_cast<int64_t>(query);
+  return i;
 }
 
 struct Weights {
@@ -73,9 +105,13 @@ Weights weights_of(const std::vector<Tensor>& in, const Row& r) {
     if (r.causal && i.at("memory_length") > i.at("length")) return;
     if (r.key_mask && in[options.mask()](i) == 0) return;
     if (r.segments && in[options.mask()](i) != in[options.mask() + 1](i)) return;
-    double score = options.addend ? in[options.values() + 1](i) : 0;
+    Index place = place_of(in, r, i);
+    double score = options.addend ? in[options.values() + 1](place) : 0;
     for (size_t p = 0; p < r.pairs.size(); ++p)
-      for (i["inner"] = 0; i["inner"] < r.pairs[p].first; ++i["inner"]) score += in[2 * p](i) * in[2 * p + 1](i);
+      for (int64_t a = 0; a < r.pairs[p].first; ++a) {
+        i["inner"] = place["inner"] = a;
+        score += in[2 * p](i) * in[2 * p + 1](options.shares_keys(p) ? place : i);
+      }
     e(i) = std::exp(score);
     log_sum(i) += e(i);
   });
@@ -111,11 +147,15 @@ std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) 
       ds += w.p(i) * dy(i) * in[values](i);
       out[values](i) += w.p(i) * dy(i);
     }
-    if (options.addend) out[values + 1](i) += ds;
+    if (ds == 0) return;  // as between documents, whose places are nobody's
+    Index place = place_of(in, r, i);
+    if (options.addend) out[values + 1](place) += ds;
     for (size_t p = 0; p < r.pairs.size(); ++p)
-      for (i["inner"] = 0; i["inner"] < r.pairs[p].first; ++i["inner"]) {
-        out[2 * p](i) += ds * in[2 * p + 1](i);
-        out[2 * p + 1](i) += ds * in[2 * p](i);
+      for (int64_t a = 0; a < r.pairs[p].first; ++a) {
+        i["inner"] = place["inner"] = a;
+        const Index& key = options.shares_keys(p) ? place : i;
+        out[2 * p](i) += ds * in[2 * p + 1](key);
+        out[2 * p + 1](key) += ds * in[2 * p](i);
       }
   });
   return out;
@@ -124,7 +164,7 @@ std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) 
 int64_t scores(const Row& r) { return r.batch * r.heads * r.length * r.keys; }
 int64_t inner(const Row& r) {
   int64_t sum = 0;
-  for (const auto& [width, shared] : r.pairs) sum += width;
+  for (const auto& [width, kind] : r.pairs) sum += width;
   return sum;
 }
 
@@ -135,7 +175,7 @@ OpCase make_row(const Row& r) {
   c.inputs = inputs_of(r);
   c.wide = {"addend", "log_sum"};
   for (size_t p = 0; p < r.pairs.size(); ++p)
-    if (r.pairs[p].second) c.wide.insert("keys" + std::to_string(p));
+    if (r.options().shares_keys(p)) c.wide.insert("keys" + std::to_string(p));
   c.adjust = [r](std::vector<Tensor>& in) { let_see(in, r); };
   c.build = [r](Graph& g, In in, DType) { return g.add(std::make_shared<DotAttention>(r.options()), in); };
   c.reference = [r](const auto& in) { return naive(in, r); };
@@ -171,7 +211,7 @@ OpCase make_gradient_row(const Row& r) {
 }  // namespace
 
 std::vector<OpCase> dot_attention_cases() {
-  constexpr bool kOwn = false, kShared = true;
+  constexpr PairKind kOwn = PairKind::kOwn, kShared = PairKind::kShared, kCommon = PairKind::kCommon;
   std::vector<OpCase> rows;
   for (const Row& r : std::vector<Row>{
            {"one", 1, 1, 1, 1, 1, {{1, kOwn}}},
@@ -185,6 +225,75 @@ std::vector<OpCase> dot_attention_cases() {
            {"even", 4, 4, 8, 6, 3, {{3, kOwn}, {2, kShared}}, Addend::kByQuery, true, true, false, true},
            {"even_by_key", 4, 4, 8, 6, 3, {{2, kShared}, {3, kOwn}}, Addend::kByKey, true, false, false, true},
            {"even_causal", 4, 4, 8, 8, 3, {{3, kOwn}}, Addend::kByQuery, true, false, true, true},
+           {"common", 3, 2, 33, 31, 5, {{7, kCommon}}, Addend::kByKey, true},
+           {"common_mixture",
+            3,
+            2,
+            33,
+            33,
+            3,
+            {{5, kOwn}, {6, kCommon}, {3, kShared}},
+            Addend::kByQuery,
+            true,
+            false,
+            true},
+           {"two_common", 2, 3, 70, 66, 3, {{9, kCommon}, {2, kCommon}, {4, kOwn}}},
+           {"no_pair", 2, 2, 9, 9, 3, {}, Addend::kByQuery, true, true, true},
+           {"documents", 3, 2, 33, 33, 5, {{4, kOwn}}, Addend::kByQuery, true, true, true, false, true},
+           {"documents_bidirectional", 4, 3, 70, 70, 3, {}, Addend::kByQuery, true, true, false, false, true},
+           {"documents_mixture",
+            3,
+            2,
+            31,
+            31,
+            3,
+            {{3, kShared}, {2, kOwn}},
+            Addend::kNone,
+            true,
+            true,
+            false,
+            false,
+            true},
+           {"documents_common",
+            3,
+            2,
+            41,
+            41,
+            3,
+            {{3, kCommon}, {4, kOwn}},
+            Addend::kByQuery,
+            true,
+            true,
+            false,
+            false,
+            true},
+           {"long_documents",
+            2,
+            1,
+            300,
+            300,
+            2,
+            {{3, kOwn}, {2, kShared}},
+            Addend::kByQuery,
+            true,
+            true,
+            true,
+            false,
+            true},
+           {"even_common", 4, 4, 8, 6, 3, {{2, kCommon}, {3, kOwn}}, Addend::kByQuery, true, false, false, true},
+           {"even_documents",
+            4,
+            4,
+            12,
+            12,
+            3,
+            {{3, kOwn}, {2, kCommon}},
+            Addend::kByQuery,
+            true,
+            true,
+            true,
+            true,
+            true},
        }) {
     rows.push_back(make_row(r));
     rows.push_back(make_gradient_row(r));

@@ -44,7 +44,7 @@ AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& o
   head = values.dims()[3].size;
   length = queries_shape.dims()[1].size;
   for (size_t p = 0; p < options.pairs(); ++p) {
-    pairs.push_back({c.in(2 * p).dims()[3].size, inner, options.shared[p] != 0});
+    pairs.push_back({c.in(2 * p).dims()[3].size, inner, options.shares_keys(p)});
     inner += pairs.back().width;
   }
   if (options.addend) addend_rows = c.in(options.values() + 1).rank() == 2 ? 1 : length;

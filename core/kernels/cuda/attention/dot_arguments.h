@@ -49,7 +49,7 @@ DotArguments<E> dot_arguments(const DotSizes& s, std::span<void* const> inputs) 
   DotArguments<E> g = {};
   g.pairs = static_cast<int>(o.pairs());
   for (size_t p = 0; p < o.pairs(); ++p)
-    g.pair[p] = {inputs[2 * p], inputs[2 * p + 1], static_cast<int>(s.widths[p]), o.shared[p] != 0};
+    g.pair[p] = {inputs[2 * p], inputs[2 * p + 1], static_cast<int>(s.widths[p]), o.shares_keys(p)};
   g.batch = static_cast<int>(s.batch);
   g.heads = static_cast<int>(s.heads);
   g.length = static_cast<int>(s.length);

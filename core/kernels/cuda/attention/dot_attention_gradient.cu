@@ -48,7 +48,7 @@ class DotAttentionGradientKernel : public Kernel {
     };
     for (size_t p = 0; p < o.pairs(); ++p) {
       to.queries[p] = place(2 * p, scratch.queries[p]);
-      if (o.shared[p])
+      if (o.shares_keys(p))
         to.shared_keys[p] = groups_ == 1 ? output<T>(outputs, 2 * p + 1) : scratch.shared_keys[p];
       else
         to.own_keys[p] = s_.tensor_cores() ? output<E>(outputs, 2 * p + 1) : place(2 * p + 1, scratch.own_keys[p]);
@@ -65,7 +65,7 @@ class DotAttentionGradientKernel : public Kernel {
 
     for (size_t p = 0; p < o.pairs(); ++p) {
       copy(to.queries[p], outputs[2 * p], s_.batch * s_.length * s_.heads * s_.widths[p]);
-      if (o.shared[p])
+      if (o.shares_keys(p))
         add_groups(to.shared_keys[p], s_.heads * s_.widths[p] * s_.memory, output<T>(outputs, 2 * p + 1));
       else
         copy(to.own_keys[p], outputs[2 * p + 1], s_.batch * s_.memory * s_.heads * s_.widths[p]);
@@ -81,9 +81,9 @@ class DotAttentionGradientKernel : public Kernel {
       mean = carver.take<T>(s.batch * s.heads * s.length);
       for (size_t p = 0; p < s.widths.size(); ++p) {
         queries[p] = carver.take<E>(s.batch * s.length * s.heads * s.widths[p]);
-        if (!op.options().shared[p] && !s.tensor_cores())
+        if (!op.options().shares_keys(p) && !s.tensor_cores())
           own_keys[p] = carver.take<E>(s.batch * s.memory * s.heads * s.widths[p]);
-        else if (op.options().shared[p] && groups > 1)
+        else if (op.options().shares_keys(p) && groups > 1)
           shared_keys[p] = carver.take<T>(groups * s.heads * s.widths[p] * s.memory);
       }
       if (op.to_addend() && s.addend_by_key) addend = carver.take<T>(groups * s.heads * s.memory);

@@ -39,7 +39,7 @@ bool DotSizes::tensor_cores() const {
 int64_t DotSizes::rounded_keys_bytes() const {
   int64_t bytes = 0;
   for (size_t p = 0; p < widths.size(); ++p)
-    if (options.shared[p]) bytes += align_up(heads * widths[p] * memory * size_of(DType::kBFloat16));
+    if (options.shares_keys(p)) bytes += align_up(heads * widths[p] * memory * size_of(DType::kBFloat16));
   return bytes;
 }
 

@@ -21,7 +21,7 @@ struct Case {
 
   DotAttentionOptions options() const {
     DotAttentionOptions o;
-    for (const auto& [width, shared] : pairs) o.shared.push_back(shared);
+    for (const auto& [width, shared] : pairs) o.kinds.push_back(shared ? PairKind::kShared : PairKind::kOwn);
     o.addend = addend > 0;
     o.key_mask = key_mask;
     o.segments = segments;
