@@ -23,6 +23,9 @@ Product product(DType dtype, int64_t m, int64_t n, int64_t k, MatrixStrides a, M
 MatrixStrides by_rows(int64_t stride) { return {{0, 0}, stride, 1}; }
 MatrixStrides transposed(int64_t stride) { return {{0, 0}, 1, stride}; }
 
+// Of no pair.
+bool is_empty(const Product& p) { return p.n == 0 || p.k == 0; }
+
 Product adding(Product p) {
   p.accumulate = true;
   return p;
@@ -36,16 +39,22 @@ Blocks::Blocks(int64_t whole, int64_t most) : whole(whole) {
   count = (whole + size - 1) / size;
 }
 
-AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& options) : dtype(c.inputs[0].dtype) {
-  const Shape &queries_shape = c.in(0), &values = c.in(options.values());
+AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& options)
+    : dtype(c.inputs[options.values()].dtype) {
+  const Shape& values = c.in(options.values());
   batch = values.dims()[0].size;
   memory = values.dims()[1].size;
   heads = values.dims()[2].size;
   head = values.dims()[3].size;
-  length = queries_shape.dims()[1].size;
+  length = c.in(options.pairs() == 0 ? options.mask() + 1 : 0).dims()[1].size;
   for (size_t p = 0; p < options.pairs(); ++p) {
-    pairs.push_back({c.in(2 * p).dims()[3].size, inner, options.shares_keys(p)});
-    inner += pairs.back().width;
+    const int64_t width = c.in(2 * p).dims().back().size;
+    if (options.kinds[p] == PairKind::kCommon) {
+      common.push_back({p, width, 0, true});
+    } else {
+      pairs.push_back({p, width, inner, options.shares_keys(p)});
+      inner += width;
+    }
   }
   if (options.addend) addend_rows = c.in(options.values() + 1).rank() == 2 ? 1 : length;
   queries = Blocks(length, std::clamp(kScores / memory / 16 * 16, kLeastQueries, kQueries));
@@ -74,6 +83,7 @@ Product queries_gradient_product(const AttentionShape& s, int64_t rows, int64_t 
 
 BlockGemm::BlockGemm(const AttentionShape& s, BlockProduct product, const CpuContext& context)
     : queries_(s.queries), keys_(s.keys), block_bytes_(prepared_bytes(s, product) / s.keys.count) {
+  if (is_empty(product(s, 1, 1))) return;
   const int64_t rows = queries_.shapes(), columns = keys_.shapes();
   for (int thread = 0; thread < context.threads; ++thread)
     for (int64_t i = queries_.count - rows; i < queries_.count; ++i)
@@ -87,12 +97,14 @@ BlockGemm::BlockGemm(const AttentionShape& s, BlockProduct product, const CpuCon
 int64_t BlockGemm::workspace(const AttentionShape& s, std::initializer_list<BlockProduct> products) {
   int64_t bytes = 0;
   for (const BlockProduct product : products)
-    bytes = std::max(bytes, gemm_workspace_up_to(product(s, s.queries.size, s.keys.size), {1, false}));
+    if (!is_empty(product(s, 1, 1)))
+      bytes = std::max(bytes, gemm_workspace_up_to(product(s, s.queries.size, s.keys.size), {1, false}));
   return bytes;
 }
 
 int64_t BlockGemm::prepared_bytes(const AttentionShape& s, BlockProduct product) {
-  return s.keys.count * align_up(gemm_prepared_bytes(product(s, s.queries.size, s.keys.size)));
+  const Product p = product(s, s.queries.size, s.keys.size);
+  return is_empty(p) ? 0 : s.keys.count * align_up(gemm_prepared_bytes(p));
 }
 
 const Gemm& BlockGemm::at(int thread, int64_t i, int64_t j) const {

@@ -27,11 +27,12 @@ struct Blocks {
 };
 
 // Sizes of queries [batch, length, heads, e], keys and values [batch, memory, heads, e or head]. The pairs are side by
-// side in one product: their e's, `inner` together.
+// side in one product: their e's, `inner` together. Those that have queries in common are apart (common_pairs.h).
 struct AttentionShape {
   AttentionShape(const KernelCase& c, const DotAttentionOptions& options);
 
   struct Pair {
+    size_t at;             // of the op's pairs
     int64_t width, begin;  // its part of `inner`
     bool shared;           // keys [heads, width, memory]
   };
@@ -40,6 +41,10 @@ struct AttentionShape {
   int64_t at(int64_t b, int64_t rows, int64_t i, int64_t h, int64_t width) const {
     return ((b * rows + i) * heads + h) * width;
   }
+  bool has_common() const { return !common.empty(); }
+  // Pieces of work, a head of some examples each, that there are for threads at least, if there are examples: so many
+  // examples at a time.
+  int64_t examples_at_a_time() const { return std::clamp<int64_t>((kPieces + heads - 1) / heads, 1, batch); }
   // Keys of one pair are read where they lie, as values are; of shared ones or of several pairs they are packed.
   bool packs_keys() const { return pairs.size() != 1 || pairs[0].shared; }
   // Elements from key to key, and from value to value, as products of them all have them.
@@ -49,10 +54,42 @@ struct AttentionShape {
   // Of the addend's row, and how many there are a head: `length`, or one for all queries.
   int64_t addend_row(int64_t h, int64_t i) const { return (h * addend_rows + (addend_rows == 1 ? 0 : i)) * memory; }
 
+  static constexpr int64_t kPieces = 16;
+
   DType dtype;
   int64_t batch, heads, length, memory, head, inner = 0, addend_rows = 0;
-  std::vector<Pair> pairs;
+  std::vector<Pair> pairs, common;
   Blocks queries, keys;
+};
+
+// Where a query meets what the examples share: row `row`, of which key j has element j - shift. Without positions that
+// is row i as it is.
+struct Place {
+  int64_t row = 0, shift = 0;
+};
+class Places {
+ public:
+  Places(const AttentionShape& s, const int32_t* positions) : memory_(s.memory), length_(s.length), at_(positions) {}
+  bool given() const { return at_ != nullptr; }
+  // A query that is in no document's place meets nothing: its shift is beyond all keys.
+  Place of(int64_t b, int64_t i) const {
+    if (at_ == nullptr) return {i, 0};
+    const int64_t row = at_[b * length_ + i];
+    return 0 <= row && row <= i ? Place{row, i - row} : Place{0, memory_};
+  }
+  // Calls visit(first key, their number, their first place) for the keys of an example that follow one another.
+  template <typename Visit>
+  void each_run(int64_t b, Visit visit) const {
+    for (int64_t j = 0, end; j < length_; j = end) {
+      const int64_t place = at_[b * length_ + j];
+      for (end = j + 1; end < length_ && at_[b * length_ + end] == place + end - j;) ++end;
+      if (place >= 0 && place < memory_) visit(j, std::min(end - j, memory_ - place), place);
+    }
+  }
+
+ private:
+  int64_t memory_, length_;
+  const int32_t* at_;
 };
 
 // A product of one block, as a function of its rows (queries) and columns (keys). Operands lie packed, queries [rows,
@@ -78,9 +115,10 @@ class BlockGemm {
 
   // Products of one key block with every query block: its keys or values are prepared once.
   static int64_t prepared_bytes(const AttentionShape& s, BlockProduct product);  // of all key blocks
-  // `rows`: of all keys, `stride` elements apart.
+  // `rows`: of all keys, `stride` elements apart. Of no pair there is nothing to prepare or to run.
   template <typename E>
   void prepare(int thread, const E* rows, int64_t stride, std::byte* memory, const void** blocks) const {
+    if (gemms_.empty()) return;
     for (int64_t j = 0; j < keys_.count; ++j)
       blocks[j] = at(thread, 0, j).prepare(rows + keys_.begin(j) * stride, memory + j * block_bytes_);
   }

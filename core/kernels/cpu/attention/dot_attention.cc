@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/attention/common_pairs.h"
 #include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/parallel.h"
 
@@ -27,6 +28,7 @@ struct ForwardScratch {
     maximum = carver.take<T>(s.queries.size);
     sum = carver.take<double>(s.queries.size);
     mask = carver.take<int32_t>(s.memory);
+    placed = carver.take<T>(s.keys.size);
     prepared_keys = carver.take<std::byte>(BlockGemm::prepared_bytes(s, scores_product));
     prepared_values = carver.take<std::byte>(BlockGemm::prepared_bytes(s, mix_product));
     key_blocks = carver.take<const void*>(s.keys.count);
@@ -36,7 +38,7 @@ struct ForwardScratch {
   }
 
   E *keys, *queries;
-  T *scores, *mixed, *maximum;
+  T *scores, *mixed, *maximum, *placed;
   double* sum;
   int32_t* mask;
   std::byte *prepared_keys, *prepared_values, *product;
@@ -56,34 +58,47 @@ class DotAttentionKernel : public Kernel {
         s_(c, options_),
         scores_(s_, scores_product, c.context),
         mix_(s_, mix_product, c.context),
+        common_(s_, c.context, false),
         stored_(c.context.loops.of<E>()),
         scratch_bytes_(ForwardScratch<E>(s_, nullptr).bytes) {}
 
   static int64_t workspace(const KernelCase& c) {
     const AttentionShape s(c, c.as<DotAttention>().options());
-    return c.context.threads * ForwardScratch<E>(s, nullptr).bytes;
+    return c.context.threads * ForwardScratch<E>(s, nullptr).bytes + CommonPairs<E>::workspace(s, c.context, false);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
+    common_.begin(inputs, static_cast<std::byte*>(workspace) + context_.threads * scratch_bytes_);
+    const int64_t at_a_time = s_.has_common() ? s_.examples_at_a_time() : s_.batch;
+    for (int64_t first = 0; first < s_.batch; first += at_a_time) {
+      const int64_t count = std::min(at_a_time, s_.batch - first);
+      common_.run_scores(inputs, first, count);
+      attend_examples(inputs, outputs, first, count, static_cast<std::byte*>(workspace));
+    }
+    context_.count(&KernelCounters::softmax_runs, 1);
+    context_.count(&KernelCounters::softmax_rows, s_.batch * s_.heads * s_.length);
+  }
+
+ private:
+  void attend_examples(std::span<void* const> inputs, std::span<void* const> outputs, int64_t first, int64_t examples,
+                       std::byte* workspace) {
     // Pieces of queries for the threads that examples and heads leave without work.
-    const int64_t pairs = s_.batch * s_.heads, wanted = context_.threads > 1 ? 2 * context_.threads : 1;
+    const int64_t pairs = examples * s_.heads, wanted = context_.threads > 1 ? 2 * context_.threads : 1;
     const int64_t parts = std::clamp<int64_t>((wanted + pairs - 1) / pairs, 1, s_.queries.count);
     const int64_t cost = s_.length * s_.memory * (s_.inner + s_.head) / parts;
     parallel_pieces(context_.threads, pairs * parts, cost, [&](int64_t piece) {
       const int64_t pair = piece / parts, part = piece % parts, count = s_.queries.count;
-      const ForwardScratch<E> scratch(s_, static_cast<std::byte*>(workspace) + omp_get_thread_num() * scratch_bytes_);
-      attend(inputs, outputs, pair / s_.heads, pair % s_.heads, count * part / parts, count * (part + 1) / parts,
-             scratch);
+      const ForwardScratch<E> scratch(s_, workspace + omp_get_thread_num() * scratch_bytes_);
+      attend(inputs, outputs, first + pair / s_.heads, pair % s_.heads, count * part / parts,
+             count * (part + 1) / parts, scratch);
     });
-    context_.count(&KernelCounters::softmax_runs, 1);
-    context_.count(&KernelCounters::softmax_rows, pairs * s_.length);
   }
 
- private:
   // The query blocks [first, last) of one example's head.
   void attend(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, int64_t first,
               int64_t last, const ForwardScratch<E>& scratch) {
-    const E* const all_keys = pack_keys<E>(s_, inputs, b, h, scratch.keys);
+    const Places places = places_of(s_, options_, inputs);
+    const E* const all_keys = pack_keys<E>(s_, places, inputs, b, h, scratch.keys);
     const E* const values = input<E>(inputs, options_.values()) + s_.at(b, s_.memory, 0, h, s_.head);
     const T* addend = options_.addend ? input<T>(inputs, options_.values() + 1) : nullptr;
     VisibleKeys visible(s_, options_.causal, mask_of(options_, inputs), segments_of(options_, inputs), scratch.mask);
@@ -98,9 +113,12 @@ class DotAttentionKernel : public Kernel {
       std::fill_n(scratch.sum, rows, 0.0);
       for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
         if (!visible.enter(b, block, keys)) continue;
-        scores_.at(thread, block, keys)
-            .run_prepared(scratch.queries, scratch.key_blocks[keys], scratch.scores, scratch.product);
-        normalise(h, block, keys, addend, visible, scratch);
+        if (s_.inner > 0)
+          scores_.at(thread, block, keys)
+              .run_prepared(scratch.queries, scratch.key_blocks[keys], scratch.scores, scratch.product);
+        else
+          std::fill_n(scratch.scores, rows * s_.keys.size, T(0));
+        normalise(b, h, block, keys, addend, places, visible, scratch);
         mix_.at(thread, block, keys)
             .run_prepared(as_weights<E>(scratch.scores), scratch.value_blocks[keys], scratch.mixed, scratch.product);
       }
@@ -109,13 +127,18 @@ class DotAttentionKernel : public Kernel {
   }
 
   // Scores to exponentials; what earlier keys gave is made smaller where a row has a new maximum.
-  void normalise(int64_t h, int64_t block, int64_t keys, const T* addend, VisibleKeys& visible,
-                 const ForwardScratch<E>& scratch) const {
-    const int64_t columns = s_.keys.size_of(keys);
+  void normalise(int64_t b, int64_t h, int64_t block, int64_t keys, const T* addend, const Places& places,
+                 VisibleKeys& visible, const ForwardScratch<E>& scratch) const {
+    const int64_t columns = s_.keys.size_of(keys), begin = s_.keys.begin(keys);
     for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
-      const T* more =
-          addend == nullptr ? nullptr : addend + s_.addend_row(h, s_.queries.begin(block) + row) + s_.keys.begin(keys);
-      const int64_t at = row * s_.keys.size;
+      const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
+      const Place place = places.of(b, i);
+      if (s_.has_common())
+        loops_.axpy(T(1), placed(common_.scores(b, h, i), place.shift, begin, columns, scratch.placed),
+                    scratch.scores + at, columns);
+      const T* more = addend == nullptr
+                          ? nullptr
+                          : placed(addend + s_.addend_row(h, place.row), place.shift, begin, columns, scratch.placed);
       const T scale =
           stored_.attention_row(scratch.scores + at, more, visible.mask(row), as_weights<E>(scratch.scores + at),
                                 columns, visible.seen(row), &scratch.maximum[row], &scratch.sum[row]);
@@ -147,6 +170,7 @@ class DotAttentionKernel : public Kernel {
   DotAttentionOptions options_;
   AttentionShape s_;
   BlockGemm scores_, mix_;
+  CommonPairs<E> common_;
   Loops<E> stored_;
   int64_t scratch_bytes_;
 };

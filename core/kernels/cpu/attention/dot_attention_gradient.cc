@@ -5,14 +5,12 @@
 #include <array>
 
 #include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/attention/common_pairs.h"
 #include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/parallel.h"
 
 namespace synthesizer {
 namespace {
-
-// Pieces of work, a head and a group of examples each, that there are for threads at least, if there are examples.
-constexpr int64_t kPieces = 16;
 
 // What one thread works on. E is the type of what is multiplied, T that of scores and sums.
 template <typename E>
@@ -30,6 +28,7 @@ struct GradientScratch {
     scores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
     dscores = carver.take<T>(s.queries.size * s.keys.size * s.keys.count);
     mask = carver.take<int32_t>(s.memory);
+    placed = carver.take<T>(s.keys.size);
     seen = carver.take<int32_t>(s.keys.count);
     for (size_t i = 0; i < kPrepared.size(); ++i) {
       prepared[i] = carver.take<std::byte>(BlockGemm::prepared_bytes(s, kPrepared[i]));
@@ -47,7 +46,8 @@ struct GradientScratch {
 
   E *keys, *queries, *dy;
   T *dkeys, *dvalues, *dqueries, *scores, *dscores;  // scores of all keys
-  int32_t *mask, *seen;                              // seen: key blocks of which the query block sees any key
+  T* placed;
+  int32_t *mask, *seen;  // seen: key blocks of which the query block sees any key
   std::array<std::byte*, 3> prepared;
   std::array<const void**, 3> blocks;
   std::byte* product;
@@ -70,6 +70,7 @@ class DotAttentionGradientKernel : public Kernel {
         values_(s_, values_gradient_product, c.context),
         keys_(s_, keys_gradient_product, c.context),
         queries_(s_, queries_gradient_product, c.context),
+        common_(s_, c.context, true),
         groups_(groups_of(s_, op_)),
         sums_(sums_of(s_, op_)),
         scratch_bytes_(GradientScratch<E>(s_, nullptr).bytes) {}
@@ -77,21 +78,29 @@ class DotAttentionGradientKernel : public Kernel {
   static int64_t workspace(const KernelCase& c) {
     const auto& op = c.as<DotAttentionGradient>();
     const AttentionShape s(c, op.options());
-    return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).back().others;
+    return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).back().others +
+           CommonPairs<E>::workspace(s, c.context, true);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     std::byte* const space = static_cast<std::byte*>(workspace);
     const Memory memory{outputs, space + context_.threads * scratch_bytes_};
-    const int64_t cost = s_.length * s_.memory * (3 * s_.inner + 2 * s_.head) * s_.batch / groups_;
-    parallel_pieces(context_.threads, groups_ * s_.heads, cost, [&](int64_t piece) {
-      const GradientScratch<E> scratch(s_, space + omp_get_thread_num() * scratch_bytes_);
-      head_of_group(inputs, memory, piece / s_.heads, piece % s_.heads, scratch);
-    });
+    if (s_.has_common()) {
+      run_with_common(inputs, memory, space);
+    } else {
+      heads_of_groups(groups_, s_.batch / groups_, space, [&](int64_t group, int64_t h, const Scratch& scratch) {
+        begin_sums(memory, group, h, scratch);
+        for (int64_t b = s_.batch * group / groups_; b < s_.batch * (group + 1) / groups_; ++b)
+          example(inputs, memory, group, b, h, scratch);
+        if (!keys_by_example()) add_shared_keys(places_of(s_, op_.options(), inputs), memory, group, 0, h, scratch);
+      });
+    }
     for (const Sum& sum : sums_) add_groups(sum, memory);
   }
 
  private:
+  using Scratch = GradientScratch<E>;
+
   // What all examples have a part in: of the first group it is the output itself, which takes an output of type T.
   struct Sum {
     size_t output;
@@ -111,7 +120,7 @@ class DotAttentionGradientKernel : public Kernel {
       sums.push_back({output, per_head, carver.used()});
       carver.take<T>((groups_of(s, op) - 1) * s.heads * per_head);
     };
-    for (size_t p = 0; p < s.pairs.size(); ++p) add(2 * p + 1, s.pairs[p].shared ? s.pairs[p].width * s.memory : 0);
+    for (const auto& pair : s.pairs) add(2 * pair.at + 1, pair.shared ? pair.width * s.memory : 0);
     add(op.options().values() + 1, op.to_addend() ? s.addend_rows * s.memory : 0);
     sums.push_back({0, 0, carver.used()});
     return sums;
@@ -123,37 +132,79 @@ class DotAttentionGradientKernel : public Kernel {
     return (group == 0 ? output<T>(memory.outputs, sum.output) : others + (group - 1) * size) + h * sum.per_head;
   }
 
+  // With common pairs a group has one of the examples that there are at a time, else those that follow one another.
   static int64_t groups_of(const AttentionShape& s, const DotAttentionGradient& op) {
-    const bool sums = op.to_addend() || std::any_of(s.pairs.begin(), s.pairs.end(), [](auto& p) { return p.shared; });
-    return sums ? std::clamp<int64_t>((kPieces + s.heads - 1) / s.heads, 1, s.batch) : s.batch;
+    const bool sums = op.to_addend() || s.has_common() ||
+                      std::any_of(s.pairs.begin(), s.pairs.end(), [](auto& pair) { return pair.shared; });
+    return sums ? s.examples_at_a_time() : s.batch;
   }
 
-  void head_of_group(std::span<void* const> inputs, const Memory& memory, int64_t group, int64_t h,
-                     const GradientScratch<E>& scratch) {
-    const Sum& addend = sums_[s_.pairs.size()];
-    T* const daddend = op_.to_addend() ? at(addend, memory, group, h) : nullptr;
-    std::fill_n(scratch.dkeys, s_.memory * s_.inner, T(0));
-    if (daddend != nullptr) std::fill_n(daddend, addend.per_head, T(0));
-    for (int64_t b = s_.batch * group / groups_; b < s_.batch * (group + 1) / groups_; ++b)
-      example(inputs, memory.outputs, b, h, daddend, scratch);
-    for (size_t p = 0; p < s_.pairs.size(); ++p) {
-      const auto& pair = s_.pairs[p];
-      if (pair.shared)
-        transpose(scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width, at(sums_[p], memory, group, h),
-                  s_.memory);
+  // Calls work(group, head, scratch) for all heads of the first `groups` groups, of so many examples each.
+  template <typename Work>
+  void heads_of_groups(int64_t groups, int64_t examples, std::byte* space, Work work) const {
+    const int64_t cost = s_.length * s_.memory * (3 * s_.inner + 2 * s_.head) * examples;
+    parallel_pieces(context_.threads, groups * s_.heads, cost, [&](int64_t piece) {
+      const Scratch scratch(s_, space + omp_get_thread_num() * scratch_bytes_);
+      work(piece / s_.heads, piece % s_.heads, scratch);
+    });
+  }
+
+  void run_with_common(std::span<void* const> inputs, const Memory& memory, std::byte* space) {
+    common_.begin(inputs, memory.sums + sums_.back().others);
+    for (int64_t first = 0; first < s_.batch; first += groups_) {
+      const int64_t count = std::min(groups_, s_.batch - first);
+      common_.run_scores(inputs, first, count);
+      heads_of_groups(count, 1, space, [&](int64_t group, int64_t h, const Scratch& scratch) {
+        if (first == 0) begin_sums(memory, group, h, scratch);
+        example(inputs, memory, group, first + group, h, scratch);
+      });
+      common_.run_gradients(inputs, memory.outputs, first, count);
     }
   }
 
-  // `daddend`: of the head, or null. dkeys has the sums of earlier examples where keys are shared.
-  void example(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, T* daddend,
-               const GradientScratch<E>& scratch) {
+  // Whether shared keys' gradients of an example go to the group's sum at once: those of the next are of other places,
+  // or made in another scratch.
+  bool keys_by_example() const { return op_.options().positions || s_.has_common(); }
+
+  T* daddend_of(const Memory& memory, int64_t group, int64_t h) const {
+    return op_.to_addend() ? at(sums_[s_.pairs.size()], memory, group, h) : nullptr;
+  }
+
+  void begin_sums(const Memory& memory, int64_t group, int64_t h, const Scratch& scratch) const {
+    std::fill_n(scratch.dkeys, s_.memory * s_.inner, T(0));
+    for (const Sum& sum : sums_)
+      if (sum.per_head > 0) std::fill_n(at(sum, memory, group, h), sum.per_head, T(0));
+  }
+
+  void add_shared_keys(const Places& places, const Memory& memory, int64_t group, int64_t b, int64_t h,
+                       const Scratch& scratch) const {
+    for (size_t p = 0; p < s_.pairs.size(); ++p) {
+      const auto& pair = s_.pairs[p];
+      if (!pair.shared) continue;
+      T* const sum = at(sums_[p], memory, group, h);
+      const auto add = [&](int64_t first, int64_t count, int64_t place) {
+        add_transposed(scratch.dkeys + first * s_.inner + pair.begin, s_.inner, count, pair.width, sum + place,
+                       s_.memory);
+      };
+      if (places.given())
+        places.each_run(b, add);
+      else
+        add(0, s_.memory, 0);
+    }
+  }
+
+  // dkeys has the sums of earlier examples where keys are shared, but if keys_by_example().
+  void example(std::span<void* const> inputs, const Memory& memory, int64_t group, int64_t b, int64_t h,
+               const Scratch& scratch) {
     const DotAttentionOptions& options = op_.options();
+    const std::span<void* const> outputs = memory.outputs;
     const int64_t values = s_.at(b, s_.memory, 0, h, s_.head), stride = s_.heads * s_.head;
-    const E* const all_keys = pack_keys<E>(s_, inputs, b, h, scratch.keys);
+    const Places places = places_of(s_, options, inputs);
+    const E* const all_keys = pack_keys<E>(s_, places, inputs, b, h, scratch.keys);
     const E* const all_values = input<E>(inputs, options.values()) + values;
     std::fill_n(scratch.dvalues, s_.memory * s_.head, T(0));
     for (const auto& pair : s_.pairs)
-      if (!pair.shared)
+      if (!pair.shared || keys_by_example())
         for (int64_t j = 0; j < s_.memory; ++j)
           std::fill_n(scratch.dkeys + j * s_.inner + pair.begin, pair.width, T(0));
     const int thread = omp_get_thread_num();
@@ -161,22 +212,24 @@ class DotAttentionGradientKernel : public Kernel {
     weights_.prepare(thread, all_values, stride, scratch.prepared[1], scratch.blocks[1]);
     queries_.prepare(thread, all_keys, s_.key_stride(), scratch.prepared[2], scratch.blocks[2]);
     VisibleKeys visible(s_, options.causal, mask_of(options, inputs), segments_of(options, inputs), scratch.mask);
+    T* const daddend = daddend_of(memory, group, h);
     for (int64_t block = 0; block < s_.queries.count; ++block)
-      query_block(inputs, outputs, b, h, block, visible, daddend, scratch);
+      query_block(inputs, outputs, b, h, block, places, visible, daddend, scratch);
     store_rows(stored_, scratch.dvalues, s_.head, s_.memory, s_.head, output<E>(outputs, options.values()) + values,
                stride);
-    for (size_t p = 0; p < s_.pairs.size(); ++p) {
-      const auto& pair = s_.pairs[p];
+    for (const auto& pair : s_.pairs)
       if (!pair.shared)
         store_rows(stored_, scratch.dkeys + pair.begin, s_.inner, s_.memory, pair.width,
-                   output<E>(outputs, 2 * p + 1) + s_.at(b, s_.memory, 0, h, pair.width), s_.heads * pair.width);
-    }
+                   output<E>(outputs, 2 * pair.at + 1) + s_.at(b, s_.memory, 0, h, pair.width), s_.heads * pair.width);
+    if (keys_by_example()) add_shared_keys(places, memory, group, b, h, scratch);
   }
 
+  // `daddend`: of the head, or null.
   void query_block(std::span<void* const> inputs, std::span<void* const> outputs, int64_t b, int64_t h, int64_t block,
-                   VisibleKeys& visible, T* daddend, const GradientScratch<E>& scratch) {
+                   const Places& places, VisibleKeys& visible, T* daddend, const Scratch& scratch) {
     const int thread = omp_get_thread_num();
     const int64_t rows = s_.queries.size_of(block);
+    const bool pairs = s_.inner > 0;
     pack_queries<E>(s_, inputs, b, h, block, scratch.queries);
     copy_rows(input<E>(inputs, op_.options().inputs() + 1) + s_.at(b, s_.length, s_.queries.begin(block), h, s_.head),
               s_.heads * s_.head, rows, s_.head, scratch.dy, s_.head);
@@ -185,27 +238,34 @@ class DotAttentionGradientKernel : public Kernel {
     for (int64_t keys = 0; keys < s_.keys.count; ++keys) {
       if (!visible.enter(b, block, keys)) continue;
       scratch.seen[seen++] = static_cast<int32_t>(keys);
-      scores_.at(thread, block, keys)
-          .run_prepared(scratch.queries, scratch.blocks[0][keys], of_keys(scratch.scores, keys), scratch.product);
+      if (pairs)
+        scores_.at(thread, block, keys)
+            .run_prepared(scratch.queries, scratch.blocks[0][keys], of_keys(scratch.scores, keys), scratch.product);
+      else
+        std::fill_n(of_keys(scratch.scores, keys), rows * s_.keys.size, T(0));
       weights_.at(thread, block, keys)
           .run_prepared(scratch.dy, scratch.blocks[1][keys], of_keys(scratch.dscores, keys), scratch.product);
     }
     const std::span<const int32_t> key_blocks(scratch.seen, static_cast<size_t>(seen));
-    for (int64_t row = 0; row < rows; ++row) score_row(inputs, b, h, block, row, key_blocks, visible, daddend, scratch);
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t i = s_.queries.begin(block) + row;
+      const Place place = places.of(b, i);
+      score_row(inputs, b, h, i, row, place, key_blocks, visible, daddend, scratch);
+      if (s_.has_common()) put_common(common_.score_gradients(b, h, i), row, place, key_blocks, scratch);
+    }
     for (const int32_t keys : key_blocks) {
       const E* p = as_weights<E>(of_keys(scratch.scores, keys));
       const E* ds = as_weights<E>(of_keys(scratch.dscores, keys));
       const int64_t from = s_.keys.begin(keys);
       values_.at(thread, block, keys).run(p, scratch.dy, scratch.dvalues + from * s_.head, scratch.product);
+      if (!pairs) continue;
       keys_.at(thread, block, keys).run(ds, scratch.queries, scratch.dkeys + from * s_.inner, scratch.product);
       queries_.at(thread, block, keys).run_prepared(ds, scratch.blocks[2][keys], scratch.dqueries, scratch.product);
     }
-    for (size_t p = 0; p < s_.pairs.size(); ++p) {
-      const auto& pair = s_.pairs[p];
+    for (const auto& pair : s_.pairs)
       store_rows(stored_, scratch.dqueries + pair.begin, s_.inner, rows, pair.width,
-                 output<E>(outputs, 2 * p) + s_.at(b, s_.length, s_.queries.begin(block), h, pair.width),
+                 output<E>(outputs, 2 * pair.at) + s_.at(b, s_.length, s_.queries.begin(block), h, pair.width),
                  s_.heads * pair.width);
-    }
   }
 
   // Of the query block that is gone through, what there is of one key block.
@@ -217,27 +277,48 @@ class DotAttentionGradientKernel : public Kernel {
   // One query's scores to weights P and, from dP, to their own gradients P (dP − mean), while the row is in cache. (The
   // mean, of dP by weight, is dY·Y too, but only nearly: of a query that sees one key the gradient must come out as
   // exactly 0, or an optimizer that divides by its size makes a step of what rounding has left.)
-  void score_row(std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, int64_t row,
-                 std::span<const int32_t> key_blocks, VisibleKeys& visible, T* daddend,
-                 const GradientScratch<E>& scratch) const {
+  void score_row(std::span<void* const> inputs, int64_t b, int64_t h, int64_t i, int64_t row, const Place& place,
+                 std::span<const int32_t> key_blocks, VisibleKeys& visible, T* daddend, const Scratch& scratch) const {
     const DotAttentionOptions& options = op_.options();
-    const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
-    const T* addend = options.addend ? input<T>(inputs, options.values() + 1) + s_.addend_row(h, i) : nullptr;
+    const int64_t at = row * s_.keys.size;
+    const T* addend = options.addend ? input<T>(inputs, options.values() + 1) + s_.addend_row(h, place.row) : nullptr;
     const T log_sum = input<T>(inputs, options.inputs())[(b * s_.heads + h) * s_.length + i];
     double mean = 0;
     for (const int32_t keys : key_blocks) {
+      const int64_t begin = s_.keys.begin(keys), columns = s_.keys.size_of(keys);
       visible.go_to(keys);
-      mean += loops_.attention_weights_row(
-          of_keys(scratch.scores, keys) + at, addend == nullptr ? nullptr : addend + s_.keys.begin(keys),
-          visible.mask(row), log_sum, of_keys(scratch.dscores, keys) + at, s_.keys.size_of(keys), visible.seen(row));
+      T* const scores = of_keys(scratch.scores, keys) + at;
+      if (s_.has_common())
+        loops_.axpy(T(1), placed(common_.scores(b, h, i), place.shift, begin, columns, scratch.placed), scores,
+                    columns);
+      const T* more = addend == nullptr ? nullptr : placed(addend, place.shift, begin, columns, scratch.placed);
+      mean += loops_.attention_weights_row(scores, more, visible.mask(row), log_sum,
+                                           of_keys(scratch.dscores, keys) + at, columns, visible.seen(row));
     }
+    T* const drow = daddend == nullptr ? nullptr : daddend + s_.addend_row(0, place.row);
     for (const int32_t keys : key_blocks) {
+      const int64_t begin = s_.keys.begin(keys), columns = s_.keys.size_of(keys);
       visible.go_to(keys);
+      const bool inside = begin >= place.shift;
+      T* const dmore = drow == nullptr ? nullptr : inside ? drow + (begin - place.shift) : scratch.placed;
+      if (drow != nullptr && !inside) std::fill_n(dmore, columns, T(0));
       stored_.attention_gradient_row(of_keys(scratch.scores, keys) + at, of_keys(scratch.dscores, keys) + at,
-                                     static_cast<T>(mean), s_.keys.size_of(keys), visible.seen(row),
-                                     daddend == nullptr ? nullptr : daddend + s_.addend_row(0, i) + s_.keys.begin(keys),
+                                     static_cast<T>(mean), columns, visible.seen(row), dmore,
                                      as_weights<E>(of_keys(scratch.scores, keys) + at),
                                      as_weights<E>(of_keys(scratch.dscores, keys) + at));
+      if (drow != nullptr && !inside) add_placed(dmore, place.shift, begin, columns, drow);
+    }
+  }
+
+  // The gradients of a query's scores, to where those of common pairs are, by places.
+  void put_common(E* to, int64_t row, const Place& place, std::span<const int32_t> key_blocks,
+                  const Scratch& scratch) const {
+    std::fill_n(to, s_.memory, E{});
+    for (const int32_t keys : key_blocks) {
+      const int64_t begin = s_.keys.begin(keys), columns = s_.keys.size_of(keys);
+      const int64_t outside = std::clamp<int64_t>(place.shift - begin, 0, columns);
+      const E* const from = as_weights<E>(of_keys(scratch.dscores, keys) + row * s_.keys.size);
+      std::copy(from + outside, from + columns, to + begin + outside - place.shift);
     }
   }
 
@@ -255,6 +336,7 @@ class DotAttentionGradientKernel : public Kernel {
   const DotAttentionGradient op_;
   AttentionShape s_;
   BlockGemm scores_, weights_, values_, keys_, queries_;
+  CommonPairs<E> common_;
   int64_t groups_;  // of examples
   std::vector<Sum> sums_;
   int64_t scratch_bytes_;

@@ -35,29 +35,59 @@ void transpose(const From* from, int64_t from_stride, int64_t rows, int64_t colu
         for (int64_t i = i0; i < std::min(rows, i0 + kTile); ++i)
           to[j * to_stride + i] = rounded<To>(from[i * from_stride + j]);
 }
+// to[j, i] += from[i, j].
+template <typename T>
+void add_transposed(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* to, int64_t to_stride) {
+  for (int64_t j = 0; j < columns; ++j)
+    for (int64_t i = 0; i < rows; ++i) to[j * to_stride + i] += from[i * from_stride + j];
+}
 
 // The queries of all pairs side by side; and their keys, in `to`, or where they lie if they need not be packed.
 template <typename E>
 void pack_queries(const AttentionShape& s, std::span<void* const> inputs, int64_t b, int64_t h, int64_t block, E* to) {
-  for (size_t p = 0; p < s.pairs.size(); ++p) {
-    const auto& pair = s.pairs[p];
-    const E* from = input<E>(inputs, 2 * p) + s.at(b, s.length, s.queries.begin(block), h, pair.width);
+  for (const auto& pair : s.pairs) {
+    const E* from = input<E>(inputs, 2 * pair.at) + s.at(b, s.length, s.queries.begin(block), h, pair.width);
     copy_rows(from, s.heads * pair.width, s.queries.size_of(block), pair.width, to + pair.begin, s.inner);
   }
 }
 template <typename E>
-const E* pack_keys(const AttentionShape& s, std::span<void* const> inputs, int64_t b, int64_t h, E* to) {
-  if (!s.packs_keys()) return input<E>(inputs, 1) + s.at(b, s.memory, 0, h, s.inner);
-  for (size_t p = 0; p < s.pairs.size(); ++p) {
-    const auto& pair = s.pairs[p];
-    if (pair.shared)
-      transpose(input<Compute<E>>(inputs, 2 * p + 1) + h * pair.width * s.memory, s.memory, pair.width, s.memory,
-                to + pair.begin, s.inner);
-    else
-      copy_rows(input<E>(inputs, 2 * p + 1) + s.at(b, s.memory, 0, h, pair.width), s.heads * pair.width, s.memory,
+const E* pack_keys(const AttentionShape& s, const Places& places, std::span<void* const> inputs, int64_t b, int64_t h,
+                   E* to) {
+  if (!s.packs_keys()) return input<E>(inputs, 2 * s.pairs[0].at + 1) + s.at(b, s.memory, 0, h, s.inner);
+  for (const auto& pair : s.pairs) {
+    if (!pair.shared) {
+      copy_rows(input<E>(inputs, 2 * pair.at + 1) + s.at(b, s.memory, 0, h, pair.width), s.heads * pair.width, s.memory,
                 pair.width, to + pair.begin, s.inner);
+      continue;
+    }
+    const Compute<E>* const keys = input<Compute<E>>(inputs, 2 * pair.at + 1) + h * pair.width * s.memory;
+    const auto put = [&](int64_t first, int64_t count, int64_t place) {
+      transpose(keys + place, s.memory, pair.width, count, to + first * s.inner + pair.begin, s.inner);
+    };
+    if (!places.given()) {
+      put(0, s.memory, 0);
+      continue;
+    }
+    for (int64_t j = 0; j < s.memory; ++j) std::fill_n(to + j * s.inner + pair.begin, pair.width, E{});
+    places.each_run(b, put);
   }
   return to;
+}
+
+// A block of a row of what the examples share, from key `begin` on: where it lies, or with zeros for what no key is of
+// in `buffer`. And what was added up in such a buffer, to the row.
+template <typename T>
+const T* placed(const T* row, int64_t shift, int64_t begin, int64_t columns, T* buffer) {
+  if (begin >= shift) return row + (begin - shift);
+  const int64_t outside = std::min(shift - begin, columns);
+  std::fill_n(buffer, outside, T(0));
+  std::copy_n(row, columns - outside, buffer + outside);
+  return buffer;
+}
+template <typename T>
+void add_placed(const T* buffer, int64_t shift, int64_t begin, int64_t columns, T* row) {
+  const int64_t outside = std::clamp<int64_t>(shift - begin, 0, columns);
+  for (int64_t j = outside; j < columns; ++j) row[begin + j - shift] += buffer[j];
 }
 
 // Weights, and the gradients of scores, as they enter products: made where the row of scores begins that they are made
@@ -85,6 +115,9 @@ inline const int32_t* mask_of(const DotAttentionOptions& options, std::span<void
 }
 inline const int32_t* segments_of(const DotAttentionOptions& options, std::span<void* const> inputs) {
   return options.segments ? input<int32_t>(inputs, options.mask() + 1) : nullptr;
+}
+inline Places places_of(const AttentionShape& s, const DotAttentionOptions& options, std::span<void* const> inputs) {
+  return {s, options.positions ? input<int32_t>(inputs, options.mask() + 2) : nullptr};
 }
 
 }  // namespace synthesizer
