@@ -14,6 +14,7 @@
 #include "core/ops/shared_attention.h"
 #include "core/ops/shared_product.h"
 #include "core/ops/softmax.h"
+#include "core/ops/take.h"
 
 namespace synthesizer {
 namespace {
@@ -24,6 +25,8 @@ namespace {
 struct Logits {
   Value shared, own;
   std::vector<QueryKeyPair> factors;
+  bool by_blocks = false;    // nothing is of each example: core/ops/dot_attention.h makes of it what it needs
+  bool by_position = false;  // what is shared is of places in a document
 };
 
 // A sum with a term that is not in bf16 is not rounded to it.
@@ -39,29 +42,52 @@ void accumulate(Value& sum, Value term) {
   sum = sum + term;
 }
 
-bool is_own(const Term& term) { return term.whole && term.whole.shape().has(kBatch.name); }
+bool is_own(const Value& term) { return term.shape().has(kBatch.name); }
 
-// Whether factors may stay factors: nothing else is of each example, and nobody has a use for the alignment itself.
-bool stays_in_factors(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
+// Whether no score need be in memory: nobody has a use for the alignment itself, and what is given as a whole the
+// examples share. Where they share all, one alignment for all of them is cheaper, but of packed rows there is none.
+bool goes_by_blocks(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
+  const auto whole = [](const Term& part) { return static_cast<bool>(part.whole); };
   return scope.context().fused && !drops_weights(scope) && terms.output.empty() &&
-         std::none_of(parts.begin(), parts.end(), is_own);
+         std::none_of(parts.begin(), parts.end(), [](const Term& part) { return part.whole && is_own(part.whole); }) &&
+         (terms.segments || !std::all_of(parts.begin(), parts.end(), whole));
+}
+
+// A term where the tokens of packed rows are, each example its own.
+Value placed(const Term& part, Value positions) {
+  Value term = part.product();
+  if (!positions || !part.by_position()) return term;
+  if (!is_own(term)) term = take(term, kLength, positions);
+  return take(term, kMemoryLength, rename(positions, kLength, kMemoryLength));
 }
 
 Logits add_up(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
-  const bool factors = stays_in_factors(scope, parts, terms);
   Logits logits;
+  logits.by_blocks = goes_by_blocks(scope, parts, terms);
   for (const Term& part : parts) {
+    if (!logits.by_blocks) {
+      const Value term = placed(part, terms.positions);
+      accumulate(is_own(term) ? logits.own : logits.shared, term);
+      continue;
+    }
+    logits.by_position = logits.by_position || (terms.positions && part.by_position());
     if (part.whole) {
-      accumulate(is_own(part) ? logits.own : logits.shared, part.whole);
-    } else if (factors) {
+      accumulate(logits.shared, part.whole);
+    } else {
       logits.factors.push_back(part.factors);
       if (part.bias) accumulate(logits.shared, part.bias);
-    } else {
-      accumulate(logits.own, part.product());
     }
   }
   if (terms.bias) accumulate(logits.shared, terms.bias);
   return logits;
+}
+
+// With a row for each query.
+Value of_each_query(Value shared, const Dim& queries) {
+  if (shared.shape().has(queries.name)) return shared;
+  std::vector<Dim> dims = shared.shape().dims();
+  dims.insert(dims.begin() + 1, queries);
+  return broadcast(shared, Shape(dims));
 }
 
 std::vector<Term> synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes,
@@ -91,9 +117,14 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
   const std::string query = terms.causal ? kLength.name : std::string();
   const DimNames joined{kBatch, kLength, kHeads, kHead};
   values = drop_values(scope, values);
-  if (!logits.factors.empty())
-    return dot_attention(logits.factors, values, logits.shared,
-                         {.key_mask = terms.key_mask, .segments = terms.segments, .causal = terms.causal});
+  if (logits.by_blocks) {
+    SeenKeys seen{.key_mask = terms.key_mask, .segments = terms.segments, .causal = terms.causal};
+    if (logits.by_position) {
+      seen.positions = terms.positions;
+      if (logits.shared) logits.shared = of_each_query(logits.shared, terms.positions.shape().dims()[1]);
+    }
+    return dot_attention(logits.factors, values, logits.shared, seen);
+  }
   if (!logits.own && !is_shared(scope, terms)) {
     std::vector<Dim> dims = logits.shared.shape().dims();
     dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
@@ -124,7 +155,6 @@ Value self_attention(const Scope& scope, const AttentionConfig& config, const At
                           .memory = rename(x, kLength, kMemoryLength),
                           .key_mask = terms.key_mask,
                           .segments = terms.segments,
-                          .positions = terms.positions,
                           .causal = terms.causal};
   if (const auto alone = standalone_attention(config.kind, config, sizes)) return alone->attend(scope, in);
   return attend(scope, config, sizes, in, terms);

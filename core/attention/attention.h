@@ -13,7 +13,9 @@ namespace synthesizer {
 
 // What one attention of one layer is given besides its configuration.
 struct AttentionTerms {
-  Value bias = {};       // [heads, length, memory_length], added to the logits; or no value
+  // [heads, length, memory_length], added to the logits; or no value. Of the distance from query to key alone, so that
+  // in a document it is what it is in a row.
+  Value bias = {};
   Value key_mask = {};   // [batch, memory_length] i32, 0 where a key may not be seen; or no value
   Value segments = {};   // [batch, length] i32 of packed rows: a query sees the keys whose key_mask is its own number
   Value positions = {};  // [batch, length] i32 of packed rows: of tokens in their documents; no value: in their rows

@@ -16,9 +16,7 @@ class FactorizedRandom : public SynthesizingFunction {
     const Value rows = scope.parameter("fr.rows", {kHeads(heads), kPosition(positions), kRank(rank)}, initial);
     const Value columns =
         scope.parameter("fr.columns", {kHeads(heads), kMemoryPosition(positions), kRank(rank)}, initial);
-    DimNames dims{kHeads, kLength, kMemoryLength};
-    if (in.positions) dims.insert(dims.begin(), kBatch);
-    return einsum_to(weighted(at_queries(rows, in), in), at_keys(columns, in), dims);
+    return einsum_to(weighted(at_queries(rows, in), in), at_keys(columns, in), {kHeads, kLength, kMemoryLength});
   }
 };
 

@@ -17,7 +17,7 @@ Value of_each_head(Value x, const Dim& heads) {
 }
 
 Term in_factors(Value hidden, Value weight, Value bias, const AttentionInput& in) {
-  const Dim heads = hidden.shape().dims()[2];
+  const Dim heads = hidden.shape().rank() == 4 ? hidden.shape().dims()[2] : weight.shape().dims()[0];
   const auto keys = [&](Value x) {
     return rename(weighted(of_each_head(leading_keys(x, in), heads), in), kMemoryPosition, kMemoryLength);
   };
@@ -29,8 +29,7 @@ Term in_factors(Value hidden, Value weight, Value bias, const AttentionInput& in
 
 Term position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in) {
   const Shape& shape = hidden.shape();
-  if (!in.positions && shape.rank() == 4 && shape.dims()[2].name == kHeads.name)
-    return in_factors(hidden, weight, bias, in);
+  if (shape.rank() == 3 || shape.dims()[2].name == kHeads.name) return in_factors(hidden, weight, bias, in);
   for (Value* value : {&weight, &bias})
     if (*value) *value = weighted(leading_keys(*value, in), in);
   const Value product = einsum_to(hidden, weight, {kBatch, kHeads, kLength, kMemoryPosition});

@@ -4,7 +4,6 @@
 #include "core/ops/einsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape.h"
-#include "core/ops/take.h"
 
 namespace synthesizer {
 namespace {
@@ -31,14 +30,9 @@ Value weighted(Value x, const AttentionInput& in) { return in.weight ? x * in.we
 Value leading_keys(Value x, const AttentionInput& in) { return leading(x, kMemoryPosition, in.memory_length()); }
 
 Value at_queries(Value x, const AttentionInput& in) {
-  const Value rows = leading(x, kPosition, in.length());
-  return in.positions ? take(rows, kPosition, in.positions) : rename(rows, kPosition, kLength);
+  return rename(leading(x, kPosition, in.length()), kPosition, kLength);
 }
 
-Value at_keys(Value x, const AttentionInput& in) {
-  const Value columns = leading_keys(x, in);
-  if (!in.positions) return rename(columns, kMemoryPosition, kMemoryLength);
-  return take(columns, kMemoryPosition, rename(in.positions, kLength, kMemoryLength));
-}
+Value at_keys(Value x, const AttentionInput& in) { return rename(leading_keys(x, in), kMemoryPosition, kMemoryLength); }
 
 }  // namespace synthesizer

@@ -20,26 +20,29 @@ struct AttentionSizes {
 };
 
 struct AttentionInput {
-  Value x = {};          // [batch, length, model]: what the queries are made of
-  Value memory = {};     // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
-  Value values = {};     // [batch, memory_length, heads, head]
-  Value weight = {};     // [] or [heads], of this part in a mixture; no value: 1
-  Value key_mask = {};   // [batch, memory_length] i32, 0 for padding; or no value
-  Value segments = {};   // [batch, length] i32 of a packed row: the document of each query; or no value
-  Value positions = {};  // [batch, length] i32: of each token in its document; no value: in its row
-  bool causal = false;   // no position sees those after it
+  Value x = {};         // [batch, length, model]: what the queries are made of
+  Value memory = {};    // [batch, memory_length, model]: what keys and values are made of; in self-attention x renamed
+  Value values = {};    // [batch, memory_length, heads, head]
+  Value weight = {};    // [] or [heads], of this part in a mixture; no value: 1
+  Value key_mask = {};  // [batch, memory_length] i32, 0 for padding; or no value
+  Value segments = {};  // [batch, length] i32 of a packed row: the document of each query; or no value
+  bool causal = false;  // no position sees those after it
 
   int64_t length() const { return x.shape().size(kLength.name); }
   int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
 };
 
 // weight · S(X) of one part. What is a product of queries and keys is given as these two, so that nobody has to make a
-// number for each query and key; whether anybody does is the shell's business.
+// number for each query and key; whether anybody does is the shell's business. What is sized by position is given of
+// the first positions, as many as the batch is long: in packed rows they are places in a document, and the shell brings
+// them to where the tokens are.
 struct Term {
   Term(Value whole) : whole(whole) {}
   explicit Term(QueryKeyPair factors, Value bias = {}) : factors(factors), bias(bias) {}
   // The term as one value, made here where it is in factors.
   Value product() const;
+  // Whether its keys are positions, as they are of all but what is a product of queries and keys made of x.
+  bool by_position() const { return whole || factors.keys.shape().rank() == 3; }
 
   Value whole = {};           // [batch, heads, length, memory_length], or without batch where examples do not differ
   QueryKeyPair factors = {};  // or, in its place, both as dot_attention takes them
@@ -65,7 +68,7 @@ Value weighted(Value x, const AttentionInput& in);
 // What is sized by position, of which the batch needs no more than it is long. Throw UsageError where x has not so
 // many.
 Value leading_keys(Value x, const AttentionInput& in);  // the first of memory_position
-Value at_queries(Value x, const AttentionInput& in);    // position → length: each query's row
-Value at_keys(Value x, const AttentionInput& in);       // memory_position → memory_length: each key's column
+Value at_queries(Value x, const AttentionInput& in);    // the first rows, position → length
+Value at_keys(Value x, const AttentionInput& in);       // the first columns, memory_position → memory_length
 
 }  // namespace synthesizer

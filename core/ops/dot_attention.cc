@@ -131,11 +131,12 @@ std::vector<PartitionRule> DotAttention::partition(std::span<const ValueType> in
   return rules;
 }
 
-// Two products; of a score the softmax and adding the addend.
+// Two products; of a score the softmax and adding the addend. Scores of common pairs are written and read.
 Cost DotAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
+  const int64_t common = options_.has_common() ? 2 * d.scores() * size_of(outputs[1].dtype) : 0;
   return {d.scores() * (2 * (d.inner + d.head.size) + (options_.addend ? 6 : 5)),
-          total_bytes(inputs) + total_bytes(outputs)};
+          total_bytes(inputs) + total_bytes(outputs) + common};
 }
 
 // ---- DotAttentionGradient
@@ -172,13 +173,14 @@ std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const Value
 }
 
 // Five products, of which the scores' is made again; of a score the exponential, its part of the row's mean, minus that
-// mean, times it.
+// mean, times it. Scores of common pairs are written and read, and their gradients written and read by two products.
 Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
   const int64_t a_score = 6 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
   const int64_t again = d.scores() * (2 * d.inner + 1 + (options_.addend ? 1 : 0));
-  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score), total_bytes(inputs) + total_bytes(outputs),
-          again};
+  const int64_t score = 2 * size_of(inputs[options_.inputs()].dtype) + 3 * size_of(inputs[options_.values()].dtype);
+  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score),
+          total_bytes(inputs) + total_bytes(outputs) + (options_.has_common() ? d.scores() * score : 0), again};
 }
 
 std::vector<Alias> DotAttentionGradient::aliases() const {

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/graph/leaf.h"
+#include "core/ops/shape.h"
 
 namespace synthesizer {
 namespace {
@@ -45,6 +46,7 @@ struct Case {
   bool causal = false, masked = false, biased = true;
   double dropout = 0;
   bool dropout_broadcast = true;
+  bool packed = false, by_document = false;
 };
 
 Built build(const Case& c) {
@@ -58,6 +60,12 @@ Built build(const Case& c) {
     terms.bias =
         input(graph, "bias", DType::kFloat32, {kHeads(kSizes.num_heads), kLength(c.length), kMemoryLength(c.length)});
   if (c.masked) terms.key_mask = input(graph, "mask", DType::kInt32, {kBatch(2), kMemoryLength(c.length)});
+  const Shape tokens{kBatch(2), kLength(c.length)};
+  if (c.packed) {
+    terms.segments = input(graph, "segments", DType::kInt32, tokens);
+    terms.key_mask = rename(terms.segments, kLength, kMemoryLength);
+  }
+  if (c.by_document) terms.positions = input(graph, "positions", DType::kInt32, tokens);
   const Scope root(context);
   const Scope scope(root, "a");
   built.output = self_attention(scope, c.config, kSizes, x, terms);
@@ -173,6 +181,29 @@ TEST(SelfAttention, SharesTheAlignmentThatNoExampleChanges) {
       EXPECT_EQ(built.nodes("shared_product").size(), masked ? 0u : 1u) << name;
       for (const Node* node : softmaxes) EXPECT_FALSE(node->outputs[0].shape.has("batch")) << name;
     }
+}
+
+// Of no example is there a number for each query and key: what is a product of them, or shared, is met in blocks.
+TEST(SelfAttention, MakesNoScoresOfAnExample) {
+  const auto scores = [](const Built& built) {
+    return std::count_if(built.graph->nodes().begin(), built.graph->nodes().end(), [](const Node& node) {
+      const Shape& shape = node.outputs[0].shape;
+      return shape.has(kBatch.name) && shape.has(kLength.name) && shape.has(kMemoryLength.name);
+    });
+  };
+  for (const char* name : {"V", "D", "Bottleneck", "ConvBottleneck", "GLU", "R+V", "Fix+V", "FR+V", "D+V", "D+R+V",
+                           "R+D", "R", "Fix", "FR", "R+FR"})
+    for (const DenseWidth width : {DenseWidth::kHead, DenseWidth::kModel})
+      for (const bool causal : {false, true})
+        for (const bool biased : {false, true})
+          for (const int rows : {0, 1, 2, 3}) {
+            Case c{.config = kind(name), .causal = causal, .masked = rows == 1, .biased = biased};
+            c.config.dense_width = width;
+            c.packed = rows >= 2;
+            c.by_document = rows == 3;
+            EXPECT_EQ(scores(build(c)), 0) << name << " of rows " << rows;
+          }
+  EXPECT_GT(scores(build({kind("FD+V")})), 0);
 }
 
 TEST(SelfAttention, CutsBeforeTheProduct) {

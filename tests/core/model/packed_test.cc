@@ -142,7 +142,7 @@ void expect_equal_but_logits(const Outputs& got, const Outputs& expected) {
 std::vector<std::string> kinds() {
   std::vector<std::string> kinds = attention_names();
   std::erase(kinds, "Linformer");
-  for (const char* mixture : {"R+V", "D+R+V", "FR+FD", "Conv+R"}) kinds.emplace_back(mixture);
+  for (const char* mixture : {"R+V", "D+R+V", "FR+V", "R+FR", "FR+FD", "Conv+R"}) kinds.emplace_back(mixture);
   return kinds;
 }
 
@@ -159,6 +159,22 @@ TEST(PackedRows, AreTheirDocumentsAlone) {
         if (ranks == 1) expect_equal("logits", logits(together, got, packed), logits(apart, expected, each));
         expect_equal_but_logits(got, expected);
       }
+    }
+}
+
+// What is not by blocks brings each term to where the tokens are; and what all heads share of a hidden layer.
+TEST(PackedRows, WithWholeScoresAndOneHiddenLayerForAllHeads) {
+  const std::vector<Row> packed = packed_rows(), each = alone(packed);
+  for (const char* kind : {"D+R+V", "D", "D+FR"})
+    for (const bool fused : {false, true}) {
+      SCOPED_TRACE(fmt::format("{}, {}", kind, fused ? "fused" : "not fused"));
+      RunSetting together = setting_of(Structure::kEncoderDecoder, kind, packed.size(), true);
+      RunSetting apart = setting_of(Structure::kEncoderDecoder, kind, each.size(), false);
+      for (RunSetting* setting : {&together, &apart})
+        setting->config.encoder.dense_width = setting->config.decoder.dense_width = DenseWidth::kModel;
+      together.options.fused = fused;
+      apart.options.fused = false;
+      expect_equal_but_logits(run(together, packed, 2), run(apart, each));
     }
 }
 

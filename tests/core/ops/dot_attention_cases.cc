@@ -183,6 +183,7 @@ OpCase make_row(const Row& r) {
   c.all_rules = r.all_rules;
   c.flops = scores(r) * (2 * (inner(r) + r.head) + (r.addend == Addend::kNone ? 5 : 6));
   if (!r.causal && !r.segments) c.product_flops = scores(r) * 2 * (inner(r) + r.head);
+  if (r.options().has_common()) c.extra_bytes = scores(r) * 2 * 4;
   return c;
 }
 
@@ -202,6 +203,7 @@ OpCase make_gradient_row(const Row& r) {
     return g.add(std::make_shared<DotAttentionGradient>(r.options(), r.addend != Addend::kNone), in);
   };
   c.reference = [r](const auto& in) { return naive_gradient(in, r); };
+  if (c.extra_bytes > 0) c.extra_bytes = scores(r) * 5 * 4;
   c.has_gradient = false;
   c.flops = {};
   if (c.product_flops) c.product_flops = scores(r) * 2 * (3 * inner(r) + 2 * r.head);

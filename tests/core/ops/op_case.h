@@ -39,6 +39,7 @@ struct OpCase {
   double gradient_tolerance = 1e-7;
   std::optional<int64_t> flops = {};
   std::optional<int64_t> bytes = {};          // of the cost in float32, where it is not every input and output once
+  int64_t extra_bytes = 0;                    // or beside these
   std::optional<int64_t> product_flops = {};  // those that kernels count while they run
   std::function<void(std::vector<Tensor>&)> adjust = {};  // sets special values among the random inputs
   std::set<std::string> wide = {};                        // inputs that are of compute_type() of the type under test

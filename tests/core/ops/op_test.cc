@@ -264,7 +264,8 @@ TEST_P(OpRow, CostAndAttributes) {
   if (moves_nothing || types.empty()) {
     EXPECT_EQ(cost.flops, 0);
   } else {
-    EXPECT_EQ(cost.bytes, GetParam().bytes.value_or(bytes_of_a_run(*node.op, types, node.outputs)));
+    EXPECT_EQ(cost.bytes,
+              GetParam().bytes.value_or(bytes_of_a_run(*node.op, types, node.outputs)) + GetParam().extra_bytes);
   }
   EXPECT_EQ(node.op->attributes().find('\n'), std::string::npos);
   for (const Alias& alias : node.op->aliases()) {
