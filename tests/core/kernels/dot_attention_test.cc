@@ -22,21 +22,27 @@ struct Sizes {
 // A pair of each kind.
 struct Case {
   Sizes s;
-  bool own = true, shared = false;
+  bool own = true, shared = false, common = false;
   int addend = 0;  // how many dims
-  bool key_mask = false, segments = false, causal = false;
+  bool key_mask = false, segments = false, causal = false, positions = false;
 
   DotAttentionOptions options() const {
     DotAttentionOptions options;
     if (own) options.kinds.push_back(PairKind::kOwn);
     if (shared) options.kinds.push_back(PairKind::kShared);
+    if (common) options.kinds.push_back(PairKind::kCommon);
     options.addend = addend > 0;
     options.key_mask = key_mask;
     options.segments = segments;
+    options.positions = positions;
     options.causal = causal;
     return options;
   }
 };
+
+// Two documents, of a third of a row and of the rest.
+int64_t segment_of(int64_t i, int64_t n) { return 3 * i < n ? 1 : 2; }
+int64_t place(const Sizes& s, int64_t i) { return segment_of(i, s.length) == 1 ? i : i - (s.length + 2) / 3; }
 
 // Example 1 has a few keys, example 2 none. Segments are 1, then 2.
 Tensors inputs_of(const Case& c) {
@@ -48,13 +54,15 @@ Tensors inputs_of(const Case& c) {
     in.push_back(random_tensor(std::move(shape), ++seed, -bound, bound));
   };
   for (const PairKind kind : c.options().kinds) {
-    add({batch, length, heads, kInner(s.inner)}, 2);
+    add(kind == PairKind::kCommon ? Shape{batch, length, kInner(s.inner)}
+                                  : Shape{batch, length, heads, kInner(s.inner)},
+        2);
     add(kind == PairKind::kOwn ? Shape{batch, keys, heads, kInner(s.inner)} : Shape{heads, kInner(s.inner), keys}, 2);
   }
   add({batch, keys, heads, kHead(s.head)}, 1);
   if (c.addend == 3) add({heads, length, keys}, 3);
   if (c.addend == 2) add({heads, keys}, 3);
-  const auto segment = [](int64_t i, int64_t n) { return 3 * i < n ? 1.0 : 2.0; };
+  const auto segment = [](int64_t i, int64_t n) { return static_cast<double>(segment_of(i, n)); };
   if (c.key_mask) {
     Tensor mask = integers(Shape{batch, keys}, {});
     for (int64_t b = 0; b < s.batch; ++b)
@@ -70,7 +78,28 @@ Tensors inputs_of(const Case& c) {
       for (int64_t i = 0; i < s.length; ++i) segments.values.push_back(segment(i, s.length));
     in.push_back(segments);
   }
+  if (c.positions) {
+    Tensor positions = integers(Shape{batch, length}, {});
+    for (int64_t b = 0; b < s.batch; ++b)
+      for (int64_t i = 0; i < s.length; ++i) positions.values.push_back(static_cast<double>(place(s, i)));
+    in.push_back(positions);
+  }
   return in;
+}
+
+// Where the elements are that query i, or query and key, have a part in.
+int64_t query_at(const Case& c, size_t pair, int64_t b, int64_t i, int64_t h) {
+  const int64_t row = b * c.s.length + i;
+  return (c.options().kinds[pair] == PairKind::kCommon ? row : row * c.s.heads + h) * c.s.inner;
+}
+int64_t key_at(const Case& c, size_t pair, int64_t b, int64_t j, int64_t h, int64_t a) {
+  if (c.options().shares_keys(pair)) return (h * c.s.inner + a) * c.s.keys + (c.positions ? place(c.s, j) : j);
+  return ((b * c.s.keys + j) * c.s.heads + h) * c.s.inner + a;
+}
+int64_t addend_at(const Case& c, int64_t h, int64_t i, int64_t j) {
+  if (c.addend == 2) return h * c.s.keys + j;
+  return c.positions ? (h * c.s.length + place(c.s, i)) * c.s.keys + place(c.s, j)
+                     : (h * c.s.length + i) * c.s.keys + j;
 }
 
 // One row: which keys it sees, and their scores.
@@ -88,14 +117,14 @@ Row row_of(const Case& c, const Tensors& in, int64_t b, int64_t h, int64_t i) {
     const double key = o.key_mask ? in[o.mask()][b * s.keys + j] : 1;
     const bool segment = !o.segments || key == in[o.mask() + 1][b * s.length + i];
     row.live.push_back(key != 0 && segment && (!o.causal || j <= i));
-    double score = c.addend == 3   ? in[o.values() + 1][(h * s.length + i) * s.keys + j]
-                   : c.addend == 2 ? in[o.values() + 1][h * s.keys + j]
-                                   : 0;
+    if (!row.live.back()) {  // between documents there are no places
+      row.scores.push_back(0);
+      continue;
+    }
+    double score = c.addend > 0 ? in[o.values() + 1][addend_at(c, h, i, j)] : 0;
     for (size_t p = 0; p < o.pairs(); ++p)
       for (int64_t a = 0; a < s.inner; ++a)
-        score += in[2 * p][((b * s.length + i) * s.heads + h) * s.inner + a] *
-                 in[2 * p + 1]
-                   [o.shares_keys(p) ? (h * s.inner + a) * s.keys + j : ((b * s.keys + j) * s.heads + h) * s.inner + a];
+        score += in[2 * p][query_at(c, p, b, i, h) + a] * in[2 * p + 1][key_at(c, p, b, j, h, a)];
     row.scores.push_back(score);
   }
   double largest = -kInfinity, sum = 0;
@@ -150,12 +179,12 @@ void gradient_reference(const Case& c, const Tensors& in, Tensors& out) {
       const int64_t key = (b * s.keys + j) * s.heads + h;
       for (int64_t a = 0; a < s.head; ++a) out[values][key * s.head + a] += p * in[o.inputs() + 1][query * s.head + a];
       const double ds = p * (dweight(j) - mean);
-      if (c.addend > 0) out[values + 1][c.addend == 3 ? (h * s.length + i) * s.keys + j : h * s.keys + j] += ds;
+      if (c.addend > 0) out[values + 1][addend_at(c, h, i, j)] += ds;
       for (size_t pair = 0; pair < o.pairs(); ++pair)
         for (int64_t a = 0; a < s.inner; ++a) {
-          const int64_t at = o.shares_keys(pair) ? (h * s.inner + a) * s.keys + j : key * s.inner + a;
-          out[2 * pair][query * s.inner + a] += ds * in[2 * pair + 1][at];
-          out[2 * pair + 1][at] += ds * in[2 * pair][query * s.inner + a];
+          const int64_t at = key_at(c, pair, b, j, h, a), from = query_at(c, pair, b, i, h) + a;
+          out[2 * pair][from] += ds * in[2 * pair + 1][at];
+          out[2 * pair + 1][at] += ds * in[2 * pair][from];
         }
     }
   });
@@ -197,6 +226,64 @@ TEST(DotAttention, EveryCombination) {
     }
 }
 
+TEST(DotAttention, DocumentsAndCommonQueries) {
+  for (const bool causal : {false, true})
+    for (const int addend : {0, 3}) {
+      const auto with = [&](bool own, bool shared, bool common) {
+        check({.s = {3, 2, 31, 31, 5, 3},
+               .own = own,
+               .shared = shared,
+               .common = common,
+               .addend = addend,
+               .key_mask = true,
+               .segments = true,
+               .causal = causal,
+               .positions = true});
+      };
+      with(false, false, false);
+      with(true, true, false);
+      with(true, false, true);
+      with(false, true, true);
+      check({.s = {20, 1, 9, 9, 5, 7}, .common = true, .addend = addend, .key_mask = true, .causal = causal});
+    }
+  check({.s = {2, 3, 17, 33, 5, 70}, .own = false, .common = true, .addend = 2});
+  check({.s = {1, 1, 300, 300, 4, 4},
+         .shared = true,
+         .addend = 3,
+         .key_mask = true,
+         .segments = true,
+         .causal = true,
+         .positions = true});
+}
+
+// They are data: what is no place in a document gives anything, but reads and writes nothing that is not there.
+TEST(DotAttention, PositionsMayHoldAnything) {
+  const Case c{.s = {2, 2, 70, 70, 5, 3},
+               .shared = true,
+               .common = true,
+               .addend = 3,
+               .key_mask = true,
+               .segments = true,
+               .positions = true};
+  Tensors in = inputs_of(c);
+  const std::unique_ptr<KernelTable> table = make_test_kernels(2);
+  for (int64_t i = 0; i < in[c.options().mask() + 2].size(); ++i) {
+    constexpr double kWrong[] = {-1, 69, 70, 3, -2147483648., 2147483647., 0, 12};
+    in[c.options().mask() + 2][i] = kWrong[i % 8];
+  }
+  const Tensors given = with_forward({.s = c.s, .shared = true, .common = true, .addend = 3, .key_mask = true}, [&] {
+    Tensors plain = in;
+    plain.resize(c.options().mask() + 1);
+    for (double& key : plain.back().values) key = key == 0 ? 0 : 1;
+    return plain;
+  }());
+  Tensors all = in;
+  all.insert(all.end(), given.end() - 2, given.end());
+  for (const Tensor& y : run_kernel(*table, DotAttention(c.options()), in))
+    for (const double value : y.values) EXPECT_TRUE(std::isfinite(value));
+  EXPECT_EQ(run_kernel(*table, DotAttentionGradient(c.options(), true), all).size(), c.options().values() + 2);
+}
+
 TEST(DotAttention, OddSizes) {
   for (const int64_t length : {1, 31, 129})
     for (const int64_t keys : {2, 33, 259}) check({.s = {2, 1, length, keys, 3, 1}, .addend = 3, .key_mask = true});
@@ -211,12 +298,20 @@ TEST(DotAttention, LongRows) {
 }
 
 TEST(DotAttention, AllGradientsMayTakeTheirInputsPlaces) {
-  const Case c{.s = {2, 2, 70, 130, 4, 3}, .shared = true, .addend = 3, .key_mask = true};
   const std::unique_ptr<KernelTable> table = make_test_kernels(2);
-  const DotAttentionGradient op(c.options(), true);
-  const Tensors in = with_forward(c, inputs_of(c)), apart = run_kernel(*table, op, in);
-  const Tensors in_place = run_kernel(*table, op, in, kAllInPlace);
-  for (size_t i = 0; i < apart.size(); ++i) EXPECT_EQ(in_place[i].values, apart[i].values) << i;
+  for (const Case& c : {Case{.s = {2, 2, 70, 130, 4, 3}, .shared = true, .addend = 3, .key_mask = true},
+                        Case{.s = {19, 2, 33, 33, 4, 3},
+                        .shared = true,
+                        .common = true,
+                        .addend = 3,
+                        .key_mask = true,
+                        .segments = true,
+                        .positions = true}}) {
+    const DotAttentionGradient op(c.options(), true);
+    const Tensors in = with_forward(c, inputs_of(c)), apart = run_kernel(*table, op, in);
+    const Tensors in_place = run_kernel(*table, op, in, kAllInPlace);
+    for (size_t i = 0; i < apart.size(); ++i) EXPECT_EQ(in_place[i].values, apart[i].values) << i;
+  }
 }
 
 TEST(DotAttention, ARowThatSeesNothingIsZeroAndHasNoGradients) {
