@@ -46,7 +46,8 @@ ProductSize shared_size(const Shape& weights, const Shape& values) {
 ProductSize attention_size(const DotAttentionOptions& options, std::span<const ValueType> inputs) {
   const auto& values = inputs[options.values()].shape.dims();
   double width = static_cast<double>(values[3].size);
-  for (size_t p = 0; p < options.pairs(); ++p) width += static_cast<double>(inputs[2 * p].shape.dims().back().size);
+  for (size_t p = 0; p < options.pairs(); ++p)
+    if (options.kinds[p] != PairKind::kOuter) width += static_cast<double>(inputs[2 * p].shape.dims().back().size);
   return {static_cast<double>(inputs[0].shape.dims()[1].size), static_cast<double>(values[1].size), width / 2};
 }
 

@@ -17,6 +17,8 @@ std::string_view text(PairKind kind) {
       return "shared keys";
     case PairKind::kCommon:
       return "common queries";
+    case PairKind::kOuter:
+      return "outer";
   }
   return "";
 }
@@ -34,7 +36,7 @@ std::string text(const DotAttentionOptions& options) {
 
 struct Dims {
   Dim batch, query, key, heads, head;
-  int64_t inner = 0;  // of all pairs together
+  int64_t inner = 0, outer = 0;  // of all products together; how many pairs are none
 
   int64_t scores() const { return batch.size * heads.size * query.size * key.size; }
   Shape y() const { return {batch, query, heads, head}; }
@@ -70,9 +72,22 @@ Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::sp
     const Dim& inner = dim_of(op, "queries", inputs[2 * p], rank, rank - 1);
     expect_type(op, "queries", inputs[2 * p],
                 {dtype, rank == 3 ? Shape{d.batch, d.query, inner} : Shape{d.batch, d.query, d.heads, inner}});
-    expect_type(op, "keys", inputs[2 * p + 1],
-                options.shares_keys(p) ? ValueType{wide, Shape{d.heads, inner, d.key}}
-                                       : ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}});
+    const ValueType& keys = inputs[2 * p + 1];
+    if (options.kinds[p] == PairKind::kOuter) {
+      const Dim& second = dim_of(op, "second factor", keys, 4, 3);
+      expect_type(op, "second factor", keys, {dtype, Shape{d.batch, d.query, d.heads, second}});
+      if (inner.size * second.size < d.key.size)
+        fail("[{}] factors of {} and {}, expected as many together as the {} keys", op, inner.size, second.size,
+             d.key.size);
+      ++d.outer;
+      continue;
+    }
+    const bool heads_second =
+        options.kinds[p] == PairKind::kCommon && keys.shape.rank() == 3 && keys.shape.dims()[1] == d.heads;
+    expect_type(op, "keys", keys,
+                !options.shares_keys(p) ? ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}}
+                : heads_second          ? ValueType{wide, Shape{inner, d.heads, d.key}}
+                                        : ValueType{wide, Shape{d.heads, inner, d.key}});
     d.inner += inner.size;
   }
   if (options.addend) {
@@ -92,7 +107,10 @@ Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::sp
 
 }  // namespace
 
-bool DotAttentionOptions::has_common() const { return std::count(kinds.begin(), kinds.end(), PairKind::kCommon) > 0; }
+bool DotAttentionOptions::has_apart() const {
+  return std::any_of(kinds.begin(), kinds.end(),
+                     [](PairKind kind) { return kind == PairKind::kCommon || kind == PairKind::kOuter; });
+}
 
 // ---- DotAttention
 
@@ -131,12 +149,13 @@ std::vector<PartitionRule> DotAttention::partition(std::span<const ValueType> in
   return rules;
 }
 
-// Two products; of a score the softmax and adding the addend. Scores of common pairs are written and read.
+// Two products; of a score the softmax, a multiplication and addition of an outer pair, and adding the addend. Scores
+// that are made apart are written and read.
 Cost DotAttention::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
-  const int64_t common = options_.has_common() ? 2 * d.scores() * size_of(outputs[1].dtype) : 0;
-  return {d.scores() * (2 * (d.inner + d.head.size) + (options_.addend ? 6 : 5)),
-          total_bytes(inputs) + total_bytes(outputs) + common};
+  const int64_t apart = options_.has_apart() ? 2 * d.scores() * size_of(outputs[1].dtype) : 0;
+  return {d.scores() * (2 * (d.inner + d.outer + d.head.size) + (options_.addend ? 6 : 5)),
+          total_bytes(inputs) + total_bytes(outputs) + apart};
 }
 
 // ---- DotAttentionGradient
@@ -173,14 +192,15 @@ std::vector<PartitionRule> DotAttentionGradient::partition(std::span<const Value
 }
 
 // Five products, of which the scores' is made again; of a score the exponential, its part of the row's mean, minus that
-// mean, times it. Scores of common pairs are written and read, and their gradients written and read by two products.
+// mean, times it. Scores that are made apart are written and read, and their gradients written and read by two
+// products.
 Cost DotAttentionGradient::cost(std::span<const ValueType> inputs, std::span<const ValueType> outputs) const {
   const Dims d = infer_dims(name(), options_, inputs);
   const int64_t a_score = 6 + (options_.addend ? 1 : 0) + (to_addend_ ? 1 : 0);
-  const int64_t again = d.scores() * (2 * d.inner + 1 + (options_.addend ? 1 : 0));
+  const int64_t again = d.scores() * (2 * (d.inner + d.outer) + 1 + (options_.addend ? 1 : 0));
   const int64_t score = 2 * size_of(inputs[options_.inputs()].dtype) + 3 * size_of(inputs[options_.values()].dtype);
-  return {d.scores() * (2 * (3 * d.inner + 2 * d.head.size) + a_score),
-          total_bytes(inputs) + total_bytes(outputs) + (options_.has_common() ? d.scores() * score : 0), again};
+  return {d.scores() * (2 * (3 * (d.inner + d.outer) + 2 * d.head.size) + a_score),
+          total_bytes(inputs) + total_bytes(outputs) + (options_.has_apart() ? d.scores() * score : 0), again};
 }
 
 std::vector<Alias> DotAttentionGradient::aliases() const {
@@ -192,14 +212,23 @@ std::vector<Alias> DotAttentionGradient::aliases() const {
   return aliases;
 }
 
+PairKind QueryKeyPair::kind() const {
+  const Shape &of_queries = queries.shape(), &of_keys = keys.shape();
+  if (of_queries.rank() == 3) {
+    CHECK(of_keys.rank() == 3, "queries that all heads share with keys of each example");
+    return PairKind::kCommon;
+  }
+  if (of_keys.rank() == 3) return PairKind::kShared;
+  return of_keys.has(of_queries.dims()[1].name) ? PairKind::kOuter : PairKind::kOwn;
+}
+
 Value dot_attention(const std::vector<QueryKeyPair>& pairs, Value values, Value addend, const SeenKeys& seen) {
   DotAttentionOptions options;
   std::vector<Value> inputs;
   const DType dtype = values.dtype(), wide = compute_type(dtype);
   for (const QueryKeyPair& pair : pairs) {
-    const bool shared = pair.keys.shape().rank() == 3, common = pair.queries.shape().rank() == 3;
-    CHECK(shared || !common, "queries that all heads share with keys of each example");
-    options.kinds.push_back(common ? PairKind::kCommon : shared ? PairKind::kShared : PairKind::kOwn);
+    options.kinds.push_back(pair.kind());
+    const bool shared = options.shares_keys(options.pairs() - 1);
     inputs.insert(inputs.end(), {cast(pair.queries, dtype), cast(pair.keys, shared ? wide : dtype)});
   }
   options.addend = static_cast<bool>(addend);

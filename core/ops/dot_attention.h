@@ -3,7 +3,8 @@
 //
 //   Y_b = softmax(Σ_p Q_pb K_pbᵀ + S) V_b over the keys that may be seen
 //
-// A term of the scores that is a product of queries and keys is given as these two, its pair. S, whatever the examples
+// A term of the scores that is a product of queries and keys is given as these two, its pair; so is one that is made of
+// two factors of the query. S, whatever the examples
 // share otherwise, is given as it is. In packed rows what the examples share may be of documents: a query and a key of
 // one document then meet it at their places in that document.
 //
@@ -19,7 +20,8 @@ namespace synthesizer {
 enum class PairKind : char {
   kOwn,     // keys of each example (dot product)
   kShared,  // keys that are the same for all examples (the last layer of Dense: its weight)
-  kCommon,  // these, and queries that are the same for all heads (Dense of one hidden layer for all)
+  kCommon,  // these, and queries that are the same for all heads (Dense of one hidden layer for all, Conv)
+  kOuter,   // two factors of the query: of key j, queries[j div b] · keys[j mod b] (factorized Dense)
 };
 
 struct DotAttentionOptions {
@@ -31,8 +33,13 @@ struct DotAttentionOptions {
   bool causal = false;     // query i sees keys j <= i
 
   size_t pairs() const { return kinds.size(); }
-  bool shares_keys(size_t pair) const { return kinds[pair] != PairKind::kOwn; }
-  bool has_common() const;
+  bool shares_keys(size_t pair) const { return kinds[pair] == PairKind::kShared || kinds[pair] == PairKind::kCommon; }
+  // Whether a pair's keys are positions.
+  bool by_position(size_t pair) const { return kinds[pair] != PairKind::kOwn; }
+  // Whether scores of a pair are made apart from the blocks, in workspace, of some examples at a time: their products
+  // are too large for blocks, or none.
+  bool is_apart(size_t pair) const { return kinds[pair] == PairKind::kCommon || kinds[pair] == PairKind::kOuter; }
+  bool has_apart() const;
   // Where the inputs are that come after the pairs' queries and keys.
   size_t values() const { return 2 * pairs(); }
   size_t mask() const { return values() + 1 + (addend ? 1 : 0); }
@@ -40,16 +47,16 @@ struct DotAttentionOptions {
 };
 
 // Inputs: of each pair queries [batch, length, heads, e], or of kCommon [batch, length, e], and keys, of kOwn [batch,
-// memory_length, heads, e], else [heads, e, memory_length], with an e of the pair's own; values [batch, memory_length,
-// heads, head]; S [heads, length, memory_length] or, without positions, [heads, memory_length]; key_mask [batch,
-// memory_length] (i32), 0 for keys that may not be seen; segments [batch, length] (i32): a query sees the keys whose
-// key_mask is its own number; positions [batch, length] (i32): the place of token i in its document, which begins at
-// i - positions[i] and has one segment, for queries and keys alike (length is memory_length). Then query i and key j
-// meet S[h, positions[i], positions[j]] and shared keys [h, …, positions[j]]. Positions that are not so give anything.
-// Without pairs there are segments.
-// What all examples share (keys, S) and log Σ exp are of compute_type() of the others' type.
-// Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch, heads, length], which only the
-// gradient reads. A query with no key to see has Y = 0, and 0 there.
+// memory_length, heads, e], of kShared [heads, e, memory_length], of kCommon these or [e, heads, memory_length], of
+// kOuter [batch, length, heads, b] with e·b >= memory_length, with an e and b of the pair's own; values [batch,
+// memory_length, heads, head]; S [heads, length, memory_length] or, without positions, [heads, memory_length]; key_mask
+// [batch, memory_length] (i32), 0 for keys that may not be seen; segments [batch, length] (i32): a query sees the keys
+// whose key_mask is its own number; positions [batch, length] (i32): the place of token i in its document, which begins
+// at i - positions[i] and has one segment, for queries and keys alike (length is memory_length). Then query i and key j
+// meet S[h, positions[i], positions[j]], and of by_position() what is of positions[j]. Positions that are not so give
+// anything. Without pairs there are segments. What all examples share (keys, S) and log Σ exp are of compute_type() of
+// the others' type. Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch, heads, length],
+// which only the gradient reads. A query with no key to see has Y = 0, and 0 there.
 class DotAttention : public Op {
  public:
   explicit DotAttention(DotAttentionOptions options) : options_(std::move(options)) {}
@@ -88,9 +95,10 @@ class DotAttentionGradient : public Op {
   bool to_addend_;
 };
 
-// A term of the scores: the product of both over the one dim that only they have. Queries and keys as above.
+// A term of the scores. Queries and keys as above; their dims tell of which kind.
 struct QueryKeyPair {
   Value queries, keys;
+  PairKind kind() const;
 };
 
 // Which keys a query sees, and where it meets what the examples share. Each may be no value.

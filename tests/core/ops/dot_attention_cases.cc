@@ -19,6 +19,7 @@ struct Row {
   bool key_mask = false, segments = false, causal = false;
   bool all_rules = false;
   bool positions = false;
+  bool heads_second = false;  // of the keys of common pairs
 
   DotAttentionOptions options() const {
     DotAttentionOptions options;
@@ -32,7 +33,9 @@ struct Row {
   }
 };
 
-const DimName kInner{"inner"};
+const DimName kInner{"inner"}, kSecond{"second"};
+// Of the second of two factors.
+int64_t second(const Row& r, int64_t first) { return (r.keys + first - 1) / first; }
 
 std::vector<OpInput> inputs_of(const Row& r) {
   const Dim batch = kBatch(r.batch), heads = kHeads(r.heads), length = kLength(r.length), keys = kMemoryLength(r.keys);
@@ -42,8 +45,12 @@ std::vector<OpInput> inputs_of(const Row& r) {
     const Dim inner = kInner(width);
     inputs.push_back({"queries" + std::to_string(p),
                       kind == PairKind::kCommon ? Shape{batch, length, inner} : Shape{batch, length, heads, inner}});
-    inputs.push_back({"keys" + std::to_string(p),
-                      kind == PairKind::kOwn ? Shape{batch, keys, heads, inner} : Shape{heads, inner, keys}});
+    const bool heads_second = r.heads_second && kind == PairKind::kCommon;
+    inputs.push_back({"keys" + std::to_string(p), kind == PairKind::kOwn ? Shape{batch, keys, heads, inner}
+                                                  : kind == PairKind::kOuter
+                                                      ? Shape{batch, length, heads, kSecond(second(r, width))}
+                                                  : heads_second ? Shape{inner, heads, keys}
+                                                                 : Shape{heads, inner, keys}});
   }
   inputs.push_back({"values", {batch, keys, heads, kHead(r.head)}});
   if (r.addend == Addend::kByQuery) inputs.push_back({"addend", {heads, length, keys}, -2, 2});
@@ -92,6 +99,23 @@ Index place_of(const std::vector<Tensor>& in, const Row& r, Index i) {
   return i;
 }
 
+// Calls term(i of the queries, i of the keys) for the products that a pair's score is a sum of.
+template <typename Term>
+void each_term(const std::vector<Tensor>& in, const Row& r, size_t p, Index i, Term term) {
+  Index place = place_of(in, r, i);
+  const auto& [width, kind] = r.pairs[p];
+  if (kind == PairKind::kOuter) {
+    const int64_t b = second(r, width), j = place.at("memory_length");
+    i["inner"] = j / b;
+    i["second"] = j % b;
+    return term(i, i);
+  }
+  for (int64_t a = 0; a < width; ++a) {
+    i["inner"] = place["inner"] = a;
+    term(i, kind == PairKind::kOwn ? i : place);
+  }
+}
+
 struct Weights {
   Tensor p, log_sum;
 };
@@ -105,13 +129,10 @@ Weights weights_of(const std::vector<Tensor>& in, const Row& r) {
     if (r.causal && i.at("memory_length") > i.at("length")) return;
     if (r.key_mask && in[options.mask()](i) == 0) return;
     if (r.segments && in[options.mask()](i) != in[options.mask() + 1](i)) return;
-    Index place = place_of(in, r, i);
-    double score = options.addend ? in[options.values() + 1](place) : 0;
+    double score = options.addend ? in[options.values() + 1](place_of(in, r, i)) : 0;
     for (size_t p = 0; p < r.pairs.size(); ++p)
-      for (int64_t a = 0; a < r.pairs[p].first; ++a) {
-        i["inner"] = place["inner"] = a;
-        score += in[2 * p](i) * in[2 * p + 1](options.shares_keys(p) ? place : i);
-      }
+      each_term(in, r, p, i,
+                [&](const Index& query, const Index& key) { score += in[2 * p](query) * in[2 * p + 1](key); });
     e(i) = std::exp(score);
     log_sum(i) += e(i);
   });
@@ -148,15 +169,12 @@ std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) 
       out[values](i) += w.p(i) * dy(i);
     }
     if (ds == 0) return;  // as between documents, whose places are nobody's
-    Index place = place_of(in, r, i);
-    if (options.addend) out[values + 1](place) += ds;
+    if (options.addend) out[values + 1](place_of(in, r, i)) += ds;
     for (size_t p = 0; p < r.pairs.size(); ++p)
-      for (int64_t a = 0; a < r.pairs[p].first; ++a) {
-        i["inner"] = place["inner"] = a;
-        const Index& key = options.shares_keys(p) ? place : i;
-        out[2 * p](i) += ds * in[2 * p + 1](key);
-        out[2 * p + 1](key) += ds * in[2 * p](i);
-      }
+      each_term(in, r, p, i, [&](const Index& query, const Index& key) {
+        out[2 * p](query) += ds * in[2 * p + 1](key);
+        out[2 * p + 1](key) += ds * in[2 * p](query);
+      });
   });
   return out;
 }
@@ -164,9 +182,10 @@ std::vector<Tensor> naive_gradient(const std::vector<Tensor>& in, const Row& r) 
 int64_t scores(const Row& r) { return r.batch * r.heads * r.length * r.keys; }
 int64_t inner(const Row& r) {
   int64_t sum = 0;
-  for (const auto& [width, kind] : r.pairs) sum += width;
+  for (const auto& [width, kind] : r.pairs) sum += kind == PairKind::kOuter ? 0 : width;
   return sum;
 }
+int64_t outer(const Row& r) { return static_cast<int64_t>(std::ranges::count(r.options().kinds, PairKind::kOuter)); }
 
 OpCase make_row(const Row& r) {
   OpCase c;
@@ -181,9 +200,9 @@ OpCase make_row(const Row& r) {
   c.reference = [r](const auto& in) { return naive(in, r); };
   c.tolerance32 = 1e-5;
   c.all_rules = r.all_rules;
-  c.flops = scores(r) * (2 * (inner(r) + r.head) + (r.addend == Addend::kNone ? 5 : 6));
+  c.flops = scores(r) * (2 * (inner(r) + outer(r) + r.head) + (r.addend == Addend::kNone ? 5 : 6));
   if (!r.causal && !r.segments) c.product_flops = scores(r) * 2 * (inner(r) + r.head);
-  if (r.options().has_common()) c.extra_bytes = scores(r) * 2 * 4;
+  if (r.options().has_apart()) c.extra_bytes = scores(r) * 2 * 4;
   return c;
 }
 
@@ -213,7 +232,8 @@ OpCase make_gradient_row(const Row& r) {
 }  // namespace
 
 std::vector<OpCase> dot_attention_cases() {
-  constexpr PairKind kOwn = PairKind::kOwn, kShared = PairKind::kShared, kCommon = PairKind::kCommon;
+  constexpr PairKind kOwn = PairKind::kOwn, kShared = PairKind::kShared, kCommon = PairKind::kCommon,
+                     kOuter = PairKind::kOuter;
   std::vector<OpCase> rows;
   for (const Row& r : std::vector<Row>{
            {"one", 1, 1, 1, 1, 1, {{1, kOwn}}},
@@ -295,6 +315,59 @@ std::vector<OpCase> dot_attention_cases() {
             true,
             true,
             true,
+            true},
+           {"outer", 3, 2, 33, 31, 5, {{4, kOuter}}, Addend::kNone, true},
+           {"outer_mixture",
+            3,
+            2,
+            33,
+            33,
+            3,
+            {{5, kOwn}, {6, kOuter}, {3, kShared}},
+            Addend::kByQuery,
+            true,
+            false,
+            true},
+           {"heads_second",
+            3,
+            2,
+            17,
+            31,
+            5,
+            {{7, kCommon}, {5, kOuter}},
+            Addend::kByKey,
+            true,
+            false,
+            false,
+            false,
+            false,
+            true},
+           {"documents_outer",
+            3,
+            2,
+            41,
+            41,
+            3,
+            {{6, kOuter}, {4, kOwn}},
+            Addend::kByQuery,
+            true,
+            true,
+            false,
+            false,
+            true},
+           {"even_outer",
+            4,
+            4,
+            8,
+            8,
+            3,
+            {{2, kOuter}, {3, kCommon}},
+            Addend::kByQuery,
+            true,
+            false,
+            false,
+            true,
+            false,
             true},
        }) {
     rows.push_back(make_row(r));

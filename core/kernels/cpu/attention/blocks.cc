@@ -48,13 +48,12 @@ AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& o
   head = values.dims()[3].size;
   length = c.in(options.pairs() == 0 ? options.mask() + 1 : 0).dims()[1].size;
   for (size_t p = 0; p < options.pairs(); ++p) {
-    const int64_t width = c.in(2 * p).dims().back().size;
-    if (options.kinds[p] == PairKind::kCommon) {
-      common.push_back({p, width, 0, true});
-    } else {
-      pairs.push_back({p, width, inner, options.shares_keys(p)});
-      inner += width;
-    }
+    Pair pair{p, c.in(2 * p).dims().back().size, inner, options.shares_keys(p), options.kinds[p]};
+    const std::vector<Dim>& of_keys = c.in(2 * p + 1).dims();
+    if (pair.kind == PairKind::kOuter) pair.second = of_keys[3].size;
+    if (pair.kind == PairKind::kCommon) pair.heads_second = of_keys[1] == values.dims()[2];
+    (options.is_apart(p) ? apart : pairs).push_back(pair);
+    if (!options.is_apart(p)) inner += pair.width;
   }
   if (options.addend) addend_rows = c.in(options.values() + 1).rank() == 2 ? 1 : length;
   queries = Blocks(length, std::clamp(kScores / memory / 16 * 16, kLeastQueries, kQueries));

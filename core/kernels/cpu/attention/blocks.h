@@ -27,7 +27,7 @@ struct Blocks {
 };
 
 // Sizes of queries [batch, length, heads, e], keys and values [batch, memory, heads, e or head]. The pairs are side by
-// side in one product: their e's, `inner` together. Those that have queries in common are apart (common_pairs.h).
+// side in one product: their e's, `inner` together. Some pairs are apart (scores_apart.h).
 struct AttentionShape {
   AttentionShape(const KernelCase& c, const DotAttentionOptions& options);
 
@@ -35,13 +35,16 @@ struct AttentionShape {
     size_t at;             // of the op's pairs
     int64_t width, begin;  // its part of `inner`
     bool shared;           // keys [heads, width, memory]
+    PairKind kind;
+    int64_t second = 0;         // of two factors, of which `width` is the first
+    bool heads_second = false;  // keys [width, heads, memory]
   };
 
   // Elements before those of example b, row i and head h, of a tensor with `rows` rows of `width`.
   int64_t at(int64_t b, int64_t rows, int64_t i, int64_t h, int64_t width) const {
     return ((b * rows + i) * heads + h) * width;
   }
-  bool has_common() const { return !common.empty(); }
+  bool has_apart() const { return !apart.empty(); }
   // Pieces of work, a head of some examples each, that there are for threads at least, if there are examples: so many
   // examples at a time.
   int64_t examples_at_a_time() const { return std::clamp<int64_t>((kPieces + heads - 1) / heads, 1, batch); }
@@ -58,7 +61,7 @@ struct AttentionShape {
 
   DType dtype;
   int64_t batch, heads, length, memory, head, inner = 0, addend_rows = 0;
-  std::vector<Pair> pairs, common;
+  std::vector<Pair> pairs, apart;
   Blocks queries, keys;
 };
 

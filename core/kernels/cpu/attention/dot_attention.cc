@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "core/kernels/cpu/attention/blocks.h"
-#include "core/kernels/cpu/attention/common_pairs.h"
 #include "core/kernels/cpu/attention/pack.h"
+#include "core/kernels/cpu/attention/scores_apart.h"
 #include "core/kernels/cpu/parallel.h"
 
 namespace synthesizer {
@@ -58,21 +58,21 @@ class DotAttentionKernel : public Kernel {
         s_(c, options_),
         scores_(s_, scores_product, c.context),
         mix_(s_, mix_product, c.context),
-        common_(s_, c.context, false),
+        apart_(s_, c.context, false),
         stored_(c.context.loops.of<E>()),
         scratch_bytes_(ForwardScratch<E>(s_, nullptr).bytes) {}
 
   static int64_t workspace(const KernelCase& c) {
     const AttentionShape s(c, c.as<DotAttention>().options());
-    return c.context.threads * ForwardScratch<E>(s, nullptr).bytes + CommonPairs<E>::workspace(s, c.context, false);
+    return c.context.threads * ForwardScratch<E>(s, nullptr).bytes + ScoresApart<E>::workspace(s, c.context, false);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
-    common_.begin(inputs, static_cast<std::byte*>(workspace) + context_.threads * scratch_bytes_);
-    const int64_t at_a_time = s_.has_common() ? s_.examples_at_a_time() : s_.batch;
+    apart_.begin(inputs, static_cast<std::byte*>(workspace) + context_.threads * scratch_bytes_);
+    const int64_t at_a_time = s_.has_apart() ? s_.examples_at_a_time() : s_.batch;
     for (int64_t first = 0; first < s_.batch; first += at_a_time) {
       const int64_t count = std::min(at_a_time, s_.batch - first);
-      common_.run_scores(inputs, first, count);
+      apart_.run_scores(inputs, first, count);
       attend_examples(inputs, outputs, first, count, static_cast<std::byte*>(workspace));
     }
     context_.count(&KernelCounters::softmax_runs, 1);
@@ -133,8 +133,8 @@ class DotAttentionKernel : public Kernel {
     for (int64_t row = 0; row < s_.queries.size_of(block); ++row) {
       const int64_t i = s_.queries.begin(block) + row, at = row * s_.keys.size;
       const Place place = places.of(b, i);
-      if (s_.has_common())
-        loops_.axpy(T(1), placed(common_.scores(b, h, i), place.shift, begin, columns, scratch.placed),
+      if (s_.has_apart())
+        loops_.axpy(T(1), placed(apart_.scores(b, h, i), place.shift, begin, columns, scratch.placed),
                     scratch.scores + at, columns);
       const T* more = addend == nullptr
                           ? nullptr
@@ -170,7 +170,7 @@ class DotAttentionKernel : public Kernel {
   DotAttentionOptions options_;
   AttentionShape s_;
   BlockGemm scores_, mix_;
-  CommonPairs<E> common_;
+  ScoresApart<E> apart_;
   Loops<E> stored_;
   int64_t scratch_bytes_;
 };

@@ -5,8 +5,8 @@
 #include <array>
 
 #include "core/kernels/cpu/attention/blocks.h"
-#include "core/kernels/cpu/attention/common_pairs.h"
 #include "core/kernels/cpu/attention/pack.h"
+#include "core/kernels/cpu/attention/scores_apart.h"
 #include "core/kernels/cpu/parallel.h"
 
 namespace synthesizer {
@@ -70,7 +70,7 @@ class DotAttentionGradientKernel : public Kernel {
         values_(s_, values_gradient_product, c.context),
         keys_(s_, keys_gradient_product, c.context),
         queries_(s_, queries_gradient_product, c.context),
-        common_(s_, c.context, true),
+        apart_(s_, c.context, true),
         groups_(groups_of(s_, op_)),
         sums_(sums_of(s_, op_)),
         scratch_bytes_(GradientScratch<E>(s_, nullptr).bytes) {}
@@ -79,14 +79,14 @@ class DotAttentionGradientKernel : public Kernel {
     const auto& op = c.as<DotAttentionGradient>();
     const AttentionShape s(c, op.options());
     return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).back().others +
-           CommonPairs<E>::workspace(s, c.context, true);
+           ScoresApart<E>::workspace(s, c.context, true);
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
     std::byte* const space = static_cast<std::byte*>(workspace);
     const Memory memory{outputs, space + context_.threads * scratch_bytes_};
-    if (s_.has_common()) {
-      run_with_common(inputs, memory, space);
+    if (s_.has_apart()) {
+      run_with_apart(inputs, memory, space);
     } else {
       heads_of_groups(groups_, s_.batch / groups_, space, [&](int64_t group, int64_t h, const Scratch& scratch) {
         begin_sums(memory, group, h, scratch);
@@ -132,9 +132,9 @@ class DotAttentionGradientKernel : public Kernel {
     return (group == 0 ? output<T>(memory.outputs, sum.output) : others + (group - 1) * size) + h * sum.per_head;
   }
 
-  // With common pairs a group has one of the examples that there are at a time, else those that follow one another.
+  // With pairs apart a group has one of the examples that there are at a time, else those that follow one another.
   static int64_t groups_of(const AttentionShape& s, const DotAttentionGradient& op) {
-    const bool sums = op.to_addend() || s.has_common() ||
+    const bool sums = op.to_addend() || s.has_apart() ||
                       std::any_of(s.pairs.begin(), s.pairs.end(), [](auto& pair) { return pair.shared; });
     return sums ? s.examples_at_a_time() : s.batch;
   }
@@ -149,22 +149,22 @@ class DotAttentionGradientKernel : public Kernel {
     });
   }
 
-  void run_with_common(std::span<void* const> inputs, const Memory& memory, std::byte* space) {
-    common_.begin(inputs, memory.sums + sums_.back().others);
+  void run_with_apart(std::span<void* const> inputs, const Memory& memory, std::byte* space) {
+    apart_.begin(inputs, memory.sums + sums_.back().others);
     for (int64_t first = 0; first < s_.batch; first += groups_) {
       const int64_t count = std::min(groups_, s_.batch - first);
-      common_.run_scores(inputs, first, count);
+      apart_.run_scores(inputs, first, count);
       heads_of_groups(count, 1, space, [&](int64_t group, int64_t h, const Scratch& scratch) {
         if (first == 0) begin_sums(memory, group, h, scratch);
         example(inputs, memory, group, first + group, h, scratch);
       });
-      common_.run_gradients(inputs, memory.outputs, first, count);
+      apart_.run_gradients(inputs, memory.outputs);
     }
   }
 
   // Whether shared keys' gradients of an example go to the group's sum at once: those of the next are of other places,
   // or made in another scratch.
-  bool keys_by_example() const { return op_.options().positions || s_.has_common(); }
+  bool keys_by_example() const { return op_.options().positions || s_.has_apart(); }
 
   T* daddend_of(const Memory& memory, int64_t group, int64_t h) const {
     return op_.to_addend() ? at(sums_[s_.pairs.size()], memory, group, h) : nullptr;
@@ -251,7 +251,7 @@ class DotAttentionGradientKernel : public Kernel {
       const int64_t i = s_.queries.begin(block) + row;
       const Place place = places.of(b, i);
       score_row(inputs, b, h, i, row, place, key_blocks, visible, daddend, scratch);
-      if (s_.has_common()) put_common(common_.score_gradients(b, h, i), row, place, key_blocks, scratch);
+      if (s_.has_apart()) put_apart(apart_.score_gradients(b, h, i), row, place, key_blocks, scratch);
     }
     for (const int32_t keys : key_blocks) {
       const E* p = as_weights<E>(of_keys(scratch.scores, keys));
@@ -288,9 +288,8 @@ class DotAttentionGradientKernel : public Kernel {
       const int64_t begin = s_.keys.begin(keys), columns = s_.keys.size_of(keys);
       visible.go_to(keys);
       T* const scores = of_keys(scratch.scores, keys) + at;
-      if (s_.has_common())
-        loops_.axpy(T(1), placed(common_.scores(b, h, i), place.shift, begin, columns, scratch.placed), scores,
-                    columns);
+      if (s_.has_apart())
+        loops_.axpy(T(1), placed(apart_.scores(b, h, i), place.shift, begin, columns, scratch.placed), scores, columns);
       const T* more = addend == nullptr ? nullptr : placed(addend, place.shift, begin, columns, scratch.placed);
       mean += loops_.attention_weights_row(scores, more, visible.mask(row), log_sum,
                                            of_keys(scratch.dscores, keys) + at, columns, visible.seen(row));
@@ -310,9 +309,9 @@ class DotAttentionGradientKernel : public Kernel {
     }
   }
 
-  // The gradients of a query's scores, to where those of common pairs are, by places.
-  void put_common(E* to, int64_t row, const Place& place, std::span<const int32_t> key_blocks,
-                  const Scratch& scratch) const {
+  // The gradients of a query's scores, to where those of pairs apart are, by places.
+  void put_apart(E* to, int64_t row, const Place& place, std::span<const int32_t> key_blocks,
+                 const Scratch& scratch) const {
     std::fill_n(to, s_.memory, E{});
     for (const int32_t keys : key_blocks) {
       const int64_t begin = s_.keys.begin(keys), columns = s_.keys.size_of(keys);
@@ -336,7 +335,7 @@ class DotAttentionGradientKernel : public Kernel {
   const DotAttentionGradient op_;
   AttentionShape s_;
   BlockGemm scores_, weights_, values_, keys_, queries_;
-  CommonPairs<E> common_;
+  ScoresApart<E> apart_;
   int64_t groups_;  // of examples
   std::vector<Sum> sums_;
   int64_t scratch_bytes_;
