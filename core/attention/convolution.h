@@ -4,6 +4,7 @@
 
 #include "core/attention/position_layer.h"
 #include "core/attention/windows.h"
+#include "core/ops/shape.h"
 #include "core/ops/window.h"
 
 namespace synthesizer {
@@ -16,7 +17,9 @@ class Convolution : public SynthesizingFunction {
     const int64_t width = config_.filter_width, d = sizes_.d_model;
     const Dim heads = kHeads(sizes_.num_heads), positions = kMemoryPosition(config_.max_length);
     const Value weight = scope.parameter("conv.w", {kWindow(width), kModel(d), heads, positions}, fan_in(width * d));
-    return position_layer(windows(in, width), weight, scope.parameter("conv.b", {heads, positions}, zeros()), in);
+    const DimName seen{"seen"};  // all that a window sees
+    return position_layer(merge(windows(in, width), {kWindow, kModel}, seen), merge(weight, {kWindow, kModel}, seen),
+                          scope.parameter("conv.b", {heads, positions}, zeros()), in);
   }
 };
 

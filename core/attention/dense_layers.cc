@@ -46,7 +46,7 @@ DenseLayers::Second DenseLayers::second(std::string_view prefix, std::string_vie
 }
 
 Value DenseLayers::apply(Value hidden, const Second& second, const std::string& width) {
-  const Value product = einsum_to(hidden, second.weight, {kBatch, kHeads, kLength, width});
+  const Value product = einsum_to(hidden, second.weight, {kBatch, kLength, kHeads, width});
   return second.bias ? product + second.bias : product;
 }
 

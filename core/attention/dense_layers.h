@@ -22,7 +22,7 @@ struct DenseLayers {
   };
   // Parameters w<suffix> and b<suffix> under `prefix`.
   Second second(std::string_view prefix, std::string_view suffix, const Dim& width) const;
-  // W·hidden + b: [batch, heads, length, width].
+  // W·hidden + b: [batch, length, heads, width].
   static Value apply(Value hidden, const Second& second, const std::string& width);
 
  private:

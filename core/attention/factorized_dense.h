@@ -6,7 +6,6 @@
 
 #include "core/attention/dense_layers.h"
 #include "core/base/error.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/shape.h"
 
 namespace synthesizer {
@@ -30,6 +29,7 @@ class FactorizedDense : public SynthesizingFunction {
   }
 
   Term alignment(const Scope& scope, const AttentionInput& in) const override {
+    check_length(in.memory_length(), config_.max_length);
     const int64_t a = first_factor(config_), b = config_.max_length / a;
     const DenseLayers layers{scope, config_, sizes_};
     const Value hidden = layers.hidden(in.x, "fd.");
@@ -42,8 +42,7 @@ class FactorizedDense : public SynthesizingFunction {
       if (met < a) *value = slice(*value, kFactorA, 0, met);
       *value = weighted(*value, in);
     }
-    const Value product = DenseLayers::apply(hidden, first, kFactorA) * DenseLayers::apply(hidden, second, kFactorB);
-    return at_keys(merge(product, {kFactorA, kFactorB}, kMemoryPosition), in);
+    return Term({DenseLayers::apply(hidden, first, kFactorA), DenseLayers::apply(hidden, second, kFactorB)});
   }
 };
 

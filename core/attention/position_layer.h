@@ -5,10 +5,10 @@
 
 namespace synthesizer {
 
-// in.weight · (W·hidden + b). hidden [batch, length, …], weight [heads, …, memory_position] with the rest of hidden's
-// dims, bias [heads, memory_position]; the heads may share both, bias may be no value. Both are cut before the product:
-// positions that the batch has not are not computed. In factors where a position has one hidden layer, of each head or
-// of all.
+// in.weight · (W·hidden + b), in factors. hidden [batch, length, heads, e] and weight [heads, e, memory_position] or
+// [e, memory_position], which the heads share; or hidden [batch, length, e] and weight [heads, e, memory_position] or
+// [e, heads, memory_position]. bias [heads, memory_position] or, shared, [memory_position]; it may be no value. Both
+// are cut before the product: positions that the batch has not are not computed.
 Term position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in);
 
 }  // namespace synthesizer

@@ -10,17 +10,28 @@ namespace {
 
 Value leading(Value x, const std::string& dim, int64_t size) {
   const int64_t max_length = x.shape().size(dim);
-  if (size > max_length)
-    fail_usage("[attention] the batch is longer than the model: got length {}, expected at most max_length {}", size,
-               max_length);
+  check_length(size, max_length);
   return size == max_length ? x : slice(x, dim, 0, size);
 }
 
+const std::string& last_dim(const Value& x) { return x.shape().dims().back().name; }
+
 }  // namespace
+
+void check_length(int64_t length, int64_t max_length) {
+  if (length > max_length)
+    fail_usage("[attention] the batch is longer than the model: got length {}, expected at most max_length {}", length,
+               max_length);
+}
 
 Value Term::product() const {
   if (whole) return whole;
   // Rounded to bf16 they would be off by more than the softmax forgives.
+  if (factors.kind() == PairKind::kOuter) {
+    const std::string &first = last_dim(factors.queries), &second = last_dim(factors.keys);
+    const Value all = wide_einsum_to(factors.queries, factors.keys, {kBatch, kHeads, kLength, first, second});
+    return slice(merge(all, {first, second}, kMemoryLength), kMemoryLength, 0, all.shape().size(kLength.name));
+  }
   const Value scores = wide_einsum_to(factors.queries, factors.keys, {kBatch, kHeads, kLength, kMemoryLength});
   return bias ? scores + bias : scores;
 }

@@ -32,20 +32,20 @@ struct AttentionInput {
   int64_t memory_length() const { return memory.shape().size(kMemoryLength.name); }
 };
 
-// weight · S(X) of one part. What is a product of queries and keys is given as these two, so that nobody has to make a
-// number for each query and key; whether anybody does is the shell's business. What is sized by position is given of
-// the first positions, as many as the batch is long: in packed rows they are places in a document, and the shell brings
-// them to where the tokens are.
+// weight · S(X) of one part. What is made of queries and keys, or of two factors, is given as these two, so that nobody
+// has to make a number for each query and key; whether anybody does is the shell's business. What is sized by position
+// is given of the first positions, as many as the batch is long: in packed rows they are places in a document, and the
+// shell brings them to where the tokens are.
 struct Term {
   Term(Value whole) : whole(whole) {}
   explicit Term(QueryKeyPair factors, Value bias = {}) : factors(factors), bias(bias) {}
   // The term as one value, made here where it is in factors.
   Value product() const;
   // Whether its keys are positions, as they are of all but what is a product of queries and keys made of x.
-  bool by_position() const { return whole || factors.keys.shape().rank() == 3; }
+  bool by_position() const { return whole || factors.kind() != PairKind::kOwn; }
 
   Value whole = {};           // [batch, heads, length, memory_length], or without batch where examples do not differ
-  QueryKeyPair factors = {};  // or, in its place, both as dot_attention takes them
+  QueryKeyPair factors = {};  // or, in its place, what it is made of, as dot_attention takes both
   Value bias = {};            // [heads, memory_length], added to their product; or no value
 };
 
@@ -66,7 +66,8 @@ class SynthesizingFunction {
 Value weighted(Value x, const AttentionInput& in);
 
 // What is sized by position, of which the batch needs no more than it is long. Throw UsageError where x has not so
-// many.
+// many, or the model has not.
+void check_length(int64_t length, int64_t max_length);
 Value leading_keys(Value x, const AttentionInput& in);  // the first of memory_position
 Value at_queries(Value x, const AttentionInput& in);    // the first rows, position → length
 Value at_keys(Value x, const AttentionInput& in);       // the first columns, memory_position → memory_length
