@@ -25,18 +25,29 @@ struct DotArguments {
   __device__ int64_t query(int b, int i, int h) const { return (static_cast<int64_t>(b) * length + i) * heads + h; }
   __device__ int64_t key(int b, int j, int h) const { return (static_cast<int64_t>(b) * memory + j) * heads + h; }
   __device__ int64_t row(int b, int h, int i) const { return (static_cast<int64_t>(b) * heads + h) * length + i; }
-  // The addend's row.
-  __device__ const T* addend_row(int h, int i) const {
-    return addend + (addend_by_key ? h : static_cast<int64_t>(h) * length + i) * memory;
+  // By how much query i's document is moved, so that a key j is at place j - shift of it, and the query at i - shift.
+  // -1: its position is of no document, and nothing is read by places.
+  __device__ int shift(int b, int i) const {
+    if (positions == nullptr) return 0;
+    const int32_t place = positions[static_cast<int64_t>(b) * length + i];
+    return place < 0 || place > i ? -1 : i - place;
+  }
+  // Query i's rows of terms, which are there for keys j in [shift, memory). `shift` is not below 0.
+  __device__ const T* addend_row(int h, int i, int shift) const {
+    return addend + (addend_by_key ? h : static_cast<int64_t>(h) * length + i - shift) * memory - shift;
+  }
+  __device__ const T* common_row(int b, int h, int i, int shift) const {
+    return common + query(b, i, h) * memory - shift;
   }
 
-  DotPair pair[kMostPairs];
+  DotPair pair[kMostPairs];  // of DotSizes::tiled
   int pairs;
   int batch, heads, length, memory, head;
   bool causal, addend_by_key;
   const E* values;
   const T* addend;  // the rest may be null, but for the gradient's in the gradient
-  const int32_t *key_mask, *segments;
+  const T* common;  // common pairs' scores, [batch, length, heads, memory], by the keys' places
+  const int32_t *key_mask, *segments, *positions;
   const T* log_sum;  // the gradient's: [batch, heads, length]
   const E* dy;
   T* mean;  // of dP by weight, [batch, heads, length]: workspace
@@ -47,9 +58,8 @@ template <typename E>
 DotArguments<E> dot_arguments(const DotSizes& s, std::span<void* const> inputs) {
   const DotAttentionOptions& o = s.options;
   DotArguments<E> g = {};
-  g.pairs = static_cast<int>(o.pairs());
-  for (size_t p = 0; p < o.pairs(); ++p)
-    g.pair[p] = {inputs[2 * p], inputs[2 * p + 1], static_cast<int>(s.widths[p]), o.shares_keys(p)};
+  for (const size_t p : s.tiled)
+    g.pair[g.pairs++] = {inputs[2 * p], inputs[2 * p + 1], static_cast<int>(s.widths[p]), o.shares_keys(p)};
   g.batch = static_cast<int>(s.batch);
   g.heads = static_cast<int>(s.heads);
   g.length = static_cast<int>(s.length);
@@ -61,6 +71,31 @@ DotArguments<E> dot_arguments(const DotSizes& s, std::span<void* const> inputs) 
   if (o.addend) g.addend = input<Compute<E>>(inputs, o.values() + 1);
   if (o.key_mask) g.key_mask = input<int32_t>(inputs, o.mask());
   if (o.segments) g.segments = input<int32_t>(inputs, o.mask() + 1);
+  if (o.positions) g.positions = input<int32_t>(inputs, o.mask() + 2);
+  return g;
+}
+
+// Of examples [first, first + count) alone. What is of a chunk stays.
+template <typename E>
+DotArguments<E> of_examples(DotArguments<E> g, int64_t first, int64_t count) {
+  const auto move = [&](auto*& at, int64_t each) {
+    if (at != nullptr) at += first * each;
+  };
+  for (int p = 0; p < g.pairs; ++p) {
+    DotPair& pair = g.pair[p];
+    const int64_t row = static_cast<int64_t>(g.heads) * pair.width;
+    pair.queries = static_cast<const E*>(pair.queries) + first * g.length * row;
+    if (!pair.shared) pair.keys = static_cast<const E*>(pair.keys) + first * g.memory * row;
+  }
+  const int64_t rows = static_cast<int64_t>(g.heads) * g.length;
+  move(g.values, static_cast<int64_t>(g.heads) * g.memory * g.head);
+  move(g.key_mask, g.memory);
+  move(g.segments, g.length);
+  move(g.positions, g.length);
+  move(g.log_sum, rows);
+  move(g.dy, rows * g.head);
+  move(g.mean, rows);
+  g.batch = static_cast<int>(count);
   return g;
 }
 

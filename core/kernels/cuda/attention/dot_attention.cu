@@ -1,7 +1,11 @@
 // Attention whose scores stay in the block that makes them: a block takes a tile of queries and goes through tiles of
 // keys, with the maximum and the sum of exponentials of what it has seen (Dao et al. 2022, "FlashAttention").
+#include <algorithm>
+
+#include "core/kernels/cuda/attention/dot_common.h"
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_tiles.h"
+#include "core/kernels/cuda/attention/shared_keys.h"
 #include "core/kernels/cuda/launch.h"
 
 namespace synthesizer::cuda {
@@ -87,38 +91,63 @@ __global__ void __launch_bounds__(kTileThreads)
 template <typename E>
 class DotAttentionKernel : public Kernel {
  public:
+  using T = Compute<E>;
+
   explicit DotAttentionKernel(const KernelCase& c)
-      : context_(c.context), options_(c.as<DotAttention>().options()), s_(c, options_) {}
+      : context_(c.context),
+        options_(c.as<DotAttention>().options()),
+        s_(c, options_),
+        common_(context_, s_, /*backward=*/false) {}
 
   static int64_t workspace(const KernelCase& c) {
     const DotSizes s(c, c.as<DotAttention>().options());
-    return s.tensor_cores() ? s.rounded_keys_bytes() : 0;
+    Carver carver(nullptr);
+    Scratch(s, *c.context.products, carver);
+    return carver.used();
   }
 
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* workspace) override {
-    const DotArguments<E> g = dot_arguments<E>(s_, inputs);
-    if (s_.tensor_cores())
-      by_tensor_cores(g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1), workspace);
-    else
-      launch(context_.stream,
-             {"dot_attention_kernel", s_.batch * s_.heads * tiles_of(s_.head) * tiles_of(s_.length), kTileThreads,
-              TileMemory<Compute<E>>::kBytes},
-             dot_attention_kernel<E>, g, output<E>(outputs, 0), output<Compute<E>>(outputs, 1));
+    Carver carver(workspace);
+    const Scratch scratch(s_, *context_.products, carver);
+    DotArguments<E> all = with_placed_keys(context_.stream, dot_arguments<E>(s_, inputs), scratch.keys);
+    if constexpr (std::is_same_v<E, BFloat16>)
+      if (s_.tensor_cores()) all = with_rounded_keys(context_.stream, all, scratch.keys);
+    common_.round_keys(inputs, scratch.common);
+    all.common = scratch.common.scores;
+    for (int64_t first = 0; first < s_.batch; first += s_.chunk) {
+      common_.make_scores(inputs, first, scratch.common);
+      const int64_t rows = first * s_.length * s_.heads;
+      attend(of_examples(all, first, std::min(s_.chunk, s_.batch - first)), output<E>(outputs, 0) + rows * s_.head,
+             output<T>(outputs, 1) + rows);
+    }
     context_.count(&KernelCounters::softmax_runs, 1);
     context_.count(&KernelCounters::softmax_rows, s_.batch * s_.heads * s_.length);
+    // Common pairs' are the library's to count.
     context_.count(&KernelCounters::product_flops, 2 * s_.multiplied_scores() * (s_.inner + s_.head));
   }
 
  private:
-  void by_tensor_cores(const DotArguments<E>& g, E* y, Compute<E>* log_sum, void* workspace) const {
+  struct Scratch {
+    Scratch(const DotSizes& s, const ProductLibrary& products, Carver& carver)
+        : common(s, /*backward=*/false, products, carver),
+          keys(carver.take<E>(s.copied_keys_bytes() / static_cast<int64_t>(sizeof(E)))) {}
+    typename CommonPairs<E>::Space common;
+    E* keys;  // shared ones, copied
+  };
+
+  void attend(const DotArguments<E>& g, E* y, T* log_sum) const {
     if constexpr (std::is_same_v<E, BFloat16>)
-      dot_attention_by_mma(context_.stream, with_rounded_keys(context_.stream, g, static_cast<BFloat16*>(workspace)),
-                           static_cast<int>(s_.inner), y, log_sum);
+      if (s_.tensor_cores()) return dot_attention_by_mma(context_.stream, g, static_cast<int>(s_.inner), y, log_sum);
+    launch(context_.stream,
+           {"dot_attention_kernel", g.batch * s_.heads * tiles_of(s_.head) * tiles_of(s_.length), kTileThreads,
+            TileMemory<T>::kBytes},
+           dot_attention_kernel<E>, g, y, log_sum);
   }
 
   CudaContext context_;
   DotAttentionOptions options_;
   DotSizes s_;
+  CommonPairs<E> common_;
 };
 
 }  // namespace

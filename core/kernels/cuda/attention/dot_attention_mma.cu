@@ -15,14 +15,13 @@ struct RowState {
 
 // Scores to weights; `mixed` is made smaller where a row has a new maximum.
 template <int kPieces>
-__device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
-                          MmaScores& s, RowState (&rows)[2], MmaSums<kPieces>& mixed) {
+__device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int i0, int j0, MmaScores& s,
+                          RowState (&rows)[2], MmaSums<kPieces>& mixed) {
   const bool full = tile_is_full(g, b, i0, j0);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     RowState& row = rows[half];
     const int i = i0 + me.row(half);
-    const float* const addend = g.addend == nullptr || i >= g.length ? nullptr : g.addend_row(h, i);
     float largest = row.maximum;
     unsigned visible = 0xFFFFu;
 #pragma unroll
@@ -30,13 +29,10 @@ __device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, 
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int j = j0 + me.column(n, e);
-        float& score = s[n][2 * half + e];
-        if (!full && !sees(g, b, i, j)) {
+        if (!full && !sees(g, b, i, j))
           visible &= ~(1u << (2 * n + e));
-          continue;
-        }
-        if (addend != nullptr) score += addend[j];
-        largest = Largest::of(largest, score);
+        else
+          largest = Largest::of(largest, s[n][2 * half + e]);
       }
     row.seen = row.seen || visible != 0;
     largest = reduce_quad<Largest>(largest);
@@ -59,10 +55,11 @@ __device__ void normalise(const DotArguments<BFloat16>& g, const MmaThread& me, 
   }
 }
 
-// kMost: of `inner` (of all pairs) and g.head. A block: example, head, queries, the last first: of causal ones they
-// have the most to do.
+// kMost: of `inner` (of the tiles' pairs) and g.head. A block: example, head, queries, the last first: of causal ones
+// they have the most to do. (Unasked, ptxas begins so many loads early that fewer blocks have their registers at a
+// time.)
 template <int kMost>
-__global__ void __launch_bounds__(kMmaThreads)
+__global__ void __launch_bounds__(kMmaThreads, kMost == 64 ? 4 : 3)
     dot_attention_mma_kernel(const __grid_constant__ DotArguments<BFloat16> g, int inner, BFloat16* y, float* log_sum) {
   const int tiles = (g.length + kTile - 1) / kTile, key_tiles = (g.memory + kTile - 1) / kTile;
   int64_t block = blockIdx.x;
@@ -76,6 +73,8 @@ __global__ void __launch_bounds__(kMmaThreads)
 
   bring_queries(g, inner, b, h, i0, queries);
   RowState rows[2];
+  int shifts[2];
+  shifts_of(g, me, b, i0, shifts);
   MmaSums<kMost / 8> mixed;
   clear(mixed);
   const auto next = [&](int n) {
@@ -90,7 +89,8 @@ __global__ void __launch_bounds__(kMmaThreads)
   each_brought<2>(0, key_tiles, next, bring, [&](int stage, int n) {
     MmaScores s;
     product_of_rows(me, queries, keys + stage * mma_tile(inner), inner, s);
-    normalise(g, me, b, h, i0, n * kTile, s, rows, mixed);
+    add_terms(g, me, b, h, i0, n * kTile, shifts, s);
+    normalise(g, me, b, i0, n * kTile, s, rows, mixed);
     add_weighted_rows(me, s, values + stage * mma_tile(g.head), g.head, mixed);
   });
   copy_async_wait<0>();

@@ -1,5 +1,5 @@
 // The gradient of attention of bfloat16 by tensor cores, by tiles of queries: the queries' gradients, with the rows'
-// means that the other kernels need, and the gradient of an addend that has queries.
+// means that the other kernels need, and the gradient of common pairs' scores.
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/attention/mma_gradient.h"
 #include "core/kernels/cuda/launch.h"
@@ -7,36 +7,35 @@
 namespace synthesizer::cuda {
 namespace {
 
-// Log Σ exp, and the mean of dP by weight, of a thread's two rows.
-struct RowSums {
-  float log_sum[2], mean[2];
-};
-
-// Scores to weights.
-__device__ void weights_of(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
-                           const RowSums& rows, MmaScores& s) {
-  const bool full = tile_is_full(g, b, i0, j0);
+// Stores a tile of the scores' gradients by the keys' places, where there are any: [batch, length, heads, memory].
+__device__ void store_scores(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
+                             const MmaRows& rows, const MmaScores& ds, BFloat16* to) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int i = i0 + me.row(half);
-    const float* const addend = g.addend == nullptr || i >= g.length ? nullptr : g.addend_row(h, i);
+    const int i = i0 + me.row(half), shift = rows.shifts[half];
+    if (shift < 0) continue;
+    BFloat16* const row = to + g.query(b, i, h) * g.memory - shift;
+    const bool pairs = reinterpret_cast<uintptr_t>(row) % 4 == 0;  // j is even, and two elements may be one word
 #pragma unroll
-    for (int n = 0; n < kTilePieces; ++n)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int j = j0 + me.column(n, e);
-        float& score = s[n][2 * half + e];
-        const bool seen = full || sees(g, b, i, j);
-        score = seen ? weight_of(score, addend == nullptr ? 0 : addend[j], rows.log_sum[half]) : 0;
+    for (int n = 0; n < kTilePieces; ++n) {
+      const int j = j0 + me.column(n, 0);
+      const uint32_t two = two_bfloat16(ds[n][2 * half], ds[n][2 * half + 1]);
+      if (pairs && j >= shift && j + 1 < g.memory) {
+        *reinterpret_cast<uint32_t*>(row + j) = two;
+        continue;
       }
+      if (j >= shift && j < g.memory) row[j].bits = static_cast<uint16_t>(two);
+      if (j + 1 >= shift && j + 1 < g.memory) row[j + 1].bits = static_cast<uint16_t>(two >> 16);
+    }
   }
 }
 
-// A block: example, head, queries. The keys are gone through twice: for the mean of dP by weight, then for dQ = dS K.
+// A block: example, head, queries. The keys are gone through twice: for the mean of dP by weight, then for dQ = dS K
+// and dS itself, `dscores`, if that is not null.
 template <int kMost, int kStages>
 __global__ void __launch_bounds__(kMmaThreads)
     attention_queries_mma_kernel(const __grid_constant__ DotArguments<BFloat16> g, int inner,
-                                 const __grid_constant__ PairOutputs to) {
+                                 const __grid_constant__ PairOutputs to, BFloat16* dscores) {
   const int tiles = (g.length + kTile - 1) / kTile, key_tiles = (g.memory + kTile - 1) / kTile;
   int64_t block = blockIdx.x;
   const int i0 = (tiles - 1 - static_cast<int>(block % tiles)) * kTile;
@@ -51,10 +50,7 @@ __global__ void __launch_bounds__(kMmaThreads)
   bring_queries(g, inner, b, h, i0, queries);
   bring_gradient(g, b, h, i0, dy);
   copy_async_commit();
-  RowSums rows = {};
-#pragma unroll
-  for (int half = 0; half < 2; ++half)
-    if (const int i = i0 + me.row(half); i < g.length) rows.log_sum[half] = g.log_sum[g.row(b, h, i)];
+  MmaRows rows(g, me, b, h, i0);
   const auto next = [&](int n) {
     do ++n;
     while (n < key_tiles && !tile_is_seen(g, b, i0, n * kTile));
@@ -86,6 +82,10 @@ __global__ void __launch_bounds__(kMmaThreads)
     if (i < g.length && me.lane % 4 == 0) g.mean[g.row(b, h, i)] = rows.mean[half];
   }
 
+  if (inner == 0 && dscores == nullptr) {  // nothing but means was asked for
+    copy_async_wait<0>();
+    return;
+  }
   MmaSums<kMost / 8> sums;
   clear(sums);
   each_brought<kStages>(0, key_tiles, next, bring, [&](int stage, int n) {
@@ -95,6 +95,7 @@ __global__ void __launch_bounds__(kMmaThreads)
     for (int piece = 0; piece < kTilePieces; ++piece)
 #pragma unroll
       for (int e = 0; e < 4; ++e) ds[piece][e] = score_gradient(p[piece][e], ds[piece][e], rows.mean[e / 2]);
+    if (dscores != nullptr) store_scores(g, me, b, h, i0, n * kTile, rows, ds, dscores);
     add_weighted_rows(me, ds, keys + stage * mma_tile(inner), inner, sums);
   });
   copy_async_wait<0>();
@@ -103,84 +104,23 @@ __global__ void __launch_bounds__(kMmaThreads)
     if (const int i = i0 + me.row(half); i < g.length) store_pairs(g, me, to, g.query(b, i, h), half, sums);
 }
 
-// A block: head, tile of dS, of all examples in order.
-template <int kStages>
-__global__ void __launch_bounds__(kMmaThreads)
-    attention_addend_mma_kernel(const __grid_constant__ DotArguments<BFloat16> g, int inner, float* dsum) {
-  const int tiles = (g.length + kTile - 1) / kTile;
-  const int i0 = static_cast<int>(blockIdx.x) % tiles * kTile, h = static_cast<int>(blockIdx.x) / tiles;
-  const int j0 = static_cast<int>(blockIdx.y) * kTile;
-  const MmaThread me;
-  BFloat16* const queries = reinterpret_cast<BFloat16*>(shared_memory());
-  BFloat16* const keys = queries + kStages * mma_tile(inner);
-  BFloat16* const dy = keys + kStages * mma_tile(inner);
-  BFloat16* const values = dy + kStages * mma_tile(g.head);
-  MmaScores sums;
-  clear(sums);
-  const auto next = [&](int b) {
-    do ++b;
-    while (b < g.batch && !tile_is_seen(g, b, i0, j0));
-    return b;
-  };
-  const auto bring = [&](int stage, int b) {
-    bring_queries(g, inner, b, h, i0, queries + stage * mma_tile(inner));
-    bring_keys(g, inner, b, h, j0, keys + stage * mma_tile(inner));
-    bring_gradient(g, b, h, i0, dy + stage * mma_tile(g.head));
-    bring_values(g, b, h, j0, values + stage * mma_tile(g.head));
-  };
-  each_brought<kStages>(0, g.batch, next, bring, [&](int stage, int b) {
-    RowSums rows = {};
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      if (const int i = i0 + me.row(half); i < g.length) {
-        rows.log_sum[half] = g.log_sum[g.row(b, h, i)];
-        rows.mean[half] = g.mean[g.row(b, h, i)];
-      }
-    MmaScores p, dp;
-    product_of_rows(me, queries + stage * mma_tile(inner), keys + stage * mma_tile(inner), inner, p);
-    product_of_rows(me, dy + stage * mma_tile(g.head), values + stage * mma_tile(g.head), g.head, dp);
-    weights_of(g, me, b, h, i0, j0, rows, p);
-#pragma unroll
-    for (int piece = 0; piece < kTilePieces; ++piece)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) sums[piece][e] += score_gradient(p[piece][e], dp[piece][e], rows.mean[e / 2]);
-  });
-#pragma unroll
-  for (int half = 0; half < 2; ++half)
-#pragma unroll
-    for (int piece = 0; piece < kTilePieces; ++piece)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int i = i0 + me.row(half), j = j0 + me.column(piece, e);
-        if (i < g.length && j < g.memory)
-          dsum[(static_cast<int64_t>(h) * g.length + i) * g.memory + j] = sums[piece][2 * half + e];
-      }
-}
-
 template <int kMost, int kStages>
-void run_kernels(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner, const DotGradients<BFloat16>& to) {
-  const int64_t tiles = tiles_of(g.length), of_inner = mma_tile(inner), of_head = mma_tile(g.head);
-  constexpr auto kSize = static_cast<int64_t>(sizeof(BFloat16));
-  launch(stream,
-         {"attention_queries_mma_kernel", static_cast<int64_t>(g.batch) * g.heads * tiles, kMmaThreads,
-          (1 + kStages) * (of_inner + of_head) * kSize},
-         attention_queries_mma_kernel<kMost, kStages>, g, inner, PairOutputs(to.queries));
-  if (to.addend != nullptr && !g.addend_by_key)
-    launch(stream,
-           {"attention_addend_mma_kernel", g.heads * tiles, kMmaThreads, 2 * kStages * (of_inner + of_head) * kSize,
-            tiles_of(g.memory)},
-           attention_addend_mma_kernel<kStages>, g, inner, to.addend);
+void run_kernel(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner, const DotGradients<BFloat16>& to) {
+  const int64_t blocks = static_cast<int64_t>(g.batch) * g.heads * tiles_of(g.length);
+  const int64_t shared = (1 + kStages) * (mma_tile(inner) + mma_tile(g.head)) * static_cast<int64_t>(sizeof(BFloat16));
+  launch(stream, {"attention_queries_mma_kernel", blocks, kMmaThreads, shared},
+         attention_queries_mma_kernel<kMost, kStages>, g, inner, PairOutputs(to.queries), to.scores);
 }
 
 }  // namespace
 
 void dot_gradient_by_mma(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner,
                          const DotGradients<BFloat16>& to) {
-  // Two stages where a block's memory is then below what every device has.
-  if (inner <= 64 && g.head <= 64)
-    run_kernels<64, 2>(stream, g, inner, to);
+  if (mma_is_small(g, inner))
+    run_kernel<64, 2>(stream, g, inner, to);
   else
-    run_kernels<128, 1>(stream, g, inner, to);
+    run_kernel<128, 1>(stream, g, inner, to);
+  if (to.addend != nullptr && !g.addend_by_key) dot_addend_gradient_by_mma(stream, g, inner, to);
   dot_key_gradients_by_mma(stream, g, inner, to);
 }
 

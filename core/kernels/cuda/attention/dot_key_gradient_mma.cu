@@ -22,18 +22,39 @@ __device__ float row_sum_of_thread(const DotArguments<BFloat16>& g, int b, int h
   return i < g.length ? from[g.row(b, h, i)] : 0;
 }
 
+// add_terms() to transposed scores; kPlaces: whether there are positions. `full`: all of the tile is in the tensor.
+template <bool kPlaces>
+__device__ void add_terms_by_key(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
+                                 bool full, MmaScores& s) {
+  if (g.addend == nullptr && g.common == nullptr) return;
+#pragma unroll
+  for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int i = i0 + me.column(n, e), j = j0 + me.row(e / 2);
+      if (!full && (i >= g.length || j >= g.memory)) continue;
+      const int shift = kPlaces ? g.shift(b, i) : 0;
+      if (kPlaces && (shift < 0 || j < shift)) continue;
+      if (g.common != nullptr) s[n][e] += g.common_row(b, h, i, shift)[j];
+      if (g.addend != nullptr) s[n][e] += g.addend_row(h, i, shift)[j];
+    }
+}
+
 // Transposed scores and dP to weights and the scores' gradients, in their place; adds these to the sums by key.
 __device__ void key_gradients(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
                               const float* row_sums, MmaScores& s, MmaScores& dp, float (&by_key)[2]) {
   const bool full = tile_is_full(g, b, i0, j0);
+  if (g.positions != nullptr)
+    add_terms_by_key<true>(g, me, b, h, i0, j0, full, s);
+  else
+    add_terms_by_key<false>(g, me, b, h, i0, j0, full, s);
 #pragma unroll
   for (int n = 0; n < kTilePieces; ++n)
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int column = me.column(n, e), i = i0 + column, j = j0 + me.row(e / 2);
       const bool seen = full || sees(g, b, i, j);
-      const float addend = g.addend != nullptr && seen ? g.addend_row(h, i)[j] : 0;
-      s[n][e] = seen ? weight_of(s[n][e], addend, row_sums[column]) : 0;
+      s[n][e] = seen ? weight_of(s[n][e], row_sums[column]) : 0;
       dp[n][e] = score_gradient(s[n][e], dp[n][e], row_sums[kTile + column]);
       by_key[e / 2] += dp[n][e];
     }
@@ -158,7 +179,7 @@ void run_kernel(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner,
 
 void dot_key_gradients_by_mma(cudaStream_t stream, const DotArguments<BFloat16>& g, int inner,
                               const DotGradients<BFloat16>& to) {
-  if (inner <= 64 && g.head <= 64)
+  if (mma_is_small(g, inner))
     run_kernel<64, 2>(stream, g, inner, to);
   else
     run_kernel<128, 1>(stream, g, inner, to);

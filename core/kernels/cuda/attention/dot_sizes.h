@@ -22,14 +22,21 @@ struct DotSizes {
   // Whether tensor cores do it, forward and backward both: what a query that sees one key has for a score must be the
   // same in both.
   bool tensor_cores() const;
-  // Bytes of what they take for shared keys.
-  int64_t rounded_keys_bytes() const;
+  // Bytes of the copies of shared keys that are made: with positions (with_placed_keys()), else for tensor cores
+  // (with_rounded_keys()).
+  int64_t copied_keys_bytes() const;
+  // Whether a pair's keys are brought to each token's place, and are own keys from then on.
+  bool by_places(size_t pair) const { return options.positions && options.kinds[pair] == PairKind::kShared; }
+  int64_t chunks() const { return (batch + chunk - 1) / chunk; }
 
   const DotAttentionOptions& options;
   DType dtype;
-  int64_t batch, heads, length, memory, head, inner = 0;
+  int64_t batch, heads, length, memory, head;
+  int64_t inner = 0;  // of the tiles' pairs together
+  int64_t chunk;      // examples that common pairs' scores are made of at a time, in both directions: all without these
   bool addend_by_key = false;
-  std::vector<int64_t> widths;  // of the pairs; `inner` together
+  std::vector<int64_t> widths;        // of all pairs
+  std::vector<size_t> tiled, common;  // which pairs tiles of scores are made of, and which are products before them
 };
 
 // Hands out a piece of workspace; without memory it only counts.

@@ -92,13 +92,14 @@ __device__ inline void add_weighted(const TileMemory<T>& m, int depth, B b, Elem
   }
 }
 
-// Queries' and keys' products and the addend, of the tile of queries from i0 and keys from j0; what lies outside of the
-// tensors is anything.
+// Queries' and keys' products and the other terms, of the tile of queries from i0 and keys from j0; what lies outside
+// of the tensors is anything.
 template <typename E>
 __device__ inline void scores_of(const DotArguments<E>& g, const TileMemory<Compute<E>>& m, int b, int h, int i0,
                                  int j0, Elements<Compute<E>>& s) {
   using T = Compute<E>;
   clear(s);
+  if (g.pairs == 0) __syncthreads();  // as products have it: all have read what the caller puts its weights over
   for (int p = 0; p < g.pairs; ++p) {
     const DotPair& pair = g.pair[p];
     const int width = pair.width;
@@ -123,14 +124,21 @@ __device__ inline void scores_of(const DotArguments<E>& g, const TileMemory<Comp
           },
           s);
   }
-  if (g.addend == nullptr) return;
+  if (g.addend == nullptr && g.common == nullptr) return;
 #pragma unroll
-  for (int r = 0; r < kEach; ++r)
+  for (int r = 0; r < kEach; ++r) {
+    const int i = i0 + tile_row() + r, shift = i < g.length ? g.shift(b, i) : -1;
+    if (shift < 0) continue;
+    const T* const common = g.common == nullptr ? nullptr : g.common_row(b, h, i, shift);
+    const T* const addend = g.addend == nullptr ? nullptr : g.addend_row(h, i, shift);
 #pragma unroll
     for (int c = 0; c < kEach; ++c) {
-      const int i = i0 + tile_row() + r, j = j0 + tile_column() + c;
-      if (i < g.length && j < g.memory) s[r][c] += g.addend_row(h, i)[j];
+      const int j = j0 + tile_column() + c;
+      if (j < shift || j >= g.memory) continue;
+      if (common != nullptr) s[r][c] += common[j];
+      if (addend != nullptr) s[r][c] += addend[j];
     }
+  }
 }
 
 // dP = dY Vᵀ.

@@ -58,7 +58,7 @@ __device__ inline void bring_rows(BFloat16* to, int stride, int width, int rows,
   }
 }
 
-// The pairs side by side. Shared keys are bfloat16 [heads, memory, width] here (round_shared_keys()).
+// The pairs side by side. Shared keys are bfloat16 [heads, memory, width] here (with_rounded_keys()).
 __device__ inline void bring_queries(const DotArguments<BFloat16>& g, int inner, int b, int h, int i0, BFloat16* to) {
   for (int p = 0, begin = 0; p < g.pairs; begin += g.pair[p++].width)
     bring_rows(to + begin, mma_stride(inner), g.pair[p].width, g.length - i0, [&](int i) {
@@ -127,6 +127,44 @@ __device__ inline void product_of_rows(const MmaThread& me, const BFloat16* a, c
       mma_16x8x16(sums[n], left, {right[0], right[1]});
       mma_16x8x16(sums[n + 1], left, {right[2], right[3]});
     }
+  }
+}
+
+// Adds a row of terms, which are there for keys [first, memory), to one of a thread's.
+__device__ inline void add_row(const MmaThread& me, const float* row, int first, int memory, int j0, int half,
+                               MmaScores& s) {
+  if (first <= j0 && j0 + kTile <= memory) {  // all of the tile
+#pragma unroll
+    for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) s[n][2 * half + e] += row[j0 + me.column(n, e)];
+    return;
+  }
+#pragma unroll
+  for (int n = 0; n < kTilePieces; ++n)
+#pragma unroll
+    for (int e = 0; e < 2; ++e)
+      if (const int j = j0 + me.column(n, e); j >= first && j < memory) s[n][2 * half + e] += row[j];
+}
+
+// Adds the terms that are no products of the tile's, in the order in which every kernel does. `shifts`: of a thread's
+// two rows (DotArguments::shift()), -1 of those outside of the tensor.
+__device__ inline void add_terms(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
+                                 const int (&shifts)[2], MmaScores& s) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int i = i0 + me.row(half), shift = shifts[half];
+    if (shift < 0) continue;
+    if (g.common != nullptr) add_row(me, g.common_row(b, h, i, shift), shift, g.memory, j0, half, s);
+    if (g.addend != nullptr) add_row(me, g.addend_row(h, i, shift), shift, g.memory, j0, half, s);
+  }
+}
+__device__ inline void shifts_of(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int i0,
+                                 int (&shifts)[2]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int i = i0 + me.row(half);
+    shifts[half] = i < g.length ? g.shift(b, i) : -1;
   }
 }
 
