@@ -36,8 +36,8 @@ struct DotArguments {
   __device__ const T* addend_row(int h, int i, int shift) const {
     return addend + (addend_by_key ? h : static_cast<int64_t>(h) * length + i - shift) * memory - shift;
   }
-  __device__ const T* common_row(int b, int h, int i, int shift) const {
-    return common + query(b, i, h) * memory - shift;
+  __device__ const T* apart_row(int b, int h, int i, int shift) const {
+    return apart + query(b, i, h) * memory - shift;
   }
 
   DotPair pair[kMostPairs];  // of DotSizes::tiled
@@ -46,7 +46,7 @@ struct DotArguments {
   bool causal, addend_by_key;
   const E* values;
   const T* addend;  // the rest may be null, but for the gradient's in the gradient
-  const T* common;  // common pairs' scores, [batch, length, heads, memory], by the keys' places
+  const T* apart;   // scores made apart, [batch, length, heads, memory], by the keys' places
   const int32_t *key_mask, *segments, *positions;
   const T* log_sum;  // the gradient's: [batch, heads, length]
   const E* dy;

@@ -2,7 +2,7 @@
 // keys, with the maximum and the sum of exponentials of what it has seen (Dao et al. 2022, "FlashAttention").
 #include <algorithm>
 
-#include "core/kernels/cuda/attention/dot_common.h"
+#include "core/kernels/cuda/attention/dot_apart.h"
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_tiles.h"
 #include "core/kernels/cuda/attention/shared_keys.h"
@@ -97,7 +97,7 @@ class DotAttentionKernel : public Kernel {
       : context_(c.context),
         options_(c.as<DotAttention>().options()),
         s_(c, options_),
-        common_(context_, s_, /*backward=*/false) {}
+        apart_(context_, s_, /*backward=*/false) {}
 
   static int64_t workspace(const KernelCase& c) {
     const DotSizes s(c, c.as<DotAttention>().options());
@@ -112,26 +112,26 @@ class DotAttentionKernel : public Kernel {
     DotArguments<E> all = with_placed_keys(context_.stream, dot_arguments<E>(s_, inputs), scratch.keys);
     if constexpr (std::is_same_v<E, BFloat16>)
       if (s_.tensor_cores()) all = with_rounded_keys(context_.stream, all, scratch.keys);
-    common_.round_keys(inputs, scratch.common);
-    all.common = scratch.common.scores;
+    apart_.round_keys(inputs, scratch.apart);
+    all.apart = scratch.apart.scores;
     for (int64_t first = 0; first < s_.batch; first += s_.chunk) {
-      common_.make_scores(inputs, first, scratch.common);
+      apart_.make_scores(inputs, first, scratch.apart);
       const int64_t rows = first * s_.length * s_.heads;
       attend(of_examples(all, first, std::min(s_.chunk, s_.batch - first)), output<E>(outputs, 0) + rows * s_.head,
              output<T>(outputs, 1) + rows);
     }
     context_.count(&KernelCounters::softmax_runs, 1);
     context_.count(&KernelCounters::softmax_rows, s_.batch * s_.heads * s_.length);
-    // Common pairs' are the library's to count.
+    // Products apart are the library's to count.
     context_.count(&KernelCounters::product_flops, 2 * s_.multiplied_scores() * (s_.inner + s_.head));
   }
 
  private:
   struct Scratch {
     Scratch(const DotSizes& s, const ProductLibrary& products, Carver& carver)
-        : common(s, /*backward=*/false, products, carver),
+        : apart(s, /*backward=*/false, products, carver),
           keys(carver.take<E>(s.copied_keys_bytes() / static_cast<int64_t>(sizeof(E)))) {}
-    typename CommonPairs<E>::Space common;
+    typename ScoresApart<E>::Space apart;
     E* keys;  // shared ones, copied
   };
 
@@ -147,7 +147,7 @@ class DotAttentionKernel : public Kernel {
   CudaContext context_;
   DotAttentionOptions options_;
   DotSizes s_;
-  CommonPairs<E> common_;
+  ScoresApart<E> apart_;
 };
 
 }  // namespace

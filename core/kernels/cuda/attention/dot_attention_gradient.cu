@@ -1,7 +1,7 @@
 // The gradient of attention: what is made where, copied to where an input was, and added up over groups of examples.
 #include <algorithm>
 
-#include "core/kernels/cuda/attention/dot_common.h"
+#include "core/kernels/cuda/attention/dot_apart.h"
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/attention/shared_keys.h"
@@ -29,7 +29,7 @@ class DotAttentionGradientKernel : public Kernel {
       : context_(c.context),
         op_(c.as<DotAttentionGradient>()),
         s_(c, op_.options()),
-        common_(context_, s_, /*backward=*/true) {}
+        apart_(context_, s_, /*backward=*/true) {}
 
   static int64_t workspace(const KernelCase& c) {
     const auto& op = c.as<DotAttentionGradient>();
@@ -44,7 +44,7 @@ class DotAttentionGradientKernel : public Kernel {
     const Scratch scratch(s_, op_.to_addend(), *context_.products, carver);
     const DotArguments<E> all = arguments(inputs, scratch);
     const DotGradients<E> to = destinations(inputs, outputs, scratch, all);
-    common_.round_keys(inputs, scratch.common);
+    apart_.round_keys(inputs, scratch.apart);
     for (int64_t first = 0; first < s_.batch; first += s_.chunk) run_chunk(inputs, outputs, first, scratch, all, to);
     for (size_t n = 0; n < s_.tiled.size(); ++n) {
       const size_t p = s_.tiled[n];
@@ -56,7 +56,7 @@ class DotAttentionGradientKernel : public Kernel {
       else if (!s_.options.shares_keys(p))
         copy(to.own_keys[n], outputs[2 * p + 1], s_.batch * s_.memory * row);
     }
-    // Common pairs' are the library's to count.
+    // Products apart are the library's to count.
     context_.count(&KernelCounters::product_flops, 2 * s_.multiplied_scores() * (3 * s_.inner + 2 * s_.head));
   }
 
@@ -64,7 +64,7 @@ class DotAttentionGradientKernel : public Kernel {
   // Groups of a chunk of so many examples. (Where they are one, and the chunk too, sums need no place of their own.)
   static int64_t groups_of(int64_t examples) { return std::min(examples, kMostGroups); }
   static bool one_group(const DotSizes& s) { return s.chunks() == 1 && groups_of(s.chunk) == 1; }
-  // Whether a kernel goes through documents. (Products sum common pairs' keys.)
+  // Whether a kernel goes through documents. (Products sum those of common pairs.)
   static bool sums_by_places(const DotSizes& s, bool to_addend) {
     return s.options.positions &&
            (to_addend || std::any_of(s.tiled.begin(), s.tiled.end(), [&](size_t p) { return s.by_places(p); }));
@@ -73,7 +73,7 @@ class DotAttentionGradientKernel : public Kernel {
   // Arrays of pairs are of s.tiled.
   struct Scratch {
     Scratch(const DotSizes& s, bool to_addend, const ProductLibrary& products, Carver& carver)
-        : common(s, /*backward=*/true, products, carver) {
+        : apart(s, /*backward=*/true, products, carver) {
       const int64_t groups = groups_of(s.chunk);
       mean = carver.take<T>(s.batch * s.heads * s.length);
       for (size_t n = 0; n < s.tiled.size(); ++n) {
@@ -89,7 +89,7 @@ class DotAttentionGradientKernel : public Kernel {
       copied_keys = carver.take<E>(s.copied_keys_bytes() / static_cast<int64_t>(sizeof(E)));
       if (sums_by_places(s, to_addend)) documents = carver.take<std::byte>(documents_bytes(s.batch, s.length));
     }
-    typename CommonPairs<E>::Space common;
+    typename ScoresApart<E>::Space apart;
     T* mean;
     E *queries[kMostPairs] = {}, *own_keys[kMostPairs] = {};
     T *shared_keys[kMostPairs] = {}, *addend = nullptr;
@@ -108,7 +108,7 @@ class DotAttentionGradientKernel : public Kernel {
     g.log_sum = input<T>(inputs, op_.options().inputs());
     g.dy = input<E>(inputs, op_.options().inputs() + 1);
     g.mean = scratch.mean;
-    g.common = scratch.common.scores;
+    g.apart = scratch.apart.scores;
     return g;
   }
 
@@ -134,7 +134,7 @@ class DotAttentionGradientKernel : public Kernel {
     to.values = output<E>(outputs, o.values());
     T* const addend = op_.to_addend() ? output<T>(outputs, o.values() + 1) : nullptr;
     to.addend = op_.to_addend() && s_.addend_by_key && !one_group(s_) ? scratch.addend : addend;
-    to.scores = scratch.common.gradients;
+    to.scores = scratch.apart.gradients;
     if (sums_by_places(s_, op_.to_addend()))
       to.documents =
           find_documents(context_.stream, all.segments, all.positions, s_.batch, s_.length, scratch.documents);
@@ -153,13 +153,13 @@ class DotAttentionGradientKernel : public Kernel {
     to.add_to_addend = first > 0;
     if (to.documents.list != nullptr) to.documents = to.documents.from(first);
 
-    common_.make_scores(inputs, first, scratch.common);
+    apart_.make_scores(inputs, first, scratch.apart);
     if (to.scores != nullptr) {
       const int64_t bytes = g.batch * s_.length * s_.heads * s_.memory * static_cast<int64_t>(sizeof(E));
       check(cudaMemsetAsync(to.scores, 0, static_cast<size_t>(bytes), context_.stream), "clearing scores' gradients");
     }
     attend(g, to);
-    common_.add_gradients(inputs, outputs, first, scratch.common);
+    apart_.add_gradients(inputs, outputs, first, scratch.apart);
     const auto add_groups = [&](const T* of_group, int64_t count, T* sum) {
       if (of_group != nullptr && of_group != sum)
         launch(context_.stream, {"add_groups_kernel", blocks_for(count)}, add_groups_kernel<T>, of_group, to.groups,
@@ -188,7 +188,7 @@ class DotAttentionGradientKernel : public Kernel {
   CudaContext context_;
   DotAttentionGradient op_;
   DotSizes s_;
-  CommonPairs<E> common_;
+  ScoresApart<E> apart_;
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kTileThreads)
     }
 }
 
-// dS of common pairs, by the keys' places: a tile a block.
+// dS of pairs apart, by the keys' places: a tile a block.
 template <typename E>
 __global__ void __launch_bounds__(kTileThreads)
     attention_scores_kernel(const __grid_constant__ DotArguments<E> g, E* dscores) {

@@ -20,7 +20,7 @@ struct DotGradients {
   Compute<E>* addend;   // [heads, length, memory], or if by key [groups, heads, memory]; null: not wanted
   bool add_to_addend;   // to what the former has
   Documents documents;  // where there are positions and an addend
-  E* scores;  // of common pairs, [batch, length, heads, memory] by the keys' places, zeros so far; null: there are none
+  E* scores;  // of pairs apart, [batch, length, heads, memory] by the keys' places, zeros so far; null: there are none
 };
 
 // By plain multiplications, any type and size (dot_tiles.h). The first calls the second, for an addend.

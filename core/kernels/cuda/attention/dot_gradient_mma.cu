@@ -1,5 +1,5 @@
 // The gradient of attention of bfloat16 by tensor cores, by tiles of queries: the queries' gradients, with the rows'
-// means that the other kernels need, and the gradient of common pairs' scores.
+// means that the other kernels need, and the gradient of scores made apart.
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/attention/mma_gradient.h"
 #include "core/kernels/cuda/launch.h"

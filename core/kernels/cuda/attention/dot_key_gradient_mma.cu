@@ -26,7 +26,7 @@ __device__ float row_sum_of_thread(const DotArguments<BFloat16>& g, int b, int h
 template <bool kPlaces>
 __device__ void add_terms_by_key(const DotArguments<BFloat16>& g, const MmaThread& me, int b, int h, int i0, int j0,
                                  bool full, MmaScores& s) {
-  if (g.addend == nullptr && g.common == nullptr) return;
+  if (g.addend == nullptr && g.apart == nullptr) return;
 #pragma unroll
   for (int n = 0; n < kTilePieces; ++n)
 #pragma unroll
@@ -35,7 +35,7 @@ __device__ void add_terms_by_key(const DotArguments<BFloat16>& g, const MmaThrea
       if (!full && (i >= g.length || j >= g.memory)) continue;
       const int shift = kPlaces ? g.shift(b, i) : 0;
       if (kPlaces && (shift < 0 || j < shift)) continue;
-      if (g.common != nullptr) s[n][e] += g.common_row(b, h, i, shift)[j];
+      if (g.apart != nullptr) s[n][e] += g.apart_row(b, h, i, shift)[j];
       if (g.addend != nullptr) s[n][e] += g.addend_row(h, i, shift)[j];
     }
 }

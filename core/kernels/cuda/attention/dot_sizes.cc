@@ -5,7 +5,7 @@
 namespace synthesizer::cuda {
 namespace {
 
-// Of common pairs' scores: of two examples or more; about as much as a device's second-level cache.
+// Of scores that are made apart: of two examples or more; about as much as a device's second-level cache.
 constexpr int64_t kMostScoresBytes = int64_t{64} << 20;
 
 }  // namespace
@@ -22,13 +22,15 @@ DotSizes::DotSizes(const KernelCase& c, const DotAttentionOptions& options)
         options.pairs(), kMostPairs);
   for (size_t p = 0; p < options.pairs(); ++p) {
     widths.push_back(c.in(2 * p).dims().back().size);
-    const bool whole = options.kinds[p] == PairKind::kCommon;
-    (whole ? common : tiled).push_back(p);
-    if (!whole) inner += widths.back();
+    const std::vector<Dim>& keys = c.in(2 * p + 1).dims();
+    second.push_back(keys.back().size);
+    heads_second.push_back(options.kinds[p] == PairKind::kCommon && keys[1] == values[2]);
+    (options.is_apart(p) ? apart : tiled).push_back(p);
+    if (!options.is_apart(p)) inner += widths.back();
   }
   // As even as can be.
   const int64_t bytes = heads * length * memory * size_of(compute_type(dtype));
-  const int64_t most = common.empty() ? batch : std::clamp<int64_t>(kMostScoresBytes / bytes, 1, batch);
+  const int64_t most = apart.empty() ? batch : std::clamp<int64_t>(kMostScoresBytes / bytes, 1, batch);
   const int64_t parts = (batch + most - 1) / most;
   chunk = (batch + parts - 1) / parts;
   if (options.addend) addend_by_key = c.in(options.values() + 1).rank() == 2;

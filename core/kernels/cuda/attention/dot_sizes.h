@@ -33,10 +33,12 @@ struct DotSizes {
   DType dtype;
   int64_t batch, heads, length, memory, head;
   int64_t inner = 0;  // of the tiles' pairs together
-  int64_t chunk;      // examples that common pairs' scores are made of at a time, in both directions: all without these
+  int64_t chunk;      // examples that scores apart are made of at a time, in both directions: all without these
   bool addend_by_key = false;
-  std::vector<int64_t> widths;        // of all pairs
-  std::vector<size_t> tiled, common;  // which pairs tiles of scores are made of, and which are products before them
+  std::vector<int64_t> widths;       // of all pairs, of two factors the first's
+  std::vector<int64_t> second;       // of kOuter pairs, the second's
+  std::vector<char> heads_second;    // of kCommon pairs: keys [width, heads, memory]
+  std::vector<size_t> tiled, apart;  // which pairs tiles of scores are made of, and which have theirs made before them
 };
 
 // Hands out a piece of workspace; without memory it only counts.

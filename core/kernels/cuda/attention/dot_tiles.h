@@ -124,18 +124,18 @@ __device__ inline void scores_of(const DotArguments<E>& g, const TileMemory<Comp
           },
           s);
   }
-  if (g.addend == nullptr && g.common == nullptr) return;
+  if (g.addend == nullptr && g.apart == nullptr) return;
 #pragma unroll
   for (int r = 0; r < kEach; ++r) {
     const int i = i0 + tile_row() + r, shift = i < g.length ? g.shift(b, i) : -1;
     if (shift < 0) continue;
-    const T* const common = g.common == nullptr ? nullptr : g.common_row(b, h, i, shift);
+    const T* const apart = g.apart == nullptr ? nullptr : g.apart_row(b, h, i, shift);
     const T* const addend = g.addend == nullptr ? nullptr : g.addend_row(h, i, shift);
 #pragma unroll
     for (int c = 0; c < kEach; ++c) {
       const int j = j0 + tile_column() + c;
       if (j < shift || j >= g.memory) continue;
-      if (common != nullptr) s[r][c] += common[j];
+      if (apart != nullptr) s[r][c] += apart[j];
       if (addend != nullptr) s[r][c] += addend[j];
     }
   }

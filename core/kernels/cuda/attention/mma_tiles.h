@@ -155,7 +155,7 @@ __device__ inline void add_terms(const DotArguments<BFloat16>& g, const MmaThrea
   for (int half = 0; half < 2; ++half) {
     const int i = i0 + me.row(half), shift = shifts[half];
     if (shift < 0) continue;
-    if (g.common != nullptr) add_row(me, g.common_row(b, h, i, shift), shift, g.memory, j0, half, s);
+    if (g.apart != nullptr) add_row(me, g.apart_row(b, h, i, shift), shift, g.memory, j0, half, s);
     if (g.addend != nullptr) add_row(me, g.addend_row(h, i, shift), shift, g.memory, j0, half, s);
   }
 }

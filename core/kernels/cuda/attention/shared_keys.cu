@@ -11,7 +11,8 @@ constexpr int kPatch = 32;
 // Of the keys' tensor.
 template <typename E>
 __device__ int64_t element(const SharedKeys<E>& s, int h, int a, int j) {
-  return (static_cast<int64_t>(h) * s.width + a) * s.memory + j;
+  return (s.heads_second ? static_cast<int64_t>(a) * s.heads + h : static_cast<int64_t>(h) * s.width + a) * s.memory +
+         j;
 }
 // Where the row of an example's key begins, as own keys lie.
 template <typename E>

@@ -18,6 +18,7 @@ struct SharedKeys {
                      Compute<E>* keys) const;
 
   int heads, width, memory;
+  bool heads_second = false;  // keys [width, heads, memory]; of round() alone
 };
 
 // With positions, the arguments with shared keys brought to each token's place, in `copies`, one pair's behind the

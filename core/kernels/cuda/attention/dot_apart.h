@@ -1,12 +1,14 @@
-// Pairs whose queries all heads share: these are long, so their products are the library's, before and after the tiles,
-// over chunks of examples whose scores lie in workspace. Heads are then rows of keys like any other: one product makes
-// the scores of all heads, and one the queries' gradients, summed over heads.
+// Scores that are made before the tiles, and their gradients after these, over chunks of examples whose scores lie in
+// workspace. Queries that all heads share are long, so their products are the library's; heads are then rows of keys
+// like any other: one product makes the scores of all heads, and one the queries' gradients, summed over heads. Two
+// factors of a query are dot_outer.h's.
 #pragma once
 
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "core/kernels/cuda/attention/dot_outer.h"
 #include "core/kernels/cuda/attention/dot_sizes.h"
 #include "core/kernels/cuda/products.h"
 
@@ -14,21 +16,21 @@ namespace synthesizer::cuda {
 
 // E: type of queries.
 template <typename E>
-class CommonPairs {
+class ScoresApart {
  public:
   using T = Compute<E>;
 
   // A piece of the op's workspace.
   struct Space {
     Space(const DotSizes& s, bool backward, const ProductLibrary& library, Carver& carver);
-    E* keys[kMostPairs] = {};  // of s.common, [heads, memory, e]
+    E* keys[kMostPairs] = {};  // of common pairs of s.apart, [heads, memory, e]
     T* scores = nullptr;       // of a chunk, [examples, length, heads, memory]
     E* gradients = nullptr;    // theirs
     void* products = nullptr;  // the library's own
   };
 
   // `s` must stay.
-  CommonPairs(const CudaContext& context, const DotSizes& s, bool backward);
+  ScoresApart(const CudaContext& context, const DotSizes& s, bool backward);
 
   // Of all examples.
   void round_keys(std::span<void* const> inputs, const Space& space) const;
@@ -45,10 +47,13 @@ class CommonPairs {
   };
   Products make(int64_t examples, size_t pair, bool backward) const;
   const Products& products(int64_t first, size_t pair) const;
+  bool is_product(size_t pair) const { return s_.options.kinds[pair] == PairKind::kCommon; }
+  // Of the chunk.
+  OuterSizes outer(int64_t first, size_t pair) const;
 
   CudaContext context_;
   const DotSizes& s_;
-  std::vector<Products> of_chunk_, of_last_;  // of each common pair
+  std::vector<Products> of_chunk_, of_last_;  // of each of s.apart; of two factors none
 };
 
 }  // namespace synthesizer::cuda
