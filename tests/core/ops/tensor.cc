@@ -36,6 +36,20 @@ std::vector<Tensor> random_parts(const Tensor& whole, bool sum, int ranks, uint6
 
 }  // namespace
 
+int64_t& Index::operator[](std::string_view name) {
+  for (size_t n = 0; n < count_; ++n)
+    if (entries_[n].name == name) return entries_[n].i;
+  CHECK(count_ < entries_.size(), "an index of more than {} names", entries_.size());
+  entries_[count_] = {name, 0};
+  return entries_[count_++].i;
+}
+
+int64_t Index::at(std::string_view name) const {
+  for (size_t n = 0; n < count_; ++n)
+    if (entries_[n].name == name) return entries_[n].i;
+  fail("an index without {}", name);
+}
+
 size_t Tensor::offset(const Index& index) const {
   size_t at = 0;
   for (const Dim& dim : shape.dims()) {
@@ -63,7 +77,7 @@ Tensor tabulate(const Shape& shape, const std::function<double(const Index&)>& v
   return result;
 }
 
-Index with(Index index, const std::string& name, int64_t i) {
+Index with(Index index, std::string_view name, int64_t i) {
   index[name] = i;
   return index;
 }

@@ -1,10 +1,13 @@
 // A tensor of doubles with named dims, for naive references: slow, obvious, and independent of the kernels.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <initializer_list>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/graph/leaf.h"
@@ -12,8 +15,26 @@
 
 namespace synthesizer {
 
-// Where an element is: an index for each name. Names that a tensor has not are ignored by it.
-using Index = std::map<std::string, int64_t>;
+// Where an element is: an index for each name. Names that a tensor has not are ignored by it. It holds no names of its
+// own: they are a shape's, or literals, and must stay. (References visit every element: an index allocates nothing.)
+class Index {
+ public:
+  Index() = default;
+  Index(std::initializer_list<std::pair<std::string_view, int64_t>> names) {
+    for (const auto& [name, i] : names) (*this)[name] = i;
+  }
+  // 0 where the name is new.
+  int64_t& operator[](std::string_view name);
+  int64_t at(std::string_view name) const;
+
+ private:
+  struct Entry {
+    std::string_view name;
+    int64_t i = 0;
+  };
+  std::array<Entry, 10> entries_;
+  size_t count_ = 0;
+};
 
 struct Tensor {
   Tensor() = default;
@@ -33,7 +54,7 @@ void each(const Shape& shape, const std::function<void(const Index&)>& visit);
 // A tensor from a function of the index.
 Tensor tabulate(const Shape& shape, const std::function<double(const Index&)>& value);
 // The index with one more name.
-Index with(Index index, const std::string& name, int64_t i);
+Index with(Index index, std::string_view name, int64_t i);
 
 // Numbers in [0, 1), a pure function of the two.
 double random01(uint64_t stream, uint64_t element);
