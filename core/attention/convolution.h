@@ -17,8 +17,8 @@ class Convolution : public SynthesizingFunction {
     const int64_t width = config_.filter_width, d = sizes_.d_model;
     const Dim heads = kHeads(sizes_.num_heads), positions = kMemoryPosition(config_.max_length);
     const Value weight = scope.parameter("conv.w", {kWindow(width), kModel(d), heads, positions}, fan_in(width * d));
-    const DimName seen{"seen"};  // all that a window sees
-    return position_layer(merge(windows(in, width), {kWindow, kModel}, seen), merge(weight, {kWindow, kModel}, seen),
+    const auto seen = [](Value x) { return merge(x, {kWindow, kModel}, kWindow); };  // all of a window
+    return position_layer(seen(windows(in, width)), seen(weight),
                           scope.parameter("conv.b", {heads, positions}, zeros()), in);
   }
 };

@@ -187,12 +187,13 @@ TEST(RecomputeBlock, KeepsOneValueALayer) {
   }
 }
 
-// Whether a layer's alignment is in memory as a whole and large: attention by blocks has none, and a window's is small.
+// Whether a layer has something of the size of an alignment in memory: attention by blocks has none of its own, but
+// reads what examples share and the windows of Conv, and the weights of a window are small.
 bool keeps_alignments(const ModelSetting& setting) {
   const auto is = [&](std::initializer_list<std::string_view> kinds) {
     return std::find(kinds.begin(), kinds.end(), setting.kind) != kinds.end();
   };
-  return is({"R", "FR", "FD", "Conv", "FR+FD", "Linformer"}) || setting.name == "dropout of weights";
+  return is({"R", "FR", "Conv", "FR+FD", "Linformer"}) || setting.name == "dropout of weights";
 }
 
 TEST(Recompute, TakesLessMemory) {
