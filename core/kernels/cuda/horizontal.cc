@@ -31,7 +31,7 @@ bool are_chains(const KernelCase& c) {
 
 bool are_adamws(const KernelCase& c) {
   return all_are<AdamW>(c, [](const AdamW& a, const KernelCase& of_a, const AdamW& b, const KernelCase& of_b) {
-    return a.in_place() && a.attributes() == b.attributes() && of_a.outputs[0].dtype == of_b.outputs[0].dtype;
+    return a.attributes() == b.attributes() && of_a.outputs[0].dtype == of_b.outputs[0].dtype;
   });
 }
 
