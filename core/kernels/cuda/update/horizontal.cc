@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/kernels/cuda/cuda_kernels.h"
-#include "core/kernels/cuda/horizontal_kernels.h"
+#include "core/kernels/cuda/update/horizontal_kernels.h"
 #include "core/kernels/horizontal_parts.h"
 #include "core/ops/chain.h"
 #include "core/ops/update.h"
