@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "dist/nccl/local_gpu.h"
 #include "dist/nccl/nccl_exchange.h"
 #include "dist/nccl/nccl_family.h"

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "core/graph/communicator.h"
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "dist/nccl/nccl_library.h"
 #include "dist/nccl/nccl_limits.h"
 #include "dist/nccl/nccl_watch.h"

@@ -1,7 +1,7 @@
 #include "dist/nccl/nccl_family.h"
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/storage.h"
 #include "dist/traffic.h"
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/storage.h"
 #include "dist/nccl/nccl_communicator.h"
 #include "dist/nccl/nccl_exchange.h"

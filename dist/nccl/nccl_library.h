@@ -3,16 +3,16 @@
 
 #include <string>
 
-#include "core/kernels/cuda/dynamic_library.h"
+#include "core/kernels/cuda/runtime/dynamic_library.h"
 #include "dist/nccl/nccl_api.h"
 
 namespace synthesizer {
 
 class NcclLibrary {
  public:
-  // libnccl.so.2, where core/kernels/cuda/dynamic_library.h looks: the file that SYNTHESIZER_NCCL names, the system's,
-  // the toolkit's, that of PyPI's nvidia-nccl. Throws Error that lists where it was looked for, or if it is older than
-  // 2.18 (ncclCommSplit).
+  // libnccl.so.2, where core/kernels/cuda/runtime/dynamic_library.h looks: the file that SYNTHESIZER_NCCL names, the
+  // system's, the toolkit's, that of PyPI's nvidia-nccl. Throws Error that lists where it was looked for, or if it is
+  // older than 2.18 (ncclCommSplit).
   NcclLibrary();
 
   const NcclApi& api() const { return api_; }

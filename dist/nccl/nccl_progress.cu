@@ -1,6 +1,6 @@
 #include <atomic>
 
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "dist/nccl/nccl_progress.h"
 
 namespace synthesizer {

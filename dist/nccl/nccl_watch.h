@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "dist/nccl/nccl_library.h"
 #include "dist/nccl/nccl_limits.h"
 #include "dist/nccl/nccl_progress.h"

@@ -1,8 +1,8 @@
 #include <bit>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/bfloat16.h"
 #include "dist/nccl/rank_sums.h"
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 
 int program_main(int argc, char** argv);  // launch/main.cc
 

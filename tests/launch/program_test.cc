@@ -196,8 +196,8 @@ TEST(Program, PlansWhatRecomputeSaves) {
   const Workplace place;
   const auto plan = [&](const std::string& choice) {
     return nlohmann::json::parse(place.must({"plan", "run.txtpb", "--json", "--set", "recompute=" + choice, "--set",
-                                             "model.structure=DECODER", "--set", "model.decoder.attention=Conv",
-                                             "--set", "data.objective=CAUSAL", "--set", "data.input_length=0"}));
+                                             "model.structure=DECODER", "--set", "model.decoder.attention=FR", "--set",
+                                             "data.objective=CAUSAL", "--set", "data.input_length=0"}));
   };
   const auto none = plan("NONE"), attention = plan("ATTENTION"), block = plan("BLOCK");
   EXPECT_EQ(none.at("recomputed_flops"), 0);

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/kernels/collective_parts.h"
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/collectives.h"
 #include "core/tensor/storage.h"
 

@@ -3,9 +3,9 @@
 // of which two products make those of x and the table.
 #include <vector>
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/kernels/logit_blocks.h"
 #include "core/ops/cross_entropy.h"
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/graph/kernel.h"
-#include "core/kernels/cuda/cuda_device.h"
 #include "core/kernels/cuda/kernel_case.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 
 namespace synthesizer::cuda {
 

@@ -1,9 +1,9 @@
 // Dropout: the bits are those of core/ops/dropout.h, whatever the layout. No mask is kept: a thread draws the four
 // words of a counter for four elements, which costs less than the memory they come from.
+#include "core/kernels/cuda/device/walk.h"
 #include "core/kernels/cuda/dropout_words.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/walk.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/kernels/dropout_mask.h"
 
 namespace synthesizer::cuda {

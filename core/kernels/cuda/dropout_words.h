@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/base/philox.h"
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 
 namespace synthesizer::cuda {
 

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/device/walk.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
 #include "core/kernels/cuda/product_finish.h"
-#include "core/kernels/cuda/walk.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/kernels/einsum_plan.h"
 #include "core/ops/einsum.h"
 #include "core/tensor/storage.h"

@@ -1,8 +1,8 @@
 // Functions of one element, broadcast by name.
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/device/walk.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/walk.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/cast.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/functors.h"

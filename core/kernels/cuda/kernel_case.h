@@ -3,8 +3,8 @@
 
 #include <cuda_runtime.h>
 
-#include "core/kernels/cuda/cuda_device.h"
 #include "core/kernels/cuda/products.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "core/kernels/kernel_case.h"
 
 namespace synthesizer::cuda {

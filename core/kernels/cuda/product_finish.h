@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/device/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/einsum.h"
 #include "core/ops/functors.h"
 

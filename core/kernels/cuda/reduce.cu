@@ -1,5 +1,5 @@
 // Reductions over named dims, in the order of core/kernels/cuda/reduce_plan.h.
-#include "core/kernels/cuda/combine.h"
+#include "core/kernels/cuda/device/combine.h"
 #include "core/kernels/cuda/kernel_case.h"
 #include "core/ops/reduce.h"
 #include "core/tensor/storage.h"

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/kernels/cuda/walk.h"
+#include "core/kernels/cuda/device/walk.h"
 #include "core/kernels/reduce_walk.h"
 
 namespace synthesizer::cuda {

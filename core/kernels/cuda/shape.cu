@@ -1,8 +1,8 @@
 // Moving elements: slices, padding, constants. A reshape runs nothing.
 #include "core/graph/leaf.h"
+#include "core/kernels/cuda/device/units.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/shape.h"
 
 namespace synthesizer::cuda {

@@ -19,8 +19,9 @@
 namespace synthesizer {
 namespace {
 
-constexpr int64_t kSmall = 64 << 10;  // bytes that may live longer
-constexpr int64_t kMuchSmaller = 64;  // times: what is given, than what is read
+constexpr int64_t kSmall = 64 << 10;      // bytes that may live longer
+constexpr int64_t kMuchSmaller = 64;      // times: what is given, than what is read
+constexpr int64_t kMostGiven = 32 << 20;  // bytes that a late node may give beyond that: the new parameters of ZeRO
 
 // The op as a chain of one step, null if it cannot be one.
 std::shared_ptr<const Chain> chain_of_one(const Graph& graph, const Node& node) {
@@ -127,21 +128,25 @@ class HorizontalGroups {
   }
 
   bool may_wait(const Node& node) const {
-    int64_t largest = 0;
     for (const ValueRef& input : node.inputs) {
-      const int64_t bytes = graph_.type(input).bytes();
       const Leaf* of = leaf(input.node);
       const bool kept = of != nullptr && of->persistent();
-      if (!kept && bytes > kSmall && !read_late(input)) return false;
-      largest = std::max(largest, bytes);
+      if (!kept && graph_.type(input).bytes() > kSmall && !read_late(input)) return false;
     }
+    return given(node) == 0 || (late_[at(node.id)] != 0 && given(node) <= kMostGiven);
+  }
+
+  // Bytes of what it gives, apart from what is small or lies where it was.
+  int64_t given(const Node& node) const {
+    int64_t largest = 0, bytes = 0;
+    for (const ValueRef& input : node.inputs) largest = std::max(largest, graph_.type(input).bytes());
     std::set<int> updated;
     for (const Alias& alias : node.op->aliases())
       if (alias.kind == Alias::Kind::kUpdate) updated.insert(alias.output);
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (!updated.contains(static_cast<int>(i)) && node.outputs[i].bytes() > std::max(kSmall, largest / kMuchSmaller))
-        return false;
-    return true;
+        bytes += node.outputs[i].bytes();
+    return bytes;
   }
 
   // The op that a node would be a part as; null: it stays alone. Of the update is what comes late, what reads something
@@ -149,8 +154,7 @@ class HorizontalGroups {
   std::shared_ptr<const Op> candidate(const Node& node) const {
     const auto of_update = [&](ValueRef input) { return ops_[at(input.node)] != nullptr || read_late(input); };
     if (late_[at(node.id)] == 0 && std::none_of(node.inputs.begin(), node.inputs.end(), of_update)) return nullptr;
-    if (const auto* adamw = dynamic_cast<const AdamW*>(node.op.get()))
-      return adamw->in_place() && may_wait(node) ? node.op : nullptr;
+    if (dynamic_cast<const AdamW*>(node.op.get()) != nullptr) return may_wait(node) ? node.op : nullptr;
     std::shared_ptr<const Chain> chain = std::dynamic_pointer_cast<const Chain>(node.op);
     if (chain == nullptr) {
       for (const ValueRef& input : node.inputs)
@@ -187,16 +191,26 @@ class HorizontalGroups {
   }
 
   // By depth: how many candidates there are on the longest way to a node. Those of one depth do not need each other,
-  // and whatever lies between two candidates lies between their depths, so that no two units wait for each other.
+  // and whatever lies between two candidates lies between their depths, so that no two units wait for each other. A
+  // unit that gives as much as it may is full, and the next node begins another.
   void make_units() {
     std::vector<int> depth(count_);
     std::map<std::pair<int, std::string>, size_t> known;
+    std::vector<int64_t> gives;  // by unit
     for (const Node& node : graph_.nodes()) {
       int& own = depth[at(node.id)];
       for (const int earlier : before_[at(node.id)]) own = std::max(own, depth[at(earlier)]);
       size_t unit = units_.size();
-      if (ops_[at(node.id)] != nullptr) unit = known.emplace(std::pair{++own, kind(node)}, unit).first->second;
-      if (unit == units_.size()) units_.emplace_back();
+      if (ops_[at(node.id)] != nullptr) {
+        size_t& open = known.emplace(std::pair{++own, kind(node)}, unit).first->second;
+        if (open < units_.size() && gives[open] + given(node) > kMostGiven) open = units_.size();
+        unit = open;
+      }
+      if (unit == units_.size()) {
+        units_.emplace_back();
+        gives.push_back(0);
+      }
+      gives[unit] += ops_[at(node.id)] != nullptr ? given(node) : 0;
       units_[unit].push_back(node.id);
       unit_of_[at(node.id)] = unit;
     }

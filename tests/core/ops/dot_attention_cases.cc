@@ -317,6 +317,7 @@ std::vector<OpCase> dot_attention_cases() {
             true,
             true},
            {"outer", 3, 2, 33, 31, 5, {{4, kOuter}}, Addend::kNone, true},
+           {"outer_short", 2, 2, 9, 9, 4, {{16, kShared}, {4, kOuter}}, Addend::kByQuery, false, false, true},
            {"outer_mixture",
             3,
             2,

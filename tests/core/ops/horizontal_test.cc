@@ -1,6 +1,7 @@
 // Which nodes of updates are put together and which are not; and that no bit changes.
 #include "core/ops/horizontal.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,6 +22,9 @@
 
 namespace synthesizer {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 constexpr DType kF32 = DType::kFloat32;
 const Shape kLarge{kModel(257), kFf(67)};  // more than what may live longer
@@ -88,13 +92,21 @@ TEST(HorizontalFusion, KeepsOptionsApart) {
   expect_same_bits(b.graph, *fused);
 }
 
-// What a new parameter takes would have to live until all are made.
-TEST(HorizontalFusion, LeavesWhatGivesLargeTensors) {
-  Built b({kLarge, kLarge});
-  for (size_t i = 0; i < 2; ++i) b.add_adamw(i, {}, false);
+// New parameters live until all of a node are made: so many at once that they are not more than 32 MiB.
+TEST(HorizontalFusion, GivesNewParametersTogether) {
+  Built b({kLarge, kLarge, {kModel(20011)}});
+  for (size_t i = 0; i < 3; ++i) b.add_adamw(i, {}, false);
   const auto fused = fuse_horizontally(b.graph);
-  EXPECT_EQ(count(*fused, "adamw"), 2u);
+  EXPECT_EQ(count(*fused, "adamw"), 0u);
   expect_same_bits(b.graph, *fused);
+}
+TEST(HorizontalFusion, GivesNoMoreThanAFewLargeTensorsTogether) {
+  const Shape ten{kModel(10 << 10), kFf(256)}, forty{kModel(40 << 10), kFf(256)};  // MiB
+  Built b({ten, ten, forty, ten, ten, ten});
+  for (size_t i = 0; i < 6; ++i) b.add_adamw(i, {}, false);
+  const auto fused = fuse_horizontally(b.graph);
+  EXPECT_THAT(parts_of(*fused), AllOf(HasSubstr("adamw 3"), HasSubstr("adamw 2")));
+  EXPECT_EQ(count(*fused, "adamw"), 1u);
 }
 
 // A gradient that is read before it is known whether there is an update, and not after, would have to live until then.

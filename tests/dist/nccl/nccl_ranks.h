@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "core/tensor/storage.h"
 #include "dist/nccl/nccl_communicator.h"
 #include "dist/nccl/nccl_library.h"

@@ -1,5 +1,5 @@
 // Registers to matrices and back, as PTX lays them out, and copies that wait.
-#include "tests/support/cuda_shim/include/core/kernels/cuda/tensor_core.h"
+#include "tests/support/cuda_shim/include/core/kernels/cuda/device/tensor_core.h"
 
 #include <fmt/format.h>
 

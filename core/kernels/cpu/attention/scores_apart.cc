@@ -65,13 +65,14 @@ template <typename E>
 ScoresApart<E>::Scratch::Scratch(const AttentionShape& s, bool with_gradients, std::byte* memory) {
   Carver carver(memory);
   const int64_t rows = s.examples_at_a_time() * s.length, all = s.heads * rows * s.memory;
-  int64_t widest = 0;
+  int64_t widest = 0, widths = 0;
   scores = carver.take<T>(all);
   for (const auto& pair : s.apart) {
-    const bool product = is_product(pair);
-    keys.push_back(kRounds<E> && product ? carver.take<E>(s.heads * pair.width * s.memory) : nullptr);
-    if (product) widest = std::max(widest, pair.width);
+    if (!is_product(pair)) continue;
+    widths += pair.width;
+    widest = std::max(widest, pair.width);
   }
+  keys = carver.take<E>(kRounds<E> ? s.heads * widths * s.memory : 0);
   gradients = carver.take<E>(with_gradients ? all : 0);
   queries = carver.take<T>(with_gradients && kRounds<E> ? rows * widest : 0);
   bytes = carver.used();
@@ -81,10 +82,13 @@ template <typename E>
 ScoresApart<E>::ScoresApart(const AttentionShape& s, const CpuContext& context, bool gradients)
     : s_(s), context_(context), gradients_(gradients) {
   const auto make = [&](const Product& p) { return make_gemm(p, context.gemm_threads(), context.counters); };
+  int64_t keys = 0;
   for (size_t p = 0; p < s.apart.size(); ++p) {
     auto& both = products_.emplace_back();
     const auto& pair = s.apart[p];
     const int64_t most = s.examples_at_a_time();
+    first_key_.push_back(keys);
+    if (is_product(pair)) keys += s.heads * pair.width * s.memory;
     for (const int64_t count : {most, s.batch % most}) {
       if (count == 0 || !is_product(pair)) continue;
       Products& of = both[count == most ? 0 : 1];
@@ -127,13 +131,13 @@ void ScoresApart<E>::begin(std::span<void* const> inputs, std::byte* workspace) 
     const auto& pair = s_.apart[p];
     if (is_product(pair))
       rounded_weights<E>(context_, input<T>(inputs, 2 * pair.at + 1), s_.heads * pair.width * s_.memory,
-                         scratch_.keys[p]);
+                         scratch_.keys + first_key_[p]);
   }
 }
 
 template <typename E>
 const E* ScoresApart<E>::keys(std::span<void* const> inputs, size_t pair) const {
-  return kRounds<E> ? scratch_.keys[pair] : input<E>(inputs, 2 * s_.apart[pair].at + 1);
+  return kRounds<E> ? scratch_.keys + first_key_[pair] : input<E>(inputs, 2 * s_.apart[pair].at + 1);
 }
 
 template <typename E>

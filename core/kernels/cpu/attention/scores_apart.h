@@ -38,8 +38,7 @@ class ScoresApart {
     Scratch() = default;
     Scratch(const AttentionShape& s, bool gradients, std::byte* memory);
     T *scores = nullptr, *queries = nullptr;  // scores [heads, examples, length, memory]; queries' gradients, as summed
-    E* gradients = nullptr;                   // of scores
-    std::vector<E*> keys;                     // rounded; of one type, null
+    E *gradients = nullptr, *keys = nullptr;  // of scores; rounded keys of all pairs, where they are to be rounded
     int64_t bytes = 0;
   };
   // Of one pair and one number of examples.
@@ -62,6 +61,7 @@ class ScoresApart {
   CpuContext context_;
   bool gradients_;
   std::vector<std::array<Products, 2>> products_;
+  std::vector<int64_t> first_key_;  // elements before those of a pair in Scratch::keys
   Scratch scratch_;
   std::byte* product_space_ = nullptr;
   int64_t first_ = 0, count_ = 0;  // examples at present

@@ -1,6 +1,6 @@
 // The gradient of an addend by plain multiplications.
 #include "core/kernels/cuda/attention/dot_gradient_tiles.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

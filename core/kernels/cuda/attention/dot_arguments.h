@@ -5,7 +5,7 @@
 #include <span>
 
 #include "core/kernels/cuda/attention/dot_sizes.h"
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 
 namespace synthesizer::cuda {
 

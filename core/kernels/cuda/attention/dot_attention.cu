@@ -6,7 +6,7 @@
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/dot_tiles.h"
 #include "core/kernels/cuda/attention/shared_keys.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

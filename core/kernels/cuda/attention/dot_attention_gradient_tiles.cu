@@ -2,7 +2,7 @@
 // owns what it writes, so that all sums have one order: a block has a tile of queries, of keys or of the addend, and 64
 // columns of what it makes.
 #include "core/kernels/cuda/attention/dot_gradient_tiles.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

@@ -2,7 +2,7 @@
 // is on its way to shared memory meanwhile; scores, weights and sums are in registers.
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/mma_tiles.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

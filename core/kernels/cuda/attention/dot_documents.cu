@@ -2,7 +2,7 @@
 // before it.
 #include "core/kernels/cuda/attention/dot_documents.h"
 #include "core/kernels/cuda/attention/dot_sizes.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

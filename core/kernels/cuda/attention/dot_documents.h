@@ -7,7 +7,7 @@
 #include <climits>
 #include <cstdint>
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 
 namespace synthesizer::cuda {
 

@@ -2,7 +2,7 @@
 // means that the other kernels need, and the gradient of scores made apart.
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/attention/mma_gradient.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

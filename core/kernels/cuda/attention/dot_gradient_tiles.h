@@ -3,7 +3,7 @@
 
 #include "core/kernels/cuda/attention/dot_gradient.h"
 #include "core/kernels/cuda/attention/dot_tiles.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 

@@ -1,5 +1,5 @@
 #include "core/kernels/cuda/attention/dot_outer.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

@@ -2,7 +2,7 @@
 // second[j mod b].
 #pragma once
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 
 namespace synthesizer::cuda {
 

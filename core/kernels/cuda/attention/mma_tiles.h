@@ -1,9 +1,9 @@
 // Tiles of attention's scores by tensor cores: 4 warps, of 16 rows each of a tile of 64 x 64; sums and scores stay in
-// the registers that the instruction leaves them in (core/kernels/cuda/tensor_core.h says who holds what).
+// the registers that the instruction leaves them in (core/kernels/cuda/device/tensor_core.h says who holds what).
 #pragma once
 
 #include "core/kernels/cuda/attention/dot_arguments.h"
-#include "core/kernels/cuda/tensor_core.h"
+#include "core/kernels/cuda/device/tensor_core.h"
 
 namespace synthesizer::cuda {
 

@@ -1,7 +1,7 @@
 // Keys that all examples share as products take them: rounded, rows of one key each.
 #include "core/kernels/cuda/attention/dot_forward.h"
 #include "core/kernels/cuda/attention/shared_keys.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

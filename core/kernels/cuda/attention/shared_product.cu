@@ -2,8 +2,8 @@
 // gradients as [heads, length, batch·head], so that sums over the examples are those of the products.
 #include "core/kernels/cuda/attention/causal_product.h"
 #include "core/kernels/cuda/attention/shared_sizes.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/kernels/shared_products.h"
 #include "core/ops/shared_product.h"
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/kernels/cuda/attention/shared_sizes.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/kernels/shared_products.h"
 
 namespace synthesizer::cuda {

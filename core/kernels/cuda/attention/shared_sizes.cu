@@ -1,6 +1,6 @@
 #include "core/kernels/cuda/attention/shared_sizes.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

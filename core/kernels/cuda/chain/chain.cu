@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "core/kernels/cuda/chain/chain_work.h"
-#include "core/kernels/cuda/combine.h"
+#include "core/kernels/cuda/device/combine.h"
 
 namespace synthesizer::cuda {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/kernels/cuda/chain/chain_sums.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/kernels/cuda/chain/chain_program.h"
-#include "core/kernels/cuda/sums.h"
-#include "core/kernels/cuda/tensor_core.h"
+#include "core/kernels/cuda/device/sums.h"
+#include "core/kernels/cuda/device/tensor_core.h"
 
 namespace synthesizer::cuda {
 

@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "core/kernels/cuda/chain/chain_work.h"
-#include "core/kernels/cuda/combine.h"
-#include "core/kernels/cuda/horizontal_kernels.h"
-#include "core/kernels/cuda/launch_table.h"
+#include "core/kernels/cuda/device/combine.h"
+#include "core/kernels/cuda/runtime/launch_table.h"
+#include "core/kernels/cuda/update/horizontal_kernels.h"
 #include "core/kernels/horizontal_parts.h"
 
 namespace synthesizer::cuda {

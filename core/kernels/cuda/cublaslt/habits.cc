@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "core/kernels/cuda/cublaslt/library_gemm.h"
 #include "core/kernels/cuda/cublaslt/scratch.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/bfloat16.h"
 
 namespace synthesizer::cuda {

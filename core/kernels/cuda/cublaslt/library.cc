@@ -1,7 +1,7 @@
 #include "core/kernels/cuda/cublaslt/library.h"
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/dynamic_library.h"
+#include "core/kernels/cuda/runtime/dynamic_library.h"
 
 namespace synthesizer::cuda {
 

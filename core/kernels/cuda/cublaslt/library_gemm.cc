@@ -7,7 +7,7 @@
 #include "core/base/error.h"
 #include "core/kernels/cuda/cublaslt/scratch.h"
 #include "core/kernels/cuda/cublaslt/shared.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 namespace {

@@ -4,7 +4,7 @@
 #include "core/kernels/cuda/cublaslt/habits.h"
 #include "core/kernels/cuda/cublaslt/library_gemm.h"
 #include "core/kernels/cuda/cublaslt/shared.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 

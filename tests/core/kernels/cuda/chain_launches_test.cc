@@ -9,7 +9,7 @@
 #include "core/graph/graph.h"
 #include "core/graph/leaf.h"
 #include "core/graph/program.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/chain.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/horizontal.h"

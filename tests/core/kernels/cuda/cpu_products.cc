@@ -1,7 +1,7 @@
 #include "tests/core/kernels/cuda/cpu_products.h"
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer::cuda {

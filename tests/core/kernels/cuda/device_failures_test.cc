@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "core/tensor/storage.h"
 #include "tests/support/cuda_shim/control.h"
 #include "tests/support/message_of.h"

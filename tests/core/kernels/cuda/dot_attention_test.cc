@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "tests/core/kernels/kernel_check.h"
 
 namespace synthesizer {

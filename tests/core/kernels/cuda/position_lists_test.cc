@@ -1,5 +1,5 @@
 // Positions by row against a plain loop: several tiles, several passes, ids that name no row, every order of threads.
-#include "core/kernels/cuda/position_lists.h"
+#include "core/kernels/cuda/embedding/position_lists.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "core/tensor/storage.h"
 #include "tests/support/test_kernels.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/kernels/cuda/tensor_core.h"
+#include "core/kernels/cuda/device/tensor_core.h"
 #include "tests/support/cuda_shim/tests/shim_fixture.h"
 
 namespace cuda_shim {

@@ -16,7 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/philox.h"
 #include "core/kernels/cuda/cublaslt/products.h"
-#include "core/kernels/cuda/cuda_device.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
 #include "core/kernels/gemm.h"
 #include "core/tensor/bfloat16.h"
 #include "core/tensor/storage.h"

@@ -4,9 +4,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/kernels/cuda/device/units.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/embedding.h"
 
 namespace synthesizer::cuda {

@@ -1,7 +1,7 @@
 // Windows along a dim: moving their elements and adding them up.
+#include "core/kernels/cuda/device/units.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/window.h"
 
 namespace synthesizer::cuda {

@@ -6,8 +6,8 @@
 #include <bit>
 #include <vector>
 
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/walk.h"
+#include "core/kernels/cuda/device/walk.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/softmax.h"
 
 namespace synthesizer::cuda {

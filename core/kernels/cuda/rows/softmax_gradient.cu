@@ -1,6 +1,6 @@
 // dx = y (dy − Σ dy y), row by row.
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/softmax_rows.h"
+#include "core/kernels/cuda/rows/softmax_rows.h"
 #include "core/ops/softmax.h"
 
 namespace synthesizer::cuda {

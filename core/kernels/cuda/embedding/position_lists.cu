@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/position_lists.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/embedding/position_lists.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer::cuda {

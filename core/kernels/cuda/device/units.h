@@ -1,7 +1,7 @@
 // Elements that are moved and not looked at: by the widest unit of bytes that fits rows and their strides.
 #pragma once
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 
 namespace synthesizer::cuda {
 

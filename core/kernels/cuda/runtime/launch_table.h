@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/kernels/cuda/cuda_device.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/cuda_device.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/tensor/storage.h"
 
 namespace synthesizer::cuda {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/sums.h"
+#include "core/kernels/cuda/device/sums.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 

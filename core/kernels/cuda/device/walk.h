@@ -1,7 +1,7 @@
 // core/kernels/geometry.h on the device: from an element's index in an index space to where each tensor has it.
 #pragma once
 
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 #include "core/kernels/geometry.h"
 
 namespace synthesizer::cuda {

@@ -1,8 +1,8 @@
 // Root-mean-square normalisation, row by row, with the sum of a residual. Squares are added in double: those of a run
 // that diverges may be more than float32 holds, and its NaN is to be found where it comes from.
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/rms_norm_rows.h"
+#include "core/kernels/cuda/rows/rms_norm_rows.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/rms_norm.h"
 
 namespace synthesizer::cuda {

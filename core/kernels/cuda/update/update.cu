@@ -1,7 +1,7 @@
 // What is written over the state of a run, and sums over the passes of a step.
-#include "core/kernels/cuda/device_code.h"
+#include "core/kernels/cuda/device/device_code.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/update.h"
 
 namespace synthesizer::cuda {

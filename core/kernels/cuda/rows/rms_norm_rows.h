@@ -1,8 +1,8 @@
 // Who takes which elements of the rows that are normalised: a warp has a row of at most 1024, a block a longer one.
 #pragma once
 
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 namespace synthesizer::cuda {
 

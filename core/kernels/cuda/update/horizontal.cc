@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/kernels/cuda/cuda_kernels.h"
-#include "core/kernels/cuda/horizontal_kernels.h"
+#include "core/kernels/cuda/update/horizontal_kernels.h"
 #include "core/kernels/horizontal_parts.h"
 #include "core/ops/chain.h"
 #include "core/ops/update.h"
@@ -31,7 +31,7 @@ bool are_chains(const KernelCase& c) {
 
 bool are_adamws(const KernelCase& c) {
   return all_are<AdamW>(c, [](const AdamW& a, const KernelCase& of_a, const AdamW& b, const KernelCase& of_b) {
-    return a.in_place() && a.attributes() == b.attributes() && of_a.outputs[0].dtype == of_b.outputs[0].dtype;
+    return a.attributes() == b.attributes() && of_a.outputs[0].dtype == of_b.outputs[0].dtype;
   });
 }
 

@@ -1,4 +1,4 @@
-#include "core/kernels/cuda/dynamic_library.h"
+#include "core/kernels/cuda/runtime/dynamic_library.h"
 
 #include <dlfcn.h>
 #include <fmt/ranges.h>

@@ -1,4 +1,4 @@
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/runtime/launch.h"
 
 #include <atomic>
 

@@ -1,9 +1,9 @@
 // Depthwise convolution, and the gradient of what it sees, which is the same convolution with the windows reversed.
 #include <algorithm>
 
-#include "core/kernels/cuda/depthwise.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
+#include "core/kernels/cuda/window/depthwise.h"
 #include "core/ops/window.h"
 
 namespace synthesizer::cuda {

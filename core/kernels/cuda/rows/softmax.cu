@@ -1,6 +1,6 @@
 // Softmax over one dim, with a shared addend, a key mask, segments and causality.
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/softmax_rows.h"
+#include "core/kernels/cuda/rows/softmax_rows.h"
 #include "core/ops/softmax.h"
 
 namespace synthesizer::cuda {

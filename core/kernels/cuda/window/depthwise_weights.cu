@@ -1,9 +1,9 @@
 // The gradient of depthwise convolution's weights: products of dy with what each place of the window saw.
 #include <algorithm>
 
-#include "core/kernels/cuda/depthwise.h"
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
+#include "core/kernels/cuda/window/depthwise.h"
 
 namespace synthesizer::cuda {
 namespace {

@@ -1,4 +1,4 @@
-// core/kernels/cuda/tensor_core.h for the CPU: the same functions, with the layouts of registers that PTX gives,
+// core/kernels/cuda/device/tensor_core.h for the CPU: the same functions, with the layouts of registers that PTX gives,
 // through an exchange of the whole warp. A copy fills its target with 0xFF at once and brings the bytes when it is
 // waited for, so that a missing wait shows, and a target that is still being read.
 #pragma once

@@ -1,10 +1,10 @@
 // AdamW, of a tensor or of many at once.
 #include <vector>
 
-#include "core/kernels/cuda/device_code.h"
-#include "core/kernels/cuda/horizontal_kernels.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/launch_table.h"
+#include "core/kernels/cuda/device/device_code.h"
+#include "core/kernels/cuda/runtime/launch.h"
+#include "core/kernels/cuda/runtime/launch_table.h"
+#include "core/kernels/cuda/update/horizontal_kernels.h"
 #include "core/kernels/horizontal_parts.h"
 #include "core/ops/update.h"
 

@@ -1,9 +1,9 @@
 // Rows of a table by id, and their gradient: each row adds up the positions of its id one after the other, so the order
 // of the additions is that of the positions, whatever the threads.
+#include "core/kernels/cuda/device/units.h"
+#include "core/kernels/cuda/embedding/position_lists.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/position_lists.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/embedding.h"
 
 namespace synthesizer::cuda {

@@ -1,9 +1,9 @@
 // Elements by position, and their gradient: each place adds up those that were taken from it, examples and positions in
 // order.
+#include "core/kernels/cuda/device/units.h"
+#include "core/kernels/cuda/embedding/position_lists.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/position_lists.h"
-#include "core/kernels/cuda/units.h"
+#include "core/kernels/cuda/runtime/launch.h"
 #include "core/ops/take.h"
 
 namespace synthesizer::cuda {

@@ -1,8 +1,8 @@
 // The gradient of root-mean-square normalisation. A team has a group of rows and keeps, column by column, what they
 // give to the gradient of the scale; groups are combined at last.
-#include "core/kernels/cuda/combine.h"
+#include "core/kernels/cuda/device/combine.h"
 #include "core/kernels/cuda/kernel_case.h"
-#include "core/kernels/cuda/rms_norm_rows.h"
+#include "core/kernels/cuda/rows/rms_norm_rows.h"
 #include "core/ops/rms_norm.h"
 
 namespace synthesizer::cuda {
