@@ -44,13 +44,18 @@ void accumulate(Value& sum, Value term) {
 
 bool is_own(const Value& term) { return term.shape().has(kBatch.name); }
 
-// Whether no score need be in memory: nobody has a use for the alignment itself, and what is given as a whole the
-// examples share. Where they share all, one alignment for all of them is cheaper, but of packed rows there is none.
+// Whether no score of an example is in memory: nobody has a use for the alignment itself, and something is gained. Of
+// what the examples share, one alignment for all of them is cheaper, but of packed rows there is none; what is dear to
+// make again is kept where nothing else would be saved.
 bool goes_by_blocks(const Scope& scope, const std::vector<Term>& parts, const AttentionTerms& terms) {
-  const auto whole = [](const Term& part) { return static_cast<bool>(part.whole); };
-  return scope.context().fused && !drops_weights(scope) && terms.output.empty() &&
-         std::none_of(parts.begin(), parts.end(), [](const Term& part) { return part.whole && is_own(part.whole); }) &&
-         (terms.segments || !std::all_of(parts.begin(), parts.end(), whole));
+  if (!scope.context().fused || drops_weights(scope) || !terms.output.empty()) return false;
+  bool cheap = false, dear = false, own = false;
+  for (const Term& part : parts) {
+    cheap = cheap || (!part.whole && !part.dear);
+    dear = dear || part.dear;
+    own = own || (part.whole && is_own(part.whole));
+  }
+  return !own && (cheap || (terms.segments && !dear));
 }
 
 // A term where the tokens of packed rows are, each example its own.

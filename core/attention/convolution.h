@@ -18,8 +18,10 @@ class Convolution : public SynthesizingFunction {
     const Dim heads = kHeads(sizes_.num_heads), positions = kMemoryPosition(config_.max_length);
     const Value weight = scope.parameter("conv.w", {kWindow(width), kModel(d), heads, positions}, fan_in(width * d));
     const auto seen = [](Value x) { return merge(x, {kWindow, kModel}, kWindow); };  // all of a window
-    return position_layer(seen(windows(in, width)), seen(weight),
-                          scope.parameter("conv.b", {heads, positions}, zeros()), in);
+    Term term = position_layer(seen(windows(in, width)), seen(weight),
+                               scope.parameter("conv.b", {heads, positions}, zeros()), in);
+    term.dear = true;
+    return term;
   }
 };
 

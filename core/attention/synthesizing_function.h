@@ -47,6 +47,7 @@ struct Term {
   Value whole = {};           // [batch, heads, length, memory_length], or without batch where examples do not differ
   QueryKeyPair factors = {};  // or, in its place, what it is made of, as dot_attention takes both
   Value bias = {};            // [heads, memory_length], added to their product; or no value
+  bool dear = false;          // in factors so deep that their product costs more to make again than to keep
 };
 
 class SynthesizingFunction {

@@ -142,7 +142,7 @@ void expect_equal_but_logits(const Outputs& got, const Outputs& expected) {
 std::vector<std::string> kinds() {
   std::vector<std::string> kinds = attention_names();
   std::erase(kinds, "Linformer");
-  for (const char* mixture : {"R+V", "D+R+V", "FR+V", "R+FR", "FR+FD", "Conv+R"}) kinds.emplace_back(mixture);
+  for (const char* mixture : {"R+V", "D+R+V", "FR+V", "R+FR", "FR+FD", "Conv+R", "Conv+V"}) kinds.emplace_back(mixture);
   return kinds;
 }
 
