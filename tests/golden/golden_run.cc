@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/philox.h"
 #include "core/train/step_graph.h"
 #include "core/train/train_step.h"
 #include "dist/parallel.h"
@@ -95,7 +96,7 @@ bool is_merged(const Shape& tensor, const std::vector<int64_t>& array) {
 
 // Every tensor of the store has its values in the case, and the case has no others.
 template <typename T>
-void load_parameters(StateStore& store, const Case& golden) {
+void load_parameters(StateStore& store, const Case& golden, uint32_t nudge) {
   size_t parameters = 0;
   for (const auto& [name, array] : golden.tensors) parameters += name.starts_with("param.") ? 1 : 0;
   CHECK(parameters == store.tensors().size(), "{}: {} parameters in the case, {} in the model", golden.name, parameters,
@@ -104,7 +105,12 @@ void load_parameters(StateStore& store, const Case& golden) {
     const Array& array = golden.at("param." + tensor.name);
     CHECK(is_merged(tensor.type.shape, array.shape), "{}: {} is {}, of {} in the case", golden.name, tensor.name,
           tensor.type.shape.to_string(), fmt::join(array.shape, " x "));
-    write(std::span(reinterpret_cast<T*>(data), array.values.size()), array.values, 0);
+    std::vector<double> values = array.values;
+    for (size_t i = 0; nudge != 0 && i < values.size(); ++i) {
+      const uint32_t bits = philox({static_cast<uint32_t>(i), nudge, 0, 0}, {})[0];
+      values[i] *= 1 + (uniform_float(bits) - 0.5) / 4096;
+    }
+    write(std::span(reinterpret_cast<T*>(data), values.size()), values, 0);
   });
 }
 
@@ -132,7 +138,7 @@ Result run_rank(const Case& golden, const Inputs& in, const Setting& setting, Co
   const Mesh mesh({.axes = {{"data", setting.ranks}}}, world);
   const auto graph = training_graph(options, partition_for(mesh, {{{"batch", "data"}}}));
   StateStore store(*graph, kernels->device());
-  load_parameters<T>(store, golden);
+  load_parameters<T>(store, golden, setting.nudge);
   Program program(*graph, *kernels, axis_communicators(mesh), store);
   feed<T>(program, in, world.rank(), world.size());
   program.run();

@@ -15,6 +15,7 @@ struct Setting {
   int ranks = 1;
   bool passes = true;
   bool bfloat16 = false;  // activations in bf16, beside float32
+  uint32_t nudge = 0;     // not 0: each parameter is moved by up to 2^-13 of itself, by each number otherwise
 
   std::string to_string() const;
 };

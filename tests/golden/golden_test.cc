@@ -106,29 +106,43 @@ double cosine(const std::vector<double>& a, const std::vector<double>& b) {
   return a_squares == 0 && b_squares == 0 ? 1 : product / std::sqrt(a_squares * b_squares);
 }
 
-// Activations have 8 bits of precision: the loss is near, and gradients point the same way.
-void check_bfloat16(const Case& golden, const Result& result) {
+// Activations have 8 bits of precision: the loss is near, and gradients point the same way. What is not so; "":
+// nothing.
+std::string wrong_in_bfloat16(const Case& golden, const Result& result) {
+  std::string wrong;
   const double loss = golden.at("loss").values[0];
-  EXPECT_NEAR(result.loss, loss, 0.003 * std::abs(loss));
+  if (!(std::abs(result.loss - loss) <= 0.003 * std::abs(loss))) wrong += fmt::format("loss {}; ", result.loss);
   double least = 1;
   std::string of;
   for (const auto& [name, gradient] : result.gradients) {
     const std::vector<double>& expected = golden.at("grad." + name).values;
-    ASSERT_EQ(gradient.size(), expected.size()) << name;
-    if (expected.size() < 8) continue;
+    if (gradient.size() != expected.size()) wrong += fmt::format("{} of {}; ", name, gradient.size());
+    if (gradient.size() != expected.size() || expected.size() < 8) continue;
     const double found = cosine(gradient, expected);
-    EXPECT_GE(found, 0.95) << name;
+    if (!(found >= 0.95)) wrong += fmt::format("cosine {:.5f} of {}; ", found, name);
     if (found < least) std::tie(least, of) = std::tie(found, name);
   }
   std::cout << fmt::format("{}: bf16, loss {:.2g} off, least cosine {:.5f} at {}\n", golden.name,
                            std::abs(result.loss / loss - 1), least, of);
+  return wrong;
 }
 
-void check_all_in_bfloat16(const Setting& setting) {
+std::string wrong_in_bfloat16(const Case& golden, const Setting& setting) {
+  std::string wrong;
+  for (const Result& result : run(golden, setting)) wrong += wrong_in_bfloat16(golden, result);
+  return wrong;
+}
+
+// A sum that lies at the edge of a ReLU or of two numbers of bf16 can turn the gradient of a small tensor. Whatever
+// moves it leaves the edge, by far less than bf16 tells apart; what is wrong stays wrong.
+void check_all_in_bfloat16(Setting setting) {
   for (const Case& golden : load_cases(folder())) {
     SCOPED_TRACE(fmt::format("{}, {}", golden.name, setting.to_string()));
     try {
-      for (const Result& result : run(golden, setting)) check_bfloat16(golden, result);
+      setting.nudge = 0;
+      const std::string wrong = wrong_in_bfloat16(golden, setting);
+      for (setting.nudge = 1; !wrong.empty() && setting.nudge <= 4; ++setting.nudge)
+        EXPECT_EQ(wrong_in_bfloat16(golden, setting), "") << "nudge " << setting.nudge << "; without: " << wrong;
     } catch (const std::exception& error) {
       ADD_FAILURE() << error.what();
     }
