@@ -1,7 +1,5 @@
 #include "core/attention/attention.h"
 
-#include <algorithm>
-
 #include "core/attention/mixture.h"
 #include "core/attention/projections.h"
 #include "core/attention/table.h"
@@ -87,14 +85,6 @@ Logits add_up(const Scope& scope, const std::vector<Term>& parts, const Attentio
   return logits;
 }
 
-// With a row for each query.
-Value of_each_query(Value shared, const Dim& queries) {
-  if (shared.shape().has(queries.name)) return shared;
-  std::vector<Dim> dims = shared.shape().dims();
-  dims.insert(dims.begin() + 1, queries);
-  return broadcast(shared, Shape(dims));
-}
-
 std::vector<Term> synthesize(const Scope& scope, const AttentionConfig& config, const AttentionSizes& sizes,
                              AttentionInput in) {
   const std::vector<std::string> parts = attention_parts(config.kind);
@@ -126,15 +116,12 @@ Value apply_alignment(const Scope& scope, Logits logits, Value values, const Att
     SeenKeys seen{.key_mask = terms.key_mask, .segments = terms.segments, .causal = terms.causal};
     if (logits.by_position) {
       seen.positions = terms.positions;
-      if (logits.shared) logits.shared = of_each_query(logits.shared, terms.positions.shape().dims()[1]);
+      if (logits.shared) logits.shared = broadcast(logits.shared, terms.positions.shape().dims()[1], 1);
     }
     return dot_attention(logits.factors, values, logits.shared, seen);
   }
-  if (!logits.own && !is_shared(scope, terms)) {
-    std::vector<Dim> dims = logits.shared.shape().dims();
-    dims.insert(dims.begin(), kBatch(values.shape().size(kBatch.name)));
-    logits = {.shared = {}, .own = broadcast(logits.shared, Shape(dims))};
-  }
+  if (!logits.own && !is_shared(scope, terms))
+    logits = {.shared = {}, .own = broadcast(logits.shared, values.shape().dims()[0], 0)};
   if (logits.own) {
     const Value weights =
         shown(scope, softmax(logits.own, kMemoryLength, logits.shared, terms.key_mask, query, terms.segments), terms);

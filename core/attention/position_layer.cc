@@ -5,22 +5,11 @@
 #include "core/ops/shape.h"
 
 namespace synthesizer {
-namespace {
-
-Value of_each_head(Value x, const Dim& heads) {
-  if (x.shape().has(heads.name)) return x;
-  std::vector<Dim> dims = x.shape().dims();
-  dims.insert(dims.begin(), heads);
-  return broadcast(x, Shape(dims));
-}
-
-}  // namespace
-
 Term position_layer(Value hidden, Value weight, Value bias, const AttentionInput& in) {
   const Shape& with_heads = (hidden.shape().has(kHeads.name) ? hidden : weight).shape();
   const Dim heads = kHeads(with_heads.size(kHeads.name));
   const auto keys = [&](Value x) {
-    return rename(weighted(of_each_head(leading_keys(x, in), heads), in), kMemoryPosition, kMemoryLength);
+    return rename(weighted(broadcast(leading_keys(x, in), heads, 0), in), kMemoryPosition, kMemoryLength);
   };
   const Value weights = keys(weight);
   return Term({hidden, weights}, bias ? keys(bias) : Value{});

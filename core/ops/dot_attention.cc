@@ -1,7 +1,5 @@
 #include "core/ops/dot_attention.h"
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/ops/cast.h"
 #include "core/ops/contract.h"
@@ -82,12 +80,10 @@ Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::sp
       ++d.outer;
       continue;
     }
-    const bool heads_second =
-        options.kinds[p] == PairKind::kCommon && keys.shape.rank() == 3 && keys.shape.dims()[1] == d.heads;
     expect_type(op, "keys", keys,
-                !options.shares_keys(p) ? ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}}
-                : heads_second          ? ValueType{wide, Shape{inner, d.heads, d.key}}
-                                        : ValueType{wide, Shape{d.heads, inner, d.key}});
+                !options.shares_keys(p)           ? ValueType{dtype, Shape{d.batch, d.key, d.heads, inner}}
+                : options.heads_second(inputs, p) ? ValueType{wide, Shape{inner, d.heads, d.key}}
+                                                  : ValueType{wide, Shape{d.heads, inner, d.key}});
     d.inner += inner.size;
   }
   if (options.addend) {
@@ -108,8 +104,14 @@ Dims infer_dims(std::string_view op, const DotAttentionOptions& options, std::sp
 }  // namespace
 
 bool DotAttentionOptions::has_apart() const {
-  return std::any_of(kinds.begin(), kinds.end(),
-                     [](PairKind kind) { return kind == PairKind::kCommon || kind == PairKind::kOuter; });
+  for (size_t p = 0; p < pairs(); ++p)
+    if (is_apart(p)) return true;
+  return false;
+}
+
+bool DotAttentionOptions::heads_second(std::span<const ValueType> inputs, size_t pair) const {
+  const Shape &keys = inputs[2 * pair + 1].shape, &of_values = inputs[values()].shape;
+  return kinds[pair] == PairKind::kCommon && keys.rank() == 3 && keys.dims()[1] == of_values.dims()[2];
 }
 
 // ---- DotAttention

@@ -11,6 +11,7 @@
 // Its unfused form is an einsum a pair, their sum, core/ops/softmax.h and an einsum with the values.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/graph/graph.h"
@@ -34,12 +35,12 @@ struct DotAttentionOptions {
 
   size_t pairs() const { return kinds.size(); }
   bool shares_keys(size_t pair) const { return kinds[pair] == PairKind::kShared || kinds[pair] == PairKind::kCommon; }
-  // Whether a pair's keys are positions.
-  bool by_position(size_t pair) const { return kinds[pair] != PairKind::kOwn; }
   // Whether scores of a pair are made apart from the blocks, in workspace, of some examples at a time: their products
   // are too large for blocks, or none.
   bool is_apart(size_t pair) const { return kinds[pair] == PairKind::kCommon || kinds[pair] == PairKind::kOuter; }
   bool has_apart() const;
+  // Whether a pair is kCommon with keys [e, heads, memory_length]. `inputs` as below.
+  bool heads_second(std::span<const ValueType> inputs, size_t pair) const;
   // Where the inputs are that come after the pairs' queries and keys.
   size_t values() const { return 2 * pairs(); }
   size_t mask() const { return values() + 1 + (addend ? 1 : 0); }
@@ -53,10 +54,10 @@ struct DotAttentionOptions {
 // [batch, memory_length] (i32), 0 for keys that may not be seen; segments [batch, length] (i32): a query sees the keys
 // whose key_mask is its own number; positions [batch, length] (i32): the place of token i in its document, which begins
 // at i - positions[i] and has one segment, for queries and keys alike (length is memory_length). Then query i and key j
-// meet S[h, positions[i], positions[j]], and of by_position() what is of positions[j]. Positions that are not so give
-// anything. Without pairs there are segments. What all examples share (keys, S) and log Σ exp are of compute_type() of
-// the others' type. Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch, heads, length],
-// which only the gradient reads. A query with no key to see has Y = 0, and 0 there.
+// meet S[h, positions[i], positions[j]], and of pairs that are not kOwn what is of positions[j]. Positions that are not
+// so give anything. Without pairs there are segments. What all examples share (keys, S) and log Σ exp are of
+// compute_type() of the others' type. Outputs: Y [batch, length, heads, head]; log Σ exp of each row's scores [batch,
+// heads, length], which only the gradient reads. A query with no key to see has Y = 0, and 0 there.
 class DotAttention : public Op {
  public:
   explicit DotAttention(DotAttentionOptions options) : options_(std::move(options)) {}

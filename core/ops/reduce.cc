@@ -137,4 +137,11 @@ Value sum_squares(Value x, const DimNames& over) {
 
 Value broadcast(Value x, const Shape& output) { return x.graph().add_one(std::make_shared<Broadcast>(output), {{x}}); }
 
+Value broadcast(Value x, const Dim& dim, size_t at) {
+  if (x.shape().has(dim.name)) return x;
+  std::vector<Dim> dims = x.shape().dims();
+  dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(at), dim);
+  return broadcast(x, Shape(std::move(dims)));
+}
+
 }  // namespace synthesizer

@@ -67,5 +67,7 @@ Value reduce_max(Value x, const DimNames& over);
 // Over all dims if `over` is empty.
 Value sum_squares(Value x, const DimNames& over = {});
 Value broadcast(Value x, const Shape& output);
+// With one more dim, the `at`-th; x itself if it has that.
+Value broadcast(Value x, const Dim& dim, size_t at);
 
 }  // namespace synthesizer

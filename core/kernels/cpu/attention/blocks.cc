@@ -49,9 +49,8 @@ AttentionShape::AttentionShape(const KernelCase& c, const DotAttentionOptions& o
   length = c.in(options.pairs() == 0 ? options.mask() + 1 : 0).dims()[1].size;
   for (size_t p = 0; p < options.pairs(); ++p) {
     Pair pair{p, c.in(2 * p).dims().back().size, inner, options.shares_keys(p), options.kinds[p]};
-    const std::vector<Dim>& of_keys = c.in(2 * p + 1).dims();
-    if (pair.kind == PairKind::kOuter) pair.second = of_keys[3].size;
-    if (pair.kind == PairKind::kCommon) pair.heads_second = of_keys[1] == values.dims()[2];
+    if (pair.kind == PairKind::kOuter) pair.second = c.in(2 * p + 1).dims().back().size;
+    pair.heads_second = options.heads_second(c.inputs, p);
     (options.is_apart(p) ? apart : pairs).push_back(pair);
     if (!options.is_apart(p)) inner += pair.width;
   }

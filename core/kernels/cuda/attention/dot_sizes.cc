@@ -22,9 +22,8 @@ DotSizes::DotSizes(const KernelCase& c, const DotAttentionOptions& options)
         options.pairs(), kMostPairs);
   for (size_t p = 0; p < options.pairs(); ++p) {
     widths.push_back(c.in(2 * p).dims().back().size);
-    const std::vector<Dim>& keys = c.in(2 * p + 1).dims();
-    second.push_back(keys.back().size);
-    heads_second.push_back(options.kinds[p] == PairKind::kCommon && keys[1] == values[2]);
+    second.push_back(c.in(2 * p + 1).dims().back().size);
+    heads_second.push_back(options.heads_second(c.inputs, p));
     (options.is_apart(p) ? apart : tiled).push_back(p);
     if (!options.is_apart(p)) inner += widths.back();
   }
