@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/kernels/cpu/attention/blocks.h"
+#include "core/kernels/cpu/attention/group_sums.h"
 #include "core/kernels/cpu/attention/pack.h"
 #include "core/kernels/cpu/attention/scores_apart.h"
 #include "core/kernels/cpu/parallel.h"
@@ -78,7 +79,7 @@ class DotAttentionGradientKernel : public Kernel {
   static int64_t workspace(const KernelCase& c) {
     const auto& op = c.as<DotAttentionGradient>();
     const AttentionShape s(c, op.options());
-    return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).back().others +
+    return c.context.threads * GradientScratch<E>(s, nullptr).bytes + sums_of(s, op).bytes() +
            ScoresApart<E>::workspace(s, c.context, true);
   }
 
@@ -95,41 +96,20 @@ class DotAttentionGradientKernel : public Kernel {
         if (!keys_by_example()) add_shared_keys(places_of(s_, op_.options(), inputs), memory, group, 0, h, scratch);
       });
     }
-    for (const Sum& sum : sums_) add_groups(sum, memory);
+    sums_.finish(memory, context_.threads, loops_);
   }
 
  private:
   using Scratch = GradientScratch<E>;
 
-  // What all examples have a part in: of the first group it is the output itself, which takes an output of type T.
-  struct Sum {
-    size_t output;
-    int64_t per_head;  // elements
-    int64_t others;    // bytes before those of the second group
-  };
-  struct Memory {
-    std::span<void* const> outputs;
-    std::byte* sums;
-  };
+  using Memory = typename GroupSums<T>::Memory;
 
   // By pair (nothing of those whose keys are not shared), and last the addend.
-  static std::vector<Sum> sums_of(const AttentionShape& s, const DotAttentionGradient& op) {
-    std::vector<Sum> sums;
-    Carver carver(nullptr);
-    const auto add = [&](size_t output, int64_t per_head) {
-      sums.push_back({output, per_head, carver.used()});
-      carver.take<T>((groups_of(s, op) - 1) * s.heads * per_head);
-    };
-    for (const auto& pair : s.pairs) add(2 * pair.at + 1, pair.shared ? pair.width * s.memory : 0);
-    add(op.options().values() + 1, op.to_addend() ? s.addend_rows * s.memory : 0);
-    sums.push_back({0, 0, carver.used()});
+  static GroupSums<T> sums_of(const AttentionShape& s, const DotAttentionGradient& op) {
+    GroupSums<T> sums(groups_of(s, op), s.heads);
+    for (const auto& pair : s.pairs) sums.add(2 * pair.at + 1, pair.shared ? pair.width * s.memory : 0);
+    sums.add(op.options().values() + 1, op.to_addend() ? s.addend_rows * s.memory : 0);
     return sums;
-  }
-
-  T* at(const Sum& sum, const Memory& memory, int64_t group, int64_t h) const {
-    T* const others = reinterpret_cast<T*>(memory.sums + sum.others);
-    const int64_t size = s_.heads * sum.per_head;
-    return (group == 0 ? output<T>(memory.outputs, sum.output) : others + (group - 1) * size) + h * sum.per_head;
   }
 
   // With pairs apart a group has one of the examples that there are at a time, else those that follow one another.
@@ -150,7 +130,7 @@ class DotAttentionGradientKernel : public Kernel {
   }
 
   void run_with_apart(std::span<void* const> inputs, const Memory& memory, std::byte* space) {
-    apart_.begin(inputs, memory.sums + sums_.back().others);
+    apart_.begin(inputs, memory.others + sums_.bytes());
     for (int64_t first = 0; first < s_.batch; first += groups_) {
       const int64_t count = std::min(groups_, s_.batch - first);
       apart_.run_scores(inputs, first, count);
@@ -167,13 +147,12 @@ class DotAttentionGradientKernel : public Kernel {
   bool keys_by_example() const { return op_.options().positions || s_.has_apart(); }
 
   T* daddend_of(const Memory& memory, int64_t group, int64_t h) const {
-    return op_.to_addend() ? at(sums_[s_.pairs.size()], memory, group, h) : nullptr;
+    return op_.to_addend() ? sums_.at(s_.pairs.size(), memory, group, h) : nullptr;
   }
 
   void begin_sums(const Memory& memory, int64_t group, int64_t h, const Scratch& scratch) const {
     std::fill_n(scratch.dkeys, s_.memory * s_.inner, T(0));
-    for (const Sum& sum : sums_)
-      if (sum.per_head > 0) std::fill_n(at(sum, memory, group, h), sum.per_head, T(0));
+    sums_.clear(memory, group, h);
   }
 
   void add_shared_keys(const Places& places, const Memory& memory, int64_t group, int64_t b, int64_t h,
@@ -181,7 +160,7 @@ class DotAttentionGradientKernel : public Kernel {
     for (size_t p = 0; p < s_.pairs.size(); ++p) {
       const auto& pair = s_.pairs[p];
       if (!pair.shared) continue;
-      T* const sum = at(sums_[p], memory, group, h);
+      T* const sum = sums_.at(p, memory, group, h);
       const auto add = [&](int64_t first, int64_t count, int64_t place) {
         add_transposed(scratch.dkeys + first * s_.inner + pair.begin, s_.inner, count, pair.width, sum + place,
                        s_.memory);
@@ -321,14 +300,6 @@ class DotAttentionGradientKernel : public Kernel {
     }
   }
 
-  void add_groups(const Sum& sum, const Memory& memory) const {
-    if (sum.per_head == 0) return;
-    parallel_ranges(context_.threads, s_.heads * sum.per_head, groups_, [&](int64_t begin, int64_t end) {
-      for (int64_t group = 1; group < groups_; ++group)
-        loops_.axpy(T(1), at(sum, memory, group, 0) + begin, at(sum, memory, 0, 0) + begin, end - begin);
-    });
-  }
-
   CpuContext context_;
   Loops<T> loops_;
   Loops<E> stored_;
@@ -337,7 +308,7 @@ class DotAttentionGradientKernel : public Kernel {
   BlockGemm scores_, weights_, values_, keys_, queries_;
   ScoresApart<E> apart_;
   int64_t groups_;  // of examples
-  std::vector<Sum> sums_;
+  GroupSums<T> sums_;
   int64_t scratch_bytes_;
 };
 
